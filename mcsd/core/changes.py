@@ -1,0 +1,86 @@
+"""What the ledger holds, and the changes that can be made to it, as values.
+
+A change is a whole record to put or a name to drop; a transaction is a tuple of changes. The daemon's
+memory (`mcsd.core.book`) and the database apply the same tuples, the database first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mcsd.core.grants import Grant
+from mcsd.core.volumes import Claim, GrantId, Volume, VolumeId
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A name for a level that several containers' private levels dominate on purpose."""
+
+    name: str
+    low: int
+    high: int
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class PutGrant:
+    """Insert or replace a grant; one in state FREE is archived and no longer loaded."""
+
+    grant: Grant
+
+
+@dataclass(frozen=True, slots=True)
+class PutVolume:
+    """Insert or replace a volume."""
+
+    volume: Volume
+
+
+@dataclass(frozen=True, slots=True)
+class DropVolume:
+    """Forget a volume whose labels are back; its claims must have been dropped."""
+
+    volume: VolumeId
+
+
+@dataclass(frozen=True, slots=True)
+class PutClaim:
+    """Insert or replace a claim; its grant, and its volume if it names one, must be there."""
+
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
+class DropClaim:
+    """Forget a claim."""
+
+    grant: GrantId
+    destination: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutGroup:
+    """Insert or replace a group."""
+
+    group: Group
+
+
+@dataclass(frozen=True, slots=True)
+class DropGroup:
+    """Forget a group without members."""
+
+    name: str
+
+
+Change = PutGrant | PutVolume | DropVolume | PutClaim | DropClaim | PutGroup | DropGroup
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """Everything live in a ledger. `next_grant` is higher than every grant id ever used."""
+
+    grants: tuple[Grant, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    groups: tuple[Group, ...] = ()
+    next_grant: int = 1

@@ -1,0 +1,109 @@
+"""What is known of a container by looking at it: plain values, parsed at the Docker adapter's edge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NewType
+
+ContainerId = NewType("ContainerId", str)
+"""Docker's full container id: 64 lower-case hex digits."""
+
+LABEL_PREFIX = "io.mcsd."
+"""Docker labels under this prefix are addressed to mcsd; all others are dropped at the edge."""
+
+
+class MountKind(StrEnum):
+    """`Type` of a mount in Docker's inspect answer; everything else is OTHER."""
+
+    BIND = "bind"
+    VOLUME = "volume"
+    TMPFS = "tmpfs"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One entry of `Mounts[]`. `options` are the parts of Docker's comma list (`ro`, `Z`, `rslave`);
+    `writable` is the truth about writing, whatever the options say."""
+
+    kind: MountKind
+    source: str
+    destination: str
+    name: str = ""
+    driver: str = ""
+    options: frozenset[str] = frozenset()
+    writable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container as Docker's inspect shows it.
+
+    `process_label` is "" where Docker confines nothing (no SELinux in the engine, `--privileged`,
+    `label=disable`, `--pid=host`, `--ipc=host`). `pid` is the init process's on the host, None unless
+    running. `pid_mode` and `ipc_mode` are Docker's words: "", "host", "private", "container:ID"…
+    `labels` are the container's labels under `io.mcsd.` only, sorted; `image_labels` the same of its image,
+    which whoever built the image wrote and which are therefore not the container owner's wishes.
+    `restarts` counts restarts by policy; `started_at` and `created_at` are Docker's RFC 3339 strings.
+    """
+
+    id: ContainerId
+    name: str
+    running: bool
+    pid: int | None = None
+    process_label: str = ""
+    mount_label: str = ""
+    privileged: bool = False
+    pid_mode: str = ""
+    ipc_mode: str = ""
+    userns_mode: str = ""
+    network_mode: str = ""
+    security_options: tuple[str, ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    image_labels: tuple[tuple[str, str], ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    runtime: str = ""
+    image: str = ""
+    status: str = ""
+    created_at: str = ""
+    started_at: str = ""
+    auto_remove: bool = False
+    volumes_from: tuple[str, ...] = ()
+
+    def label(self, key: str) -> str | None:
+        """Give the value of the container's own label `io.mcsd.KEY`, or None.
+
+        A value that the image carries too is not the container owner's, and is passed over.
+        """
+        pair = LABEL_PREFIX + key, dict(self.labels).get(LABEL_PREFIX + key)
+        if pair[1] is None or pair in self.image_labels:
+            return None
+        return pair[1]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What `GET /info` and `/version` say. `selinux` is whether the engine labels containers."""
+
+    selinux: bool
+    server_version: str
+    api_version: str
+    root_directory: str
+    default_runtime: str
+    runtimes: tuple[tuple[str, str], ...] = ()
+    storage_driver: str = ""
+    live_restore: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EngineEvent:
+    """A hint that something about a container changed.
+
+    Only `container` is trusted. The action is free text, matched by prefix (`exec_create: cmd`); the
+    attributes are dropped at the edge, because a container's labels can forge them.
+    """
+
+    container: ContainerId
+    action: str
+    time_ns: int

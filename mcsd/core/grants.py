@@ -1,0 +1,103 @@
+"""Grants: a container's hold on a level, and the one table of how a hold ends.
+
+    reserved ──used──► active ◄──started── idle ──removed──► quarantined ──proven──► free
+        │                └──────exited──────▲                    ▲
+        └──released──► free                 (gate: exit passes straight on) ─┘
+
+Docker keeps a stopped container's label, so exit alone frees nothing when mcsd only watches. With the
+gate mcsd chose the level, and exit passes at once into quarantine. Free grants are archived rows: the
+pair can be granted again, and the history stays readable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mcsd.core.containers import ContainerId
+from mcsd.core.labels import Level
+from mcsd.core.volumes import GrantId
+
+
+class GrantState(StrEnum):
+    """Where a grant is in its life."""
+
+    RESERVED = "reserved"
+    ACTIVE = "active"
+    IDLE = "idle"
+    QUARANTINED = "quarantined"
+    FREE = "free"
+
+    @property
+    def holds(self) -> bool:
+        """Whether the level is still taken."""
+        return self is not GrantState.FREE
+
+
+class Origin(StrEnum):
+    """Who chose the level."""
+
+    ADOPTED = "adopted"
+    """The engine, or whoever created the container."""
+    ASSIGNED = "assigned"
+    """mcsd."""
+
+
+class GrantEvent(StrEnum):
+    """What happens to a grant."""
+
+    STARTED = "started"
+    EXITED = "exited"
+    RECLAIMED = "reclaimed"
+    """The container exited and the level is mcsd's to take back (gate)."""
+    REMOVED = "removed"
+    PROVEN = "proven"
+    """Nothing carries the level any more."""
+    RELEASED = "released"
+
+
+TRANSITIONS: dict[tuple[GrantState, GrantEvent], GrantState] = {
+    (GrantState.RESERVED, GrantEvent.STARTED): GrantState.ACTIVE,
+    (GrantState.RESERVED, GrantEvent.EXITED): GrantState.IDLE,
+    (GrantState.RESERVED, GrantEvent.RELEASED): GrantState.FREE,
+    (GrantState.ACTIVE, GrantEvent.STARTED): GrantState.ACTIVE,
+    (GrantState.ACTIVE, GrantEvent.EXITED): GrantState.IDLE,
+    (GrantState.ACTIVE, GrantEvent.RECLAIMED): GrantState.QUARANTINED,
+    (GrantState.ACTIVE, GrantEvent.REMOVED): GrantState.QUARANTINED,
+    (GrantState.IDLE, GrantEvent.STARTED): GrantState.ACTIVE,
+    (GrantState.IDLE, GrantEvent.EXITED): GrantState.IDLE,
+    (GrantState.IDLE, GrantEvent.RECLAIMED): GrantState.QUARANTINED,
+    (GrantState.IDLE, GrantEvent.REMOVED): GrantState.QUARANTINED,
+    (GrantState.QUARANTINED, GrantEvent.STARTED): GrantState.ACTIVE,
+    (GrantState.QUARANTINED, GrantEvent.EXITED): GrantState.QUARANTINED,
+    (GrantState.QUARANTINED, GrantEvent.RECLAIMED): GrantState.QUARANTINED,
+    (GrantState.QUARANTINED, GrantEvent.REMOVED): GrantState.QUARANTINED,
+    (GrantState.QUARANTINED, GrantEvent.PROVEN): GrantState.FREE,
+}
+"""Every step there is; a pair that is missing here cannot happen and is a bug where it does."""
+
+
+def next_state(state: GrantState, event: GrantEvent) -> GrantState:
+    """Give the state that follows; raise `KeyError` for a step that is not in the table."""
+    return TRANSITIONS[state, event]
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A container's hold on a level.
+
+    `container` is "" for a reservation nobody uses yet. `since` is when the present state began, in
+    seconds since the epoch. `shares_with` names the container whose level this one holds on purpose
+    (`--ipc/--pid=container:X`). `group` and `reservation` are names the administrator gave.
+    """
+
+    id: GrantId
+    container: ContainerId
+    name: str
+    level: Level
+    origin: Origin
+    state: GrantState
+    since: float
+    shares_with: str = ""
+    group: str = ""
+    reservation: str = ""

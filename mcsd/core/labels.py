@@ -1,0 +1,206 @@
+"""SELinux levels as category sets, and the contexts that carry them.
+
+A level is a sensitivity and a set of categories. What isolates two holders is not that their strings
+differ but that neither set contains the other: `Level.dominates` is the kernel's `dom`. Two spellings
+of one set (`s0:c2,c1`, `s0:c1.c2`) are one `Level`; `str()` gives the kernel's own canonical spelling
+(runs of three or more joined by a dot, as `mls_sid_to_context()` in security/selinux/ss/mls.c prints).
+
+The parsers are the only doors in: a value of these types is valid by construction.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from mcsd.errors import LabelSyntaxError
+
+CATEGORY_COUNT = 1024
+"""Categories an MCS policy declares: `c0` to `c1023`."""
+
+_LEVEL = re.compile(r"s(\d{1,4})(?::(c\d{1,4}(?:[.,]c\d{1,4})*))?", re.ASCII)
+_RUN = re.compile(r"c(\d+)(?:\.c(\d+))?", re.ASCII)
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
+
+
+def category_mask(categories: Iterable[int]) -> int:
+    """Give the bit mask of some category numbers; each must be in `0 … CATEGORY_COUNT - 1`."""
+    mask = 0
+    for category in categories:
+        if not 0 <= category < CATEGORY_COUNT:
+            raise LabelSyntaxError(f"category c{category} is not between c0 and c{CATEGORY_COUNT - 1}")
+        mask |= 1 << category
+    return mask
+
+
+def _parse_categories(text: str, *, whole: str) -> int:
+    mask = 0
+    for part in text.split(","):
+        run = _RUN.fullmatch(part)
+        if run is None:  # for instance c0.c3.c5
+            raise LabelSyntaxError(
+                f"{part!r} in the level {whole!r} is not a category or a run of categories"
+            )
+        low, high = int(run[1]), int(run[2] or run[1])
+        if low > high:
+            raise LabelSyntaxError(f"the run {part!r} in the level {whole!r} ends before it begins")
+        mask |= category_mask((low, high)) | ((1 << (high + 1)) - (1 << low))
+    return mask
+
+
+def _runs(numbers: Iterator[int]) -> Iterator[tuple[int, int]]:
+    low = high = next(numbers)
+    for number in numbers:
+        if number != high + 1:
+            yield low, high
+            low = number
+        high = number
+    yield low, high
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One MLS/MCS level. `categories` is a bit mask: bit *n* stands for category `cN`."""
+
+    sensitivity: int
+    categories: int
+
+    @classmethod
+    def parse(cls, text: str) -> Level:
+        """Read `s0`, `s0:c1,c2`, `s0:c0.c3,c9`; raise `LabelSyntaxError` for anything else."""
+        match = _LEVEL.fullmatch(text)
+        if match is None:
+            raise LabelSyntaxError(f"{text!r} is not an SELinux level", hint="a level looks like s0:c12,c900")
+        return cls(int(match[1]), _parse_categories(match[2], whole=text) if match[2] else 0)
+
+    @classmethod
+    def of(cls, *categories: int) -> Level:
+        """Build the level of sensitivity `s0` with these categories."""
+        return cls(0, category_mask(categories))
+
+    def __str__(self) -> str:
+        if not self.categories:
+            return f"s{self.sensitivity}"
+        parts = (
+            f"c{low}" if low == high else f"c{low},c{high}" if high == low + 1 else f"c{low}.c{high}"
+            for low, high in _runs(iter(self.numbers()))
+        )
+        return f"s{self.sensitivity}:" + ",".join(parts)
+
+    def numbers(self) -> tuple[int, ...]:
+        """List the category numbers, rising."""
+        return tuple(n for n in range(self.categories.bit_length()) if self.categories >> n & 1)
+
+    def __len__(self) -> int:
+        return self.categories.bit_count()
+
+    def dominates(self, other: Level) -> bool:
+        """Tell whether a subject at this level may read an object at `other` (the kernel's `dom`)."""
+        return self.sensitivity >= other.sensitivity and not other.categories & ~self.categories
+
+    def is_comparable_to(self, other: Level) -> bool:
+        """Tell whether either level dominates the other: then the two do not isolate."""
+        return self.dominates(other) or other.dominates(self)
+
+    def union(self, other: Level) -> Level:
+        """Give the least level that dominates both."""
+        return Level(max(self.sensitivity, other.sensitivity), self.categories | other.categories)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class CategoryPair:
+    """Two distinct categories, low first: what an engine gives a container."""
+
+    low: int
+    high: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.low < self.high < CATEGORY_COUNT:
+            raise LabelSyntaxError(
+                f"c{self.low},c{self.high} is not a pair of distinct categories, low first"
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> CategoryPair:
+        """Read `c12,c900` in either order; raise `LabelSyntaxError` for anything else."""
+        level = Level.parse(f"s0:{text}")
+        if len(level) != 2:
+            raise LabelSyntaxError(f"{text!r} is not a pair of categories", hint="a pair looks like c12,c900")
+        return cls(*level.numbers())
+
+    @classmethod
+    def from_level(cls, level: Level) -> CategoryPair | None:
+        """Give the pair that a level consists of, or None if it has fewer or more categories."""
+        return cls(*level.numbers()) if len(level) == 2 and level.sensitivity == 0 else None
+
+    def __str__(self) -> str:
+        return f"c{self.low},c{self.high}"
+
+    @property
+    def level(self) -> Level:
+        """The level `s0:cLOW,cHIGH`."""
+        return Level.of(self.low, self.high)
+
+
+@dataclass(frozen=True, slots=True)
+class LevelRange:
+    """A range of levels, `low` and `high` equal for a single level; `high` dominates `low`."""
+
+    low: Level
+    high: Level
+
+    def __post_init__(self) -> None:
+        if not self.high.dominates(self.low):
+            raise LabelSyntaxError(f"the range {self.low}-{self.high} ends below its beginning")
+
+    @classmethod
+    def parse(cls, text: str) -> LevelRange:
+        """Read `LEVEL` or `LEVEL-LEVEL`; raise `LabelSyntaxError` for anything else."""
+        low, dash, high = text.partition("-")
+        level = Level.parse(low)
+        return cls(level, Level.parse(high) if dash else level)
+
+    def __str__(self) -> str:
+        return str(self.low) if self.low == self.high else f"{self.low}-{self.high}"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """An SELinux security context of a policy with levels (MLS or MCS)."""
+
+    user: str
+    role: str
+    type: str
+    range: LevelRange
+
+    @classmethod
+    def parse(cls, text: str) -> Context:
+        """Read `user:role:type:range`; raise `LabelSyntaxError`, also for a context without levels."""
+        parts = text.split(":", 3)
+        if len(parts) != 4:
+            raise LabelSyntaxError(
+                f"{text!r} is not an SELinux context with a level",
+                hint="a context looks like system_u:object_r:container_file_t:s0:c12,c900",
+            )
+        user, role, kind, levels = parts
+        for name in (user, role, kind):
+            if _NAME.fullmatch(name) is None:
+                raise LabelSyntaxError(f"{name!r} in {text!r} is not an SELinux identifier")
+        return cls(user, role, kind, LevelRange.parse(levels))
+
+    def __str__(self) -> str:
+        return f"{self.user}:{self.role}:{self.type}:{self.range}"
+
+    @property
+    def level(self) -> Level:
+        """The high level: what the kernel's MCS constraints compare (`h1 dom h2`)."""
+        return self.range.high
+
+    def at(self, level: Level) -> Context:
+        """Give the same context at a single level."""
+        return replace(self, range=LevelRange(level, level))
+
+    def with_type(self, kind: str) -> Context:
+        """Give the same context with another type."""
+        return replace(self, type=kind)

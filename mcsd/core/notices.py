@@ -1,0 +1,171 @@
+"""Every message mcsd writes to the journal: one table of kinds, one value for an instance.
+
+A kind has a fixed MESSAGE_ID (random UUIDs, never changed once released), a syslog priority and a
+sentence. The sentence's placeholders are fields; their values are escaped (`printable`), because
+container and volume names are somebody else's text. The catalog for `journalctl -x` is made from the
+same table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+
+class NoticeKind(NamedTuple):
+    """`priority` as in syslog(3): 3 error, 4 warning, 5 notice, 6 info, 7 debug."""
+
+    message_id: str
+    priority: int
+    template: str
+    explanation: str
+    """Cause, consequence and remedy, for the journal catalog."""
+
+
+class Kind(Enum):
+    """All kinds of message."""
+
+    STARTED = NoticeKind(
+        "12795f0a0c11478ba7d70697fef8c907",
+        6,
+        "mcsd {version} started: SELinux {selinux}, {grants} grants and {volumes} volumes in the ledger",
+        "mcsd is up and has read its ledger. Containers are looked at next.",
+    )
+    STOPPING = NoticeKind(
+        "64309255575b4565bf092930ea3ff0b4", 6, "mcsd is stopping", "A stop was asked for. Labels stay."
+    )
+    ENGINE_UP = NoticeKind(
+        "cc00621bd14545f297f752995865eca3",
+        6,
+        "connected to Docker {version}; it labels containers: {selinux}",
+        "The engine answers. Without selinux-enabled in its daemon.json containers are not confined by "
+        "category, and mcsd reports each of them as not isolated.",
+    )
+    ENGINE_DOWN = NoticeKind(
+        "45a2d8002eae4fe6af85c0a3e09e6dda",
+        4,
+        "Docker cannot be reached: {reason}",
+        "mcsd keeps trying, with growing pauses of up to 30 seconds. Running containers keep their labels; "
+        "new ones are looked at once Docker answers. Check docker.service and [docker] url.",
+    )
+    GRANTED = NoticeKind(
+        "85329b99325b49cd9982868a9c908c78",
+        6,
+        "container {name}: level {level} {origin}",
+        "The container holds this level; no other separate holder's level dominates it.",
+    )
+    GRANT_CHANGED = NoticeKind(
+        "ead486369e4b4604b40a244a8b230d9f",
+        6,
+        "container {name}: level {level} is {state}",
+        "The container's hold on its level has moved on in its life.",
+    )
+    GRANT_FREED = NoticeKind(
+        "aa04613555604d658be9c3c1e61bd44b",
+        6,
+        "level {level} of container {name} is free again",
+        "No process, file or claim carries the level any more; it may be granted again.",
+    )
+    CONFLICT = NoticeKind(
+        "f12adb90adbc472c9a5a033ea0a9a683",
+        3,
+        "container {name} at {level} is not separate from {other} at {other_level}",
+        "One level equals or dominates the other, so one holder can read what belongs to the other. The "
+        "second one's private volumes are not labelled. Re-create it without a level of its own, or with "
+        "one from mcsctl reserve.",
+    )
+    VOLUME_LABELLED = NoticeKind(
+        "8f570f509e124ccdb8ea2a54478901b4",
+        6,
+        "volume {volume} of container {name} carries {level}: {changed} changed, {already} right already, "
+        "{skipped} skipped, in {seconds} s",
+        "The walk has finished and the volume's root carries the label.",
+    )
+    VOLUME_REFUSED = NoticeKind(
+        "3e37e02236164f769362534a8effccc1",
+        4,
+        "volume {volume} of container {name} is not labelled: {reason}; {hint}",
+        "A rule or another holder forbids it. Nothing was changed. The container may be denied its volume.",
+    )
+    VOLUME_FAILED = NoticeKind(
+        "3c2a011a5137433393cc68eb5efe1608",
+        3,
+        "volume {volume} of container {name} is not completely labelled: {reason}; {hint}",
+        "What could not be labelled stays as it was, so the container reaches less, never more. mcsd tries "
+        "again when the container starts and with each resynchronisation.",
+    )
+    VOLUME_RESTORED = NoticeKind(
+        "f2ab1e90efb642a3bb94ef36eda50a76",
+        6,
+        "volume {volume} has its original labels back: {changed} restored, {skipped} left alone, "
+        "in {seconds} s",
+        "No container claims the volume any more.",
+    )
+    VOLUME_STRANDED = NoticeKind(
+        "0a24299a9fba4b1484921b0106c4daf6",
+        4,
+        "volume {volume} keeps labels of {level}: {reason}; {hint}",
+        "The originals could not be put back, so the level stays in quarantine, through reboots. mcsd tries "
+        "again; mcsctl restore PATH does so at once.",
+    )
+    NOT_ISOLATED = NoticeKind(
+        "12be37b593324d4ba2e228a6093e1882",
+        4,
+        "container {name} is not isolated: {reason}; {hint}",
+        "The kernel does not keep this container apart by category.",
+    )
+    ISOLATED = NoticeKind(
+        "755f1c4e5b4e48c99e1603f1622f9042",
+        6,
+        "container {name} is isolated at {level}",
+        "The kernel enforces, the process carries the level, and so do the container's volumes.",
+    )
+    CONTAINER_FAILED = NoticeKind(
+        "8c07fa4d55184a0b9316bc578e61a29e",
+        3,
+        "container {name} could not be looked after: {reason}; {hint}",
+        "Nothing is lost: the container is taken up again with the next event or resynchronisation.",
+    )
+    LEDGER_FAILED = NoticeKind(
+        "7a12bf2d91f54b5eae468402faaf7a73",
+        2,
+        "the ledger cannot be written: {reason}; {hint}",
+        "Nothing is labelled or granted until it can, because nothing may change before it is written down.",
+    )
+    RESYNCED = NoticeKind(
+        "1c3b4a3ef959477aa36f34ef51edbaa9",
+        7,
+        "looked at {containers} containers: {changed} had changed",
+        "The periodic look at everything, which makes up for lost events.",
+    )
+    INTERNAL = NoticeKind(
+        "740bf6e5ad214ff38aa3a3af174e601d",
+        2,
+        "unforeseen failure in {where}: {reason}",
+        "This is a bug in mcsd. The traceback is in the field MCSD_TRACEBACK.",
+    )
+
+
+def printable(text: object) -> str:
+    """Escape what could forge or break a line: control characters, newlines, lone surrogates."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode("ascii")
+        for char in str(text)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One message. `fields` fill the sentence; the journal gets them as `MCSD_<FIELD>`, with the
+    well-known names of container, level and volume where they apply."""
+
+    kind: Kind
+    fields: Mapping[str, object] = field(default_factory=dict)
+    container: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """The MESSAGE: one line, whatever the fields contain."""
+        return self.kind.value.template.format_map({k: printable(v) for k, v in self.fields.items()})

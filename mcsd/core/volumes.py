@@ -1,0 +1,113 @@
+"""Volumes, claims on them, and which mode a mount asks for.
+
+A volume is a host directory or file; its name is (device, inode), its path only how it was met. A claim
+is one grant's hold on a volume. Who may set a mode, strongest first: a configured rule that says
+*ignore* or *observe*, the container's own `io.mcsd.volume` label, any other configured rule, the `z`/`Z`
+the user gave Docker, the configured default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NewType
+
+VolumeId = NewType("VolumeId", str)
+"""The ledger's name of a volume: random hex digits, never reused."""
+
+GrantId = NewType("GrantId", int)
+"""The ledger's name of a grant: rising, never reused."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Identity:
+    """What a volume is, whatever it is called: the file system's device number and the inode."""
+
+    device: int
+    inode: int
+
+
+class ClaimMode(StrEnum):
+    """What a container's hold on a volume means for everybody else."""
+
+    PRIVATE = "private"
+    SHARED = "shared"
+    GROUP = "group"
+    OBSERVE = "observe"
+    IGNORE = "ignore"
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether mcsd writes labels for such a claim."""
+        return self in {ClaimMode.PRIVATE, ClaimMode.SHARED, ClaimMode.GROUP}
+
+
+class ClaimState(StrEnum):
+    """How far a claim has come."""
+
+    PENDING = "pending"
+    """The intent is in the ledger; the walk has not finished."""
+    READY = "ready"
+    """Every inode in scope carried the target when the walk finished."""
+    PARTIAL = "partial"
+    """The walk finished and something could not be labelled; the reason says what."""
+    REFUSED = "refused"
+    """A rule or another holder forbids it; nothing was changed."""
+    FAILED = "failed"
+    """The walk could not start or was broken off; it is tried again."""
+    UNMANAGED = "unmanaged"
+    """Mode `observe` or `ignore`: mcsd writes nothing."""
+
+
+class VolumePhase(StrEnum):
+    """What mcsd is doing, or has done, to a volume's labels."""
+
+    LABELLING = "labelling"
+    LABELLED = "labelled"
+    RESTORING = "restoring"
+    STRANDED = "stranded"
+    """The originals could not be put back (unmounted, read-only); tried again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A volume that mcsd has labelled or is about to.
+
+    `target` is the full context last intended, canonical. `phase` LABELLING or RESTORING with no walk
+    running is unfinished work, to be taken up again at start. Times are seconds since the epoch.
+    """
+
+    id: VolumeId
+    path: str
+    identity: Identity
+    target: str
+    phase: VolumePhase
+    since: float
+    inodes: int = 0
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A grant's hold on what one mount of its container shows.
+
+    `volume` is None while (or because) nothing was opened: the state is then PENDING, REFUSED, FAILED or
+    UNMANAGED. `source` is the host path as the engine names it, `destination` the path inside.
+    """
+
+    grant: GrantId
+    destination: str
+    source: str
+    mode: ClaimMode
+    state: ClaimState
+    volume: VolumeId | None = None
+    writable: bool = True
+    reason: str = ""
+    hint: str = ""
+
+    @property
+    def key(self) -> tuple[GrantId, str]:
+        """What names a claim in the ledger."""
+        return self.grant, self.destination

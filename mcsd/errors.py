@@ -1,0 +1,143 @@
+"""What can go wrong, sorted by whose move is next.
+
+Every error that a person may see says *what* happened (which operation, on which object, why) and,
+as `hint`, what to do about it. `problem` is the same thing for machines: a stable code that the API
+and the journal carry. Only `McsdError` is expected; anything else is a bug and is logged whole.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+
+class Problem(StrEnum):
+    """Stable codes for kinds of failure; part of the API."""
+
+    CONFIGURATION = "configuration"
+    LABEL_SYNTAX = "label-syntax"
+    EXHAUSTED = "exhausted"
+    ENGINE_UNAVAILABLE = "engine-unavailable"
+    ENGINE_PROTOCOL = "engine-protocol"
+    CONTAINER_GONE = "container-gone"
+    LEDGER = "ledger"
+    LEDGER_LOCKED = "ledger-locked"
+    LEDGER_NEWER = "ledger-newer"
+    LEDGER_DAMAGED = "ledger-damaged"
+    VOLUME_REFUSED = "volume-refused"
+    VOLUME_FAILED = "volume-failed"
+    CONFLICT = "conflict"
+    SELINUX = "selinux"
+    BOOLEAN = "boolean"
+    GATE = "gate"
+    REQUEST = "request"
+    NOT_FOUND = "not-found"
+    FORBIDDEN = "forbidden"
+
+
+class McsdError(Exception):
+    """A foreseen failure: `what` for the sentence, `hint` for the way out (may be empty)."""
+
+    problem: ClassVar[Problem] = Problem.REQUEST
+
+    def __init__(self, what: str, *, hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.what} ({self.hint})" if self.hint else self.what
+
+
+class ConfigurationError(McsdError):
+    """The configuration cannot be read or is not valid; mcsd exits 78."""
+
+    problem = Problem.CONFIGURATION
+
+
+class LabelSyntaxError(McsdError):
+    """A string is not an SELinux level, range or context that mcsd understands."""
+
+    problem = Problem.LABEL_SYNTAX
+
+
+class ExhaustedError(McsdError):
+    """No pair in the configured range is free."""
+
+    problem = Problem.EXHAUSTED
+
+
+class EngineUnavailableError(McsdError):
+    """Docker's socket cannot be reached or stopped answering; try again later."""
+
+    problem = Problem.ENGINE_UNAVAILABLE
+
+
+class EngineProtocolError(McsdError):
+    """Docker answered with something that is not what its API says."""
+
+    problem = Problem.ENGINE_PROTOCOL
+
+
+class ContainerGoneError(McsdError):
+    """The container does not exist (any more)."""
+
+    problem = Problem.CONTAINER_GONE
+
+
+class LedgerError(McsdError):
+    """The ledger cannot be read or written (disk full, read-only, I/O error)."""
+
+    problem = Problem.LEDGER
+
+
+class LedgerLockedError(LedgerError):
+    """Another process holds the ledger."""
+
+    problem = Problem.LEDGER_LOCKED
+
+
+class LedgerNewerError(LedgerError):
+    """The ledger was written by a newer mcsd; this one must not touch it."""
+
+    problem = Problem.LEDGER_NEWER
+
+
+class LedgerDamagedError(LedgerError):
+    """The ledger's content is not a sound database."""
+
+    problem = Problem.LEDGER_DAMAGED
+
+
+class VolumeRefusedError(McsdError):
+    """A rule forbids to label this volume; nothing was changed."""
+
+    problem = Problem.VOLUME_REFUSED
+
+    def __init__(self, what: str, *, hint: str = "", rule: str) -> None:
+        super().__init__(what, hint=hint)
+        self.rule = rule
+
+
+class VolumeFailedError(McsdError):
+    """A walk could not start or could not go on; the ledger knows that it is unfinished."""
+
+    problem = Problem.VOLUME_FAILED
+
+
+class SelinuxError(McsdError):
+    """The kernel or libselinux refused an operation."""
+
+    problem = Problem.SELINUX
+
+
+class BooleanError(McsdError):
+    """A boolean cannot be read, set or found in the loaded policy."""
+
+    problem = Problem.BOOLEAN
+
+
+class GateError(McsdError):
+    """A container's start cannot be prepared."""
+
+    problem = Problem.GATE

@@ -1,0 +1,127 @@
+"""The outside world as mcsd sees it: one Protocol for each thing, with its contract.
+
+Adapters in `mcsd.adapters` meet these, and so do the fakes of the tests; `tests/contracts` runs one
+suite against both. Nothing here decides anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from mcsd.core.changes import Change, Contents
+from mcsd.core.containers import Container, ContainerId, EngineEvent, EngineInfo
+from mcsd.core.notices import Notice
+
+
+class ContainerEngine(Protocol):
+    """Docker, through its socket.
+
+    Each method raises `EngineUnavailableError` when the socket is missing, refuses, hangs beyond its
+    deadline or closes, and `EngineProtocolError` when an answer is not what Docker's API promises.
+    """
+
+    async def info(self) -> EngineInfo:
+        """Ask what the engine is."""
+        ...
+
+    async def containers(self) -> tuple[ContainerId, ...]:
+        """List all containers, running or not."""
+        ...
+
+    async def inspect(self, container: str) -> Container:
+        """Look at one container by id or name; raise `ContainerGoneError` when there is none."""
+        ...
+
+    def events(self) -> AsyncIterator[EngineEvent]:
+        """Stream container events from now on, until cancelled.
+
+        The subscription is in place when the first `__anext__` is awaited far enough to have a
+        response; the adapter yields one event with the action "subscribed" and an empty container id
+        then, so that a caller can list after subscribing. Events may be lost, doubled or reordered.
+        Raises as all methods do when the stream breaks; malformed lines raise `EngineProtocolError`.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release every connection and thread."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SelinuxStatus:
+    """What the kernel says of itself. `backend` is "kernel" or "xattr"; with "xattr" nothing enforces."""
+
+    backend: str
+    enabled: bool
+    enforcing: bool
+    mls: bool
+    policy: str
+    """`SELINUXTYPE` of the host (`targeted`, `default`), "" when unknown."""
+    generation: int = 0
+    """Rises with each policy load, as far as the kernel tells."""
+
+
+class Selinux(Protocol):
+    """The host's policy and the labels of its processes. Every method is quick, blocking and thread-safe."""
+
+    def status(self) -> SelinuxStatus:
+        """Ask the kernel now."""
+        ...
+
+    def canonical(self, context: str) -> str:
+        """Give the kernel's own spelling of a context; raise `SelinuxError` where the policy has none."""
+        ...
+
+    def file_context(self, file_type: str, level: str) -> str:
+        """Give the canonical file context of a type, or of what the loaded policy calls it, at a level."""
+        ...
+
+    def process_context(self, pid: int) -> str | None:
+        """Give a process's context, None when it is gone or there is no SELinux."""
+        ...
+
+    def is_permissive(self, domain: str) -> bool:
+        """Tell whether the policy makes a domain permissive."""
+        ...
+
+    def default_label(self, path: str, mode: int) -> str | None:
+        """Give the context that the host's own file contexts name for a path, None where they name none."""
+        ...
+
+
+class Ledger(Protocol):
+    """Durable memory: grants, volumes, claims, reservations. One writer. Blocking; call it from one thread.
+
+    Raises `LedgerError` and its kinds. After `apply` has returned, the changes survive `kill -9` and loss
+    of power; when it raises, none of them happened.
+    """
+
+    def load(self) -> Contents:
+        """Read everything that is live, free grants left out."""
+        ...
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Make all the changes durable, or none."""
+        ...
+
+    def close(self) -> None:
+        """Close the database; idempotent."""
+        ...
+
+
+class Journal(Protocol):
+    """Where notices go: journald in production."""
+
+    def emit(self, notice: Notice) -> None:
+        """Write one entry; never raises for a journal that is not there, never blocks for long."""
+        ...
+
+
+class Clock(Protocol):
+    """Time as a parameter."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        ...
