@@ -1,0 +1,291 @@
+"""The configuration: what may be written in `mcsd.toml`, and how it is read.
+
+Every key is optional; unknown keys, wrong types and contradictions are refused with file, key, value and
+what was expected. Files in `conf.d/*.toml` beside the main file are read in the order of their names:
+tables are merged, `[[volumes.rule]]` lists are joined, any other value in a later file wins.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+from mcsd.core.labels import CATEGORY_COUNT, Level
+from mcsd.core.volumes import ClaimMode
+from mcsd.errors import ConfigurationError, LabelSyntaxError
+
+DEFAULT_PATH = Path("/etc/mcsd/mcsd.toml")
+
+_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h|d|)")
+
+
+def parse_duration(value: object) -> object:
+    """Read `"10min"`, `"90s"`, `"1h 30min"` or a number of seconds as seconds."""
+    if not isinstance(value, str):
+        return value
+    parts = _DURATION.findall(value)
+    if not parts or _DURATION.sub("", value).strip():
+        raise ValueError('expected a duration such as "10min", "90s" or "1h 30min"')
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration), Field(ge=0, le=86400 * 366)]
+"""Seconds."""
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class DockerTable(_Table):
+    """`[docker]`: how the engine is reached. Durations in seconds."""
+
+    url: str = Field(default="unix:///run/docker.sock", pattern=r"^unix:///.+")
+    timeout: Annotated[Duration, Field(gt=0)] = 30.0
+    resync: Annotated[Duration, Field(gt=0)] = 300.0
+
+
+class Backend(StrEnum):
+    """Where labels are judged: by the kernel, or (development, image building) by nobody."""
+
+    KERNEL = "kernel"
+    XATTR = "xattr"
+
+
+class SelinuxTable(_Table):
+    """`[selinux]`."""
+
+    backend: Backend = Field(default=Backend.KERNEL, strict=False)
+
+
+class LabelsTable(_Table):
+    """`[labels]`."""
+
+    file_type: str = Field(default="svirt_sandbox_file_t", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+
+
+class CategoriesTable(_Table):
+    """`[categories]`: where pairs may come from."""
+
+    range: str = "c0.c1023"
+    reserved: tuple[str, ...] = Field(default=("c1022,c1023",), strict=False)
+
+    @field_validator("range")
+    @classmethod
+    def _range_is_one_run(cls, value: str) -> str:
+        match = re.fullmatch(r"c(\d+)\.c(\d+)", value, re.ASCII)
+        if match is None or not int(match[1]) < int(match[2]) < CATEGORY_COUNT:
+            raise ValueError(f"expected a run of two or more categories such as c0.c{CATEGORY_COUNT - 1}")
+        return value
+
+    @field_validator("reserved")
+    @classmethod
+    def _reserved_are_levels(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            try:
+                Level.parse(f"s0:{text}")
+            except LabelSyntaxError as exc:
+                raise ValueError(f"{text!r}: expected categories such as c1022,c1023") from exc
+        return value
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The lowest and the highest category, both included."""
+        low, high = self.range.split(".")
+        return int(low[1:]), int(high[1:])
+
+    @property
+    def reserved_levels(self) -> tuple[Level, ...]:
+        """What is set aside, as levels."""
+        return tuple(Level.parse(f"s0:{text}") for text in self.reserved)
+
+
+class OnConflict(StrEnum):
+    """What happens to a volume that two containers claim."""
+
+    REFUSE = "refuse"
+    SHARE = "share"
+
+
+class DefaultMode(StrEnum):
+    """Modes a rule or the default can give."""
+
+    PRIVATE = "private"
+    SHARED = "shared"
+    OBSERVE = "observe"
+    IGNORE = "ignore"
+
+    @property
+    def claim(self) -> ClaimMode:
+        """The same as a claim's mode."""
+        return ClaimMode(self.value)
+
+
+class VolumeRule(_Table):
+    """`[[volumes.rule]]`: a path, everything below it, and the mode that volumes there get."""
+
+    path: str
+    mode: DefaultMode = Field(strict=False)
+
+    @field_validator("path")
+    @classmethod
+    def _path_is_absolute_and_plain(cls, value: str) -> str:
+        path = PurePosixPath(value)
+        if not path.is_absolute() or ".." in path.parts:
+            raise ValueError("expected an absolute path without '..'")
+        return str(path)
+
+
+class VolumesTable(_Table):
+    """`[volumes]`. `linger` in seconds."""
+
+    default: DefaultMode = Field(default=DefaultMode.PRIVATE, strict=False)
+    on_conflict: OnConflict = Field(default=OnConflict.REFUSE, strict=False)
+    linger: Duration = 600.0
+    rule: tuple[VolumeRule, ...] = Field(default=(), strict=False)
+
+
+class GateLevel(StrEnum):
+    """Which level a container gets at a start through the gate."""
+
+    STICKY = "sticky"
+    FRESH = "fresh"
+    DOCKER = "docker"
+
+
+class GateOnError(StrEnum):
+    """What happens to a start that cannot be prepared."""
+
+    REFUSE = "refuse"
+    START = "start"
+
+
+class GateTable(_Table):
+    """`[gate]`. `deadline` in seconds: how long a start waits for its volumes."""
+
+    level: GateLevel = Field(default=GateLevel.STICKY, strict=False)
+    on_error: GateOnError = Field(default=GateOnError.REFUSE, strict=False)
+    deadline: Annotated[Duration, Field(gt=0)] = 100.0
+
+
+class BooleanWish(StrEnum):
+    """What the administrator wants of a boolean."""
+
+    ON = "on"
+    OFF = "off"
+    LEASE = "lease"
+    UNMANAGED = "unmanaged"
+
+
+class BooleansTable(BaseModel):
+    """`[booleans]`: names the administrator gives to mcsd; `persist` makes changes survive a reboot."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    persist: bool = False
+    __pydantic_extra__: dict[str, Annotated[BooleanWish, Field(strict=False)]] = Field(init=False)
+
+    @property
+    def wishes(self) -> Mapping[str, BooleanWish]:
+        """Name as configured → wish."""
+        return self.__pydantic_extra__ or {}
+
+
+class Config(_Table):
+    """The whole configuration."""
+
+    docker: DockerTable = DockerTable()
+    selinux: SelinuxTable = SelinuxTable()
+    labels: LabelsTable = LabelsTable()
+    categories: CategoriesTable = CategoriesTable()
+    volumes: VolumesTable = VolumesTable()
+    gate: GateTable = GateTable()
+    booleans: BooleansTable = BooleansTable()
+
+    def explicit_paths(self) -> tuple[str, ...]:
+        """Paths that a rule names: they may be labelled where only an explicit rule allows it."""
+        return tuple(rule.path for rule in self.volumes.rule if rule.mode.claim.is_labelled)
+
+
+def _explain(error: ValidationError, sources: str) -> ConfigurationError:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return ConfigurationError(
+            f"{sources}: unknown key {key!r}", hint="mcsd.toml(5) lists the keys; check the spelling"
+        )
+    text = first["msg"].removeprefix("Value error, ")
+    return ConfigurationError(
+        f"{sources}: {key} = {first.get('input')!r}: {text[:1].lower()}{text[1:]}",
+        hint="mcsd.toml(5) lists the keys and their values",
+    )
+
+
+def validate(data: Mapping[str, Any], *, source: str) -> Config:
+    """Make a `Config` of parsed TOML; raise `ConfigurationError` naming `source`, key and value."""
+    try:
+        return Config.model_validate(dict(data))
+    except ValidationError as exc:
+        raise _explain(exc, source) from exc
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigurationError(f"{path}: not valid TOML: {exc}", hint="see mcsd.toml(5)") from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigurationError(f"{path}: not UTF-8 text: {exc}", hint="see mcsd.toml(5)") from exc
+    except OSError as exc:
+        raise ConfigurationError(
+            f"{path}: cannot be read: {exc.strerror}", hint="check that the file exists and who may read it"
+        ) from exc
+
+
+def _merge(base: dict[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in later.items():
+        old = merged.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            merged[key] = _merge(old, value)
+        elif isinstance(old, list) and isinstance(value, list) and key == "rule":
+            merged[key] = [*old, *value]
+        else:
+            merged[key] = value
+    return merged
+
+
+def _drop_ins(path: Path) -> Iterable[Path]:
+    directory = path.parent / "conf.d"
+    try:
+        return sorted(p for p in directory.iterdir() if p.suffix == ".toml")
+    except FileNotFoundError:
+        return ()
+    except OSError as exc:
+        raise ConfigurationError(
+            f"{directory}: cannot be read: {exc.strerror}", hint="check who may read it"
+        ) from exc
+
+
+def load(path: Path = DEFAULT_PATH) -> Config:
+    """Read a configuration file and its drop-ins; a missing *default* file means all defaults.
+
+    Raises `ConfigurationError`. Each file is checked by itself first, so that an error names the file
+    it stands in.
+    """
+    files = [path] if path.exists() or path != DEFAULT_PATH else []
+    files += _drop_ins(path)
+    data: dict[str, Any] = {}
+    for file in files:
+        part = _read(file)
+        validate(part, source=str(file))
+        data = _merge(data, part)
+    return validate(data, source=", ".join(map(str, files)) or "built-in defaults")
