@@ -7,11 +7,11 @@ suite against both. Nothing here decides anything.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from mcsd.core.changes import Change, Contents
 from mcsd.core.containers import Container, ContainerId, EngineEvent, EngineInfo
+from mcsd.core.host import SelinuxStatus as SelinuxStatus
 from mcsd.core.notices import Notice
 
 
@@ -47,20 +47,6 @@ class ContainerEngine(Protocol):
     async def close(self) -> None:
         """Release every connection and thread."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class SelinuxStatus:
-    """What the kernel says of itself. `backend` is "kernel" or "xattr"; with "xattr" nothing enforces."""
-
-    backend: str
-    enabled: bool
-    enforcing: bool
-    mls: bool
-    policy: str
-    """`SELINUXTYPE` of the host (`targeted`, `default`), "" when unknown."""
-    generation: int = 0
-    """Rises with each policy load, as far as the kernel tells."""
 
 
 class Selinux(Protocol):

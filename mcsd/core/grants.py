@@ -1,8 +1,10 @@
 """Grants: a container's hold on a level, and the one table of how a hold ends.
 
     reserved ──used──► active ◄──started── idle ──removed──► quarantined ──proven──► free
-        │                └──────exited──────▲                    ▲
-        └──released──► free                 (gate: exit passes straight on) ─┘
+     ▲    │                └─────exited─────▲                    ▲
+     │    └─released─────────────────────────────────────────────┤
+     └─vacated── active, idle (held by a reservation)            │
+                 active ──reclaimed (gate: exit passes on) ──────┘
 
 Docker keeps a stopped container's label, so exit alone frees nothing when mcsd only watches. With the
 gate mcsd chose the level, and exit passes at once into quarantine. Free grants are archived rows: the
@@ -53,18 +55,23 @@ class GrantEvent(StrEnum):
     REMOVED = "removed"
     PROVEN = "proven"
     """Nothing carries the level any more."""
+    VACATED = "vacated"
+    """The container is gone and a reservation keeps the level for the next one."""
     RELEASED = "released"
+    """The reservation was given up."""
 
 
 TRANSITIONS: dict[tuple[GrantState, GrantEvent], GrantState] = {
     (GrantState.RESERVED, GrantEvent.STARTED): GrantState.ACTIVE,
     (GrantState.RESERVED, GrantEvent.EXITED): GrantState.IDLE,
-    (GrantState.RESERVED, GrantEvent.RELEASED): GrantState.FREE,
+    (GrantState.RESERVED, GrantEvent.RELEASED): GrantState.QUARANTINED,
     (GrantState.ACTIVE, GrantEvent.STARTED): GrantState.ACTIVE,
     (GrantState.ACTIVE, GrantEvent.EXITED): GrantState.IDLE,
     (GrantState.ACTIVE, GrantEvent.RECLAIMED): GrantState.QUARANTINED,
     (GrantState.ACTIVE, GrantEvent.REMOVED): GrantState.QUARANTINED,
+    (GrantState.ACTIVE, GrantEvent.VACATED): GrantState.RESERVED,
     (GrantState.IDLE, GrantEvent.STARTED): GrantState.ACTIVE,
+    (GrantState.IDLE, GrantEvent.VACATED): GrantState.RESERVED,
     (GrantState.IDLE, GrantEvent.EXITED): GrantState.IDLE,
     (GrantState.IDLE, GrantEvent.RECLAIMED): GrantState.QUARANTINED,
     (GrantState.IDLE, GrantEvent.REMOVED): GrantState.QUARANTINED,

@@ -1,0 +1,82 @@
+"""Which mode a mount is claimed in: configured rules, the container's own wishes, Docker's z and Z.
+
+Strongest first: a rule that keeps mcsd's hands off (*observe*, *ignore*), then `io.mcsd.volume` on the
+container, then any other rule, then the `z`/`Z` the user gave for a bind, then the default. Docker forces
+`z` on local named volumes that carry no mode, so there it says nothing about anybody's wish.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from mcsd.core.containers import Container, Mount, MountKind
+from mcsd.core.volumes import ClaimMode
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A path and everything below it, and the mode that volumes there get."""
+
+    path: str
+    mode: ClaimMode
+
+
+@dataclass(frozen=True, slots=True)
+class VolumePolicy:
+    """What the configuration says about volumes. `linger` in seconds."""
+
+    default: ClaimMode = ClaimMode.PRIVATE
+    share_on_conflict: bool = False
+    linger: float = 600.0
+    rules: tuple[Rule, ...] = ()
+
+
+_HANDS_OFF = (ClaimMode.OBSERVE, ClaimMode.IGNORE)
+
+
+def rule_for(path: str, rules: Sequence[Rule]) -> Rule | None:
+    """Give the rule with the longest path that contains `path`; the later one where two are equal."""
+    here = PurePosixPath(path)
+    matching = [rule for rule in rules if here.is_relative_to(rule.path)]
+    return max(reversed(matching), key=lambda rule: len(PurePosixPath(rule.path).parts), default=None)
+
+
+def wishes(container: Container) -> tuple[dict[str, ClaimMode], tuple[str, ...]]:
+    """Read `io.mcsd.volume=/data:shared,/logs:ignore`: modes by destination, and the parts that say nothing.
+
+    A part that cannot be understood is returned for reporting and changes nothing.
+    """
+    modes: dict[str, ClaimMode] = {}
+    misread: list[str] = []
+    for part in filter(None, (p.strip() for p in (container.label("volume") or "").split(","))):
+        destination, colon, mode = part.rpartition(":")
+        if colon and destination.startswith("/") and mode in set(ClaimMode):
+            modes[str(PurePosixPath(destination))] = ClaimMode(mode)
+        else:
+            misread.append(part)
+    return modes, tuple(misread)
+
+
+def is_claimable(mount: Mount) -> bool:
+    """Tell whether a mount shows files of the host that can be labelled."""
+    local = mount.kind is MountKind.VOLUME and mount.driver in {"", "local"}
+    return bool(mount.source) and (mount.kind is MountKind.BIND or local)
+
+
+def mode_for(mount: Mount, container: Container, policy: VolumePolicy) -> ClaimMode:
+    """Decide the mode of a claimable mount."""
+    rule = rule_for(mount.source, policy.rules)
+    if rule is not None and rule.mode in _HANDS_OFF:
+        return rule.mode
+    wish = wishes(container)[0].get(str(PurePosixPath(mount.destination)))
+    if wish is not None and (wish is not ClaimMode.GROUP or container.label("group")):
+        return wish
+    if rule is not None:
+        return rule.mode
+    if mount.kind is MountKind.BIND and "z" in mount.options:
+        return ClaimMode.SHARED
+    if mount.kind is MountKind.BIND and "Z" in mount.options:
+        return ClaimMode.PRIVATE
+    return policy.default
