@@ -65,11 +65,19 @@ def is_claimable(mount: Mount) -> bool:
     return bool(mount.source) and (mount.kind is MountKind.BIND or local)
 
 
-def mode_for(mount: Mount, container: Container, policy: VolumePolicy) -> ClaimMode:
-    """Decide the mode of a claimable mount."""
-    rule = rule_for(mount.source, policy.rules)
-    if rule is not None and rule.mode in _HANDS_OFF:
-        return rule.mode
+def mode_for(
+    mount: Mount, container: Container, policy: VolumePolicy, *, paths: Sequence[str] = ()
+) -> ClaimMode:
+    """Decide the mode of a claimable mount.
+
+    `paths` are all the names it goes by (as the engine has it, and as it was opened): a rule that keeps
+    hands off counts under any of them, so that a symbolic link does not get round it.
+    """
+    rules = [rule for path in paths or (mount.source,) if (rule := rule_for(path, policy.rules))]
+    off = next((rule for rule in rules if rule.mode in _HANDS_OFF), None)
+    if off is not None:
+        return off.mode
+    rule = rules[-1] if rules else None
     wish = wishes(container)[0].get(str(PurePosixPath(mount.destination)))
     if wish is not None and (wish is not ClaimMode.GROUP or container.label("group")):
         return wish

@@ -1,0 +1,212 @@
+"""Judging isolation: what is missing before mcsd may say that the kernel keeps a container apart.
+
+Promise 8: *isolated* needs all three — the kernel enforces, the process carries the granted level, and
+every claimed volume carries its label — and no holder that the level is comparable to. Each thing missing
+is a `Reason`: a code for machines, a sentence, and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mcsd.core.containers import Container
+from mcsd.core.grants import Grant
+from mcsd.core.host import Host
+from mcsd.core.labels import Context
+from mcsd.core.volumes import Claim, ClaimState
+from mcsd.errors import LabelSyntaxError
+
+
+class Why(StrEnum):
+    """Stable codes for what keeps a container from being isolated; part of the API."""
+
+    NO_KERNEL = "backend-xattr"
+    SELINUX_OFF = "selinux-disabled"
+    PERMISSIVE = "selinux-permissive"
+    NO_MCS = "policy-without-mcs"
+    ENGINE_OFF = "engine-without-selinux"
+    PRIVILEGED = "privileged"
+    HOST_PID = "pid-host"
+    HOST_IPC = "ipc-host"
+    LABEL_DISABLED = "label-disabled"
+    NO_CATEGORIES = "no-categories"
+    PERMISSIVE_DOMAIN = "permissive-domain"
+    CONFLICT = "conflict"
+    PROCESS_LEVEL = "process-level"
+    PROCESS_UNKNOWN = "process-unknown"
+    VOLUME = "volume"
+    NO_GRANT = "no-grant"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One thing that is missing, and what to do about it."""
+
+    why: Why
+    text: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Another holder that should be separate and is not."""
+
+    name: str
+    level: str
+    container: str = ""
+
+    @property
+    def text(self) -> str:
+        """Who it is."""
+        return f"{self.name} at {self.level}"
+
+
+_HOST = {
+    Why.NO_KERNEL: Reason(
+        Why.NO_KERNEL,
+        "labels are written with no SELinux in the kernel",
+        'set [selinux] backend = "kernel" on a host that enforces',
+    ),
+    Why.SELINUX_OFF: Reason(
+        Why.SELINUX_OFF, "SELinux is disabled in the kernel", "set SELINUX=enforcing in /etc/selinux/config"
+    ),
+    Why.PERMISSIVE: Reason(Why.PERMISSIVE, "SELinux is permissive: it denies nothing", "run setenforce 1"),
+    Why.NO_MCS: Reason(
+        Why.NO_MCS, "the loaded policy has no categories", "install a policy with MCS, such as targeted"
+    ),
+    Why.ENGINE_OFF: Reason(
+        Why.ENGINE_OFF,
+        "Docker does not label containers",
+        'set "selinux-enabled": true in /etc/docker/daemon.json, restart Docker, re-create the container',
+    ),
+}
+
+
+def host_reasons(host: Host) -> tuple[Reason, ...]:
+    """Say what the host lacks for any container to be isolated."""
+    status = host.selinux
+    missing: list[Why] = []
+    if status.backend == "xattr":
+        missing.append(Why.NO_KERNEL)
+    elif not status.enabled:
+        missing.append(Why.SELINUX_OFF)
+    else:
+        missing += [Why.PERMISSIVE] * (not status.enforcing) + [Why.NO_MCS] * (not status.mls)
+    if host.engine is not None and not host.engine.selinux:
+        missing.append(Why.ENGINE_OFF)
+    return tuple(_HOST[why] for why in missing)
+
+
+def unconfined_reason(container: Container, host: Host) -> Reason | None:
+    """Say why an engine that labels containers has not confined this one, None where it has."""
+    if container.process_label or (host.engine is not None and not host.engine.selinux):
+        return None
+    without = "re-create it without that option"
+    if container.privileged:
+        return Reason(
+            Why.PRIVILEGED, "it is privileged, and Docker confines no privileged container", without
+        )
+    if container.pid_mode == "host":
+        return Reason(Why.HOST_PID, "it shares the host's processes (--pid=host)", without)
+    if container.ipc_mode == "host":
+        return Reason(Why.HOST_IPC, "it shares the host's IPC (--ipc=host)", without)
+    return Reason(Why.LABEL_DISABLED, "its labelling is disabled (--security-opt label=disable)", without)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was seen of one container: the process's context, None where there is none to read."""
+
+    host: Host
+    container: Container
+    grant: Grant | None
+    claims: Sequence[Claim] = ()
+    conflicts: Sequence[Conflict] = ()
+    process: str | None = None
+    permissive_domain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`isolated` is None for a container that does not run: there is no process to keep apart."""
+
+    isolated: bool | None
+    reasons: tuple[Reason, ...] = ()
+
+
+def _process_reason(evidence: Evidence, grant: Grant) -> Reason | None:
+    if evidence.process is None:
+        return Reason(
+            Why.PROCESS_UNKNOWN,
+            "its process's label cannot be read",
+            "see journalctl -u mcsd, then mcsctl verify",
+        )
+    try:
+        level = Context.parse(evidence.process).level
+    except LabelSyntaxError:
+        level = None
+    if level == grant.level:
+        return None
+    return Reason(
+        Why.PROCESS_LEVEL,
+        f"its process runs as {evidence.process}, not at {grant.level}",
+        "re-create the container; if it happens again, see which runtime or option sets the label",
+    )
+
+
+def _grant_reasons(evidence: Evidence, grant: Grant) -> list[Reason]:
+    reasons = []
+    if not grant.level.categories:
+        reasons.append(
+            Reason(
+                Why.NO_CATEGORIES,
+                f"its level {grant.level} has no categories",
+                "re-create it without --security-opt label=level, or with one from mcsctl reserve",
+            )
+        )
+    reasons += [
+        Reason(
+            Why.CONFLICT,
+            f"its level is comparable to that of {conflict.text}",
+            "re-create one of the two without a level of its own, or with one from mcsctl reserve",
+        )
+        for conflict in evidence.conflicts
+    ]
+    if evidence.permissive_domain:
+        reasons.append(
+            Reason(
+                Why.PERMISSIVE_DOMAIN,
+                "the policy makes its domain permissive: nothing is denied to it",
+                "run semanage permissive -d on the domain",
+            )
+        )
+    return reasons
+
+
+def _claim_reasons(claims: Sequence[Claim]) -> list[Reason]:
+    return [
+        Reason(Why.VOLUME, f"the volume {claim.source}: {claim.reason or claim.state.value}", claim.hint)
+        for claim in claims
+        if claim.mode.is_labelled and claim.state is not ClaimState.READY
+    ]
+
+
+def judge(evidence: Evidence) -> Verdict:
+    """Give the verdict on one container."""
+    reasons = list(host_reasons(evidence.host))
+    unconfined = unconfined_reason(evidence.container, evidence.host)
+    if unconfined is not None:
+        reasons.append(unconfined)
+    elif evidence.grant is None:
+        reasons.append(Reason(Why.NO_GRANT, "no level has been granted yet", "see journalctl -u mcsd"))
+    else:
+        reasons += _grant_reasons(evidence, evidence.grant)
+        if evidence.container.running and not reasons:
+            process = _process_reason(evidence, evidence.grant)
+            reasons += [process] if process else []
+        reasons += _claim_reasons(evidence.claims)
+    if not evidence.container.running:
+        return Verdict(None, tuple(reasons))
+    return Verdict(not reasons, tuple(reasons))

@@ -1,0 +1,106 @@
+"""One consistent look at everything mcsd knows: what the socket, the metrics and mcsctl show.
+
+The daemon makes a `Picture` in one step of the event loop, so its parts agree with each other. Reports
+are pure functions of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mcsd.core.book import Book
+from mcsd.core.containers import Container
+from mcsd.core.host import Host
+from mcsd.core.isolation import Conflict, Verdict
+from mcsd.core.volumes import VolumeId
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A container as it was last looked at. `process` is its init process's context, if it has one.
+
+    `error` is why it could not be looked after, "" when it could. `seen` in seconds since the epoch.
+    """
+
+    container: Container
+    verdict: Verdict
+    seen: float
+    conflicts: tuple[Conflict, ...] = ()
+    process: str | None = None
+    error: str = ""
+    error_hint: str = ""
+    settled: bool = False
+    """Whether nothing was left to do for it when it was last looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class WalkProgress:
+    """A walk that is running. `expected` is the last walk's count of inodes, 0 where it is not known."""
+
+    volume: VolumeId
+    path: str
+    work: str
+    """`relabel` or `restore`."""
+    started: float
+    seen: int = 0
+    changed: int = 0
+    skipped: int = 0
+    expected: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One notice as the API's stream shows it. `sequence` rises by one each."""
+
+    sequence: int
+    time: float
+    kind: str
+    message: str
+    priority: int
+    container: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignHolder:
+    """A process outside this engine's containers that runs at a level with categories."""
+
+    level: str
+    context: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class PairCounts:
+    """How many pairs of the configured range are in which state."""
+
+    total: int
+    free: int
+    granted: int = 0
+    reserved: int = 0
+    quarantined: int = 0
+    foreign: int = 0
+    configured: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Everything, at one moment. Times are seconds since the epoch; `started` is the daemon's."""
+
+    now: float
+    version: str
+    started: float
+    host: Host
+    book: Book
+    engine_error: str = ""
+    engine_hint: str = ""
+    synced: bool = False
+    """Whether all containers have been looked at since the engine was last reached."""
+    ledger_error: str = ""
+    sightings: tuple[Sighting, ...] = ()
+    walks: tuple[WalkProgress, ...] = ()
+    pairs: PairCounts | None = None
+    foreign: tuple[ForeignHolder, ...] = ()
+    problems: tuple[Event, ...] = ()
+    """The newest notices of priority warning and worse, newest first."""

@@ -1,0 +1,314 @@
+"""The plan: what to do about one container, given what was seen and what is written down.
+
+`plan` is pure and idempotent: when its actions have been carried out and the same things are seen again,
+it gives `()`. It returns one stage at a time (first the grant, then the claims): the caller carries the
+actions out and plans again until nothing is left. A volume whose walk was tried in this pass
+(`Observed.attempted`) is not walked again in it, so that failures do not loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from mcsd.core.book import Book
+from mcsd.core.containers import Container, ContainerId, Mount
+from mcsd.core.grants import Grant, GrantEvent, GrantState
+from mcsd.core.host import Host
+from mcsd.core.isolation import unconfined_reason
+from mcsd.core.labels import Context, Level
+from mcsd.core.modes import VolumePolicy, is_claimable, mode_for
+from mcsd.core.sharing import Clash, clash_of, conflicts_of, shares_with, target_level
+from mcsd.core.volumes import Claim, ClaimMode, ClaimState, GrantId, Identity, VolumePhase
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A volume's root that was opened and may be labelled; `label` is what it carries now."""
+
+    path: str
+    identity: Identity
+    label: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """A volume's root that could not be opened, or that a rule protects."""
+
+    state: ClaimState
+    reason: str
+    hint: str
+
+
+Sight = Opened | Unusable
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One look at one container. `container` is None when it is gone; `sights` go by destination."""
+
+    id: ContainerId
+    container: Container | None
+    host: Host
+    sights: Mapping[str, Sight] = field(default_factory=dict)
+    attempted: frozenset[str] = frozenset()
+
+
+# --- actions: frozen values; the executor's match over them is complete --------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """Write down a grant on the level that the engine, or whoever created the container, chose."""
+
+    container: Container
+    level: Level
+    shares_with: str = ""
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """Choose a free pair and write down a grant on it."""
+
+    container: Container
+
+
+@dataclass(frozen=True, slots=True)
+class Occupy:
+    """Let the container have the grant that was reserved for its level."""
+
+    container: Container
+    grant: GrantId
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    """The container has another name now."""
+
+    grant: GrantId
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """Take a grant one step on in its life."""
+
+    grant: GrantId
+    event: GrantEvent
+
+
+@dataclass(frozen=True, slots=True)
+class SetClaim:
+    """Write down a claim for which nothing is walked."""
+
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """Write down the intent, walk the volume to `level`, write down how it went.
+
+    `also` are other grants' claims on the same volume that change with it (a conflict that is resolved
+    by sharing).
+    """
+
+    claim: Claim
+    root: Opened
+    level: Level
+    also: tuple[Claim, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Vacate:
+    """Give quarantined volumes in the way their originals back now, lingering or not."""
+
+    grants: tuple[GrantId, ...]
+
+
+Action = Adopt | Assign | Occupy | Rename | Advance | SetClaim | Label | Vacate
+
+
+def plan(observed: Observed, book: Book, policy: VolumePolicy) -> tuple[Action, ...]:
+    """Say what to do next about one container; `()` when all is as it should be."""
+    grant = book.grant_of(observed.id)
+    container = observed.container
+    if container is None:
+        return () if grant is None else _removal(grant)
+    if grant is None:
+        return _acquisition(container, observed.host, book)
+    return _life(container, grant) or tuple(_claims(observed, container, grant, book, policy))
+
+
+def _removal(grant: Grant) -> tuple[Action, ...]:
+    if grant.state is GrantState.QUARANTINED:
+        return ()
+    if grant.reservation:
+        return (Advance(grant.id, GrantEvent.VACATED),)
+    return (Advance(grant.id, GrantEvent.REMOVED),)
+
+
+def _acquisition(container: Container, host: Host, book: Book) -> tuple[Action, ...]:
+    if host.engine is None or unconfined_reason(container, host) is not None:
+        return ()
+    if not container.process_label:
+        return (Assign(container),)
+    level = Context.parse(container.process_label).level
+    for grant in book.grants():
+        if grant.state is GrantState.RESERVED and grant.level == level:
+            return (Occupy(container, grant.id),)
+    return (Adopt(container, level, shares_with(container)),)
+
+
+def is_live(container: Container) -> bool:
+    """Tell whether a container runs or has yet to run for the first time."""
+    return container.running or container.status in {"created", "restarting", "paused"}
+
+
+def _life(container: Container, grant: Grant) -> tuple[Action, ...]:
+    if grant.name != container.name:
+        return (Rename(grant.id, container.name),)
+    if is_live(container) and grant.state is not GrantState.ACTIVE:
+        return (Advance(grant.id, GrantEvent.STARTED),)
+    if not is_live(container) and grant.state in {GrantState.ACTIVE, GrantState.RESERVED}:
+        return (Advance(grant.id, GrantEvent.EXITED),)
+    return ()
+
+
+def _claims(
+    observed: Observed, container: Container, grant: Grant, book: Book, policy: VolumePolicy
+) -> Iterator[Action]:
+    for mount in container.mounts:
+        if is_claimable(mount):
+            action = _claim(observed, mount, grant, book, policy)
+            if action is not None:
+                yield action
+
+
+def _claim(observed: Observed, mount: Mount, grant: Grant, book: Book, policy: VolumePolicy) -> Action | None:
+    assert observed.container is not None
+    sight = observed.sights.get(mount.destination)
+    paths = (mount.source, sight.path) if isinstance(sight, Opened) else (mount.source,)
+    mode = mode_for(mount, observed.container, policy, paths=paths)
+    present = book.claim(grant.id, mount.destination)
+    if present is not None and present.mode is ClaimMode.SHARED and mode is ClaimMode.PRIVATE:
+        mode = _kept_sharing(present, policy)
+    claim = Claim(
+        grant=grant.id,
+        destination=mount.destination,
+        source=mount.source,
+        mode=mode,
+        state=ClaimState.UNMANAGED,
+        writable=mount.writable,
+        volume=present.volume if present else None,
+    )
+    if not mode.is_labelled:
+        return _set(claim, present)
+    if sight is None:
+        return None
+    if isinstance(sight, Unusable):
+        return _set(replace(claim, state=sight.state, reason=sight.reason, hint=sight.hint), present)
+    return _labelled(observed, claim, present, sight, grant, book, policy)
+
+
+def _kept_sharing(present: Claim, policy: VolumePolicy) -> ClaimMode:
+    """A conflict that was resolved by sharing stays resolved while the configuration says so."""
+    return ClaimMode.SHARED if policy.share_on_conflict and present.reason else ClaimMode.PRIVATE
+
+
+def _set(claim: Claim, present: Claim | None) -> Action | None:
+    return None if claim == present else SetClaim(claim)
+
+
+def _labelled(
+    observed: Observed,
+    claim: Claim,
+    present: Claim | None,
+    root: Opened,
+    grant: Grant,
+    book: Book,
+    policy: VolumePolicy,
+) -> Action | None:
+    level = target_level(claim.mode, grant, book)
+    conflicts = conflicts_of(grant, book)
+    older = [other for other in conflicts if other.id < grant.id]
+    if older and claim.mode is ClaimMode.PRIVATE:
+        return _refuse(
+            claim,
+            present,
+            f"the container's level {grant.level} is not separate from that of {older[0].name}",
+            "re-create the container without a level of its own, or with one from mcsctl reserve",
+        )
+    clash = clash_of(claim, root.path, root.identity, level, book)
+    if clash is not None:
+        return _resolve(clash, claim, present, root, book, policy, observed)
+    return _walk(claim, present, root, level, book, observed)
+
+
+def _refuse(claim: Claim, present: Claim | None, reason: str, hint: str) -> Action | None:
+    return _set(replace(claim, state=ClaimState.REFUSED, reason=reason, hint=hint, volume=None), present)
+
+
+def _resolve(
+    clash: Clash,
+    claim: Claim,
+    present: Claim | None,
+    root: Opened,
+    book: Book,
+    policy: VolumePolicy,
+    observed: Observed,
+) -> Action | None:
+    if clash.gone:
+        if claim.destination in observed.attempted:
+            return _set(
+                replace(
+                    claim,
+                    state=ClaimState.FAILED,
+                    reason=f"{clash.path} overlaps it and still carries a former container's labels",
+                    hint=f"run mcsctl restore {clash.path}",
+                ),
+                present,
+            )
+        return Vacate(clash.gone)
+    if policy.share_on_conflict and clash.same and all(c.mode is ClaimMode.PRIVATE for c in clash.claims):
+        because = "shared because several containers claim it"
+        also = tuple(replace(c, mode=ClaimMode.SHARED, reason=because) for c in clash.claims)
+        shared = replace(claim, mode=ClaimMode.SHARED, reason=because)
+        return Label(shared, root, target_level(ClaimMode.SHARED, _grant(book, claim), book), also)
+    return _refuse(
+        claim,
+        present,
+        f"{clash.holder} holds {clash.path} as {clash.claims[0].mode.value}",
+        f"give both containers the label io.mcsd.volume={claim.destination}:shared, or put them in one group",
+    )
+
+
+def _grant(book: Book, claim: Claim) -> Grant:
+    grant = book.grant(claim.grant)
+    assert grant is not None, "a claim's grant is live while the claim is planned"
+    return grant
+
+
+def _walk(
+    claim: Claim, present: Claim | None, root: Opened, level: Level, book: Book, observed: Observed
+) -> Action | None:
+    volume = book.volume_of(root.identity)
+    done = (
+        present is not None
+        and volume is not None
+        and present.state is ClaimState.READY
+        and present.mode is claim.mode
+        and present.volume == volume.id
+        and volume.phase is VolumePhase.LABELLED
+        and _level_of(volume.target) == level
+        and root.label is not None
+        and root.label == volume.target
+    )
+    if done or claim.destination in observed.attempted:
+        return None
+    reason = present.reason if present and present.mode is ClaimMode.SHARED else ""
+    return Label(replace(claim, state=ClaimState.PENDING, reason=reason), root, level)
+
+
+def _level_of(context: str) -> Level:
+    return Context.parse(context).level

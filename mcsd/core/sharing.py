@@ -1,0 +1,151 @@
+"""Who may share with whom: levels that are comparable, and volumes that overlap.
+
+Sharing on purpose is `--ipc/--pid=container:X` (Docker copies X's label), and membership of one group.
+Everything else that is equal, dominates or is dominated is a conflict; everything else that overlaps
+and is not shared by both is a clash.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mcsd.core.book import Book
+from mcsd.core.containers import Container
+from mcsd.core.grants import Grant, GrantState
+from mcsd.core.labels import CategoryPair, Level
+from mcsd.core.volumes import Claim, ClaimMode, ClaimState, GrantId, Identity, Volume
+
+SHARED_LEVEL = Level(0, 0)
+"""The bare `s0`, which every container may read and write."""
+
+
+def shares_with(container: Container) -> str:
+    """Name the container whose label this one copies on purpose, "" where it copies none."""
+    for mode in (container.ipc_mode, container.pid_mode):
+        kind, colon, other = mode.partition(":")
+        if colon and kind == "container":
+            return other
+    return ""
+
+
+def _root_of(grant: Grant, book: Book) -> str:
+    """Follow `shares_with` to the container that the level came from; stop at a cycle."""
+    seen: set[str] = set()
+    here: Grant | None = grant
+    while here is not None and here.shares_with and here.container not in seen:
+        seen.add(here.container)
+        wanted = here.shares_with
+        there = next(
+            (g for g in book.grants() if wanted and (g.container == wanted or g.name == wanted)), None
+        )
+        if there is None:
+            return wanted
+        here = there
+    return here.container if here is not None else ""
+
+
+def are_shared(one: Grant, other: Grant, book: Book) -> bool:
+    """Tell whether two grants hold one level on purpose."""
+    if not (one.shares_with or other.shares_with):
+        return False
+    return one.level == other.level and _root_of(one, book) == _root_of(other, book)
+
+
+def conflicts_of(grant: Grant, book: Book) -> tuple[Grant, ...]:
+    """List the other holders whose level equals, dominates or is dominated by this one's, oldest first.
+
+    A level without categories isolates nobody and is reported as such, not as a conflict with everyone.
+    """
+    if not grant.level.categories:
+        return ()
+    return tuple(
+        other
+        for other in book.grants()
+        if other.id != grant.id
+        and other.level.categories
+        and grant.level.is_comparable_to(other.level)
+        and not are_shared(grant, other, book)
+    )
+
+
+def target_level(mode: ClaimMode, grant: Grant, book: Book) -> Level:
+    """Give the level a volume gets for a claim in this mode."""
+    if mode is ClaimMode.SHARED:
+        return SHARED_LEVEL
+    if mode is ClaimMode.GROUP:
+        for group in book.groups():
+            if group.name == grant.group:
+                return CategoryPair(group.low, group.high).level
+    return grant.level
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """Claims that stand in the way of another one.
+
+    `same` when they are on the very volume, not one above or below. `gone` lists the grants in
+    quarantine that hold an overlapping volume and nobody else does: their originals come back first.
+    """
+
+    holder: str
+    path: str
+    same: bool
+    claims: tuple[Claim, ...] = ()
+    gone: tuple[GrantId, ...] = ()
+
+
+_STANDING = {ClaimState.PENDING, ClaimState.READY, ClaimState.PARTIAL, ClaimState.FAILED}
+
+
+def _others(claim: Claim, volume: Volume, book: Book) -> list[tuple[Grant, Claim]]:
+    found = []
+    for other in book.claims_on(volume.id):
+        grant = book.grant(other.grant)
+        if grant is not None and other.key != claim.key and other.state in _STANDING:
+            found.append((grant, other))
+    return found
+
+
+def _is_gone(grant: Grant) -> bool:
+    return grant.state is GrantState.QUARANTINED
+
+
+def clash_of(claim: Claim, path: str, identity: Identity, level: Level, book: Book) -> Clash | None:
+    """Find what stands in the way of labelling a volume at `level` for `claim`, None where nothing does.
+
+    On the very volume: others that still hold it at another level. Those of containers that are gone are
+    passed over, because the volume goes straight from the old level to the new. Above or below: anything
+    at another level, since one walk would undo the other.
+    """
+    volume = book.volume_of(identity)
+    if volume is not None:
+        standing = [
+            (grant, other)
+            for grant, other in _others(claim, volume, book)
+            if not _is_gone(grant) and target_level(other.mode, grant, book) != level
+        ]
+        if standing:
+            return Clash(standing[0][0].name, volume.path, True, tuple(other for _, other in standing))
+    for around in book.volumes_around(path):
+        if around.identity == identity:
+            continue
+        clash = _clash_around(claim, around, level, book)
+        if clash is not None:
+            return clash
+    return None
+
+
+def _clash_around(claim: Claim, around: Volume, level: Level, book: Book) -> Clash | None:
+    others = [
+        (grant, other)
+        for grant, other in _others(claim, around, book)
+        if target_level(other.mode, grant, book) != level
+    ]
+    standing = [(grant, other) for grant, other in others if not _is_gone(grant)]
+    if standing:
+        return Clash(standing[0][0].name, around.path, False, tuple(other for _, other in standing))
+    if others:
+        return Clash(
+            others[0][0].name, around.path, False, gone=tuple(sorted({grant.id for grant, _ in others}))
+        )
+    return None

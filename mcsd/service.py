@@ -1,0 +1,81 @@
+"""What the socket may ask of the daemon: one Protocol, met by the composition root and by tests' fakes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from mcsd.core.grants import Grant
+from mcsd.core.picture import Event, Picture
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeCheck:
+    """How a volume's labels on disk compare with the ledger."""
+
+    path: str
+    target: str
+    seen: int
+    wrong: int
+    skipped: int
+    examples: tuple[str, ...] = ()
+    error: str = ""
+    repaired: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What `verify` found: volumes against the disk, processes against their grants."""
+
+    volumes: tuple[VolumeCheck, ...] = ()
+    processes: tuple[str, ...] = ()
+    """Sentences about containers whose process does not carry the granted level."""
+    pairs: tuple[str, ...] = field(default=())
+    """Sentences about levels that are carried and not granted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restoration:
+    """What `restore` did to one volume."""
+
+    path: str
+    changed: int
+    skipped: int
+    complete: bool
+    seconds: float
+
+
+class Service(Protocol):
+    """The daemon, seen from its socket. Every method may raise `McsdError`; see `mcsd.errors.Problem`."""
+
+    def picture(self) -> Picture:
+        """Give everything as it is now; quick, does no I/O."""
+        ...
+
+    def events(self, *, after: int | None = None) -> AsyncIterator[Event | int]:
+        """Stream events; first those remembered with a sequence above `after`, then new ones.
+
+        A reader that is too slow gets a number instead of events: how many were lost.
+        """
+        ...
+
+    def recent_events(self) -> tuple[Event, ...]:
+        """The events still remembered, oldest first."""
+        ...
+
+    async def verify(self, target: str | None, *, repair: bool) -> Verification:
+        """Compare disk, processes and ledger: all, one volume by path, or one container's."""
+        ...
+
+    async def restore(self, path: str) -> Restoration:
+        """Put a volume's original labels back now; refused while a container still claims it."""
+        ...
+
+    async def reserve(self, name: str, *, group: str | None) -> Grant:
+        """Set a level aside under a name; the same again for a name that is taken already."""
+        ...
+
+    async def release(self, name: str) -> None:
+        """Give a reservation up; refused while a container uses it."""
+        ...
