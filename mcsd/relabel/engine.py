@@ -1,0 +1,243 @@
+"""The relabel engine: opens a volume, judges it, writes labels and takes them back.
+
+Every method is blocking and may be called from any thread; two walks of one volume wait for each other.
+What a walk does, and in which order, is in `mcsd.relabel.walk`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mcsd.core.protected import PSEUDO_FILE_SYSTEMS, ProtectionRules, is_unlabelled
+from mcsd.core.volumes import Identity, VolumeId
+from mcsd.errors import VolumeFailedError, VolumeRefusedError
+from mcsd.relabel import kernel
+from mcsd.relabel.mounts import Mount, mounts
+from mcsd.relabel.opening import Opened, opened
+from mcsd.relabel.originals import SUFFIX, Originals, bare, sync_directory
+from mcsd.relabel.places import Atlas, judge_place, judge_type, spot_of
+from mcsd.relabel.tally import Tally
+from mcsd.relabel.treatments import Relabelling, Restoring, Verifying
+from mcsd.relabel.values import Cancellation, Label, Progress, Root, StoredVolume, Walk
+from mcsd.relabel.walk import VolumeWalk
+
+DefaultLabel = Callable[[str, int], str | None]
+Report = Callable[[Progress], None]
+
+
+class Engine:
+    """See the module. `store` is made if it is not there; `default_label` asks the host's policy."""
+
+    def __init__(self, *, store: Path, rules: ProtectionRules, default_label: DefaultLabel) -> None:
+        self._store = str(store)
+        self._rules = rules
+        self._default_label = default_label
+        self._guard = threading.Lock()
+        self._locks: dict[VolumeId, threading.Lock] = {}
+        store.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    # -- looking
+
+    def examine(self, path: str, *, allowed: Collection[str] = ()) -> Root:
+        """Open a volume's root and judge what was opened.
+
+        `allowed` are paths that an explicit rule names; each admits itself and everything below it, as far
+        as the rule that is met can be lifted. Raises `VolumeRefusedError` and `VolumeFailedError`.
+        """
+        with opened(path) as root:
+            atlas = Atlas()
+            mount = atlas.mount(root.stat.mount)
+            self._judge_kind(root, path, mount)
+            spot = spot_of(root.descriptor, root.parent, mount)
+            judge_place(spot, path, self._rules, allowed, atlas)
+            label = _label_of(root, path)
+            admitted = (one for one in map(atlas.spot, allowed) if one is not None)
+            judge_type(label, path, is_allowed=any(spot.is_within(one) for one in admitted))
+            return Root(
+                path=root.path,
+                identity=root.identity,
+                is_directory=root.is_directory,
+                label=None if label is None else os.fsdecode(label.rstrip(b"\0")),
+                file_system=mount.file_system if mount else "",
+                mount_id=root.stat.mount,
+                writable=mount is None or not mount.is_read_only,
+            )
+
+    @staticmethod
+    def _judge_kind(root: Opened, path: str, mount: Mount | None) -> None:
+        mode = root.stat.mode
+        if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+            raise VolumeRefusedError(
+                f"volume {path!r} is a device node", hint="give it with --device instead", rule="device-node"
+            )
+        if mount is not None and mount.file_system in PSEUDO_FILE_SYSTEMS:
+            raise VolumeRefusedError(
+                f"volume {path!r} is part of the kernel's {mount.file_system!r} file system",
+                hint="this cannot be allowed",
+                rule="pseudo-file-system",
+            )
+        if mount is not None and is_unlabelled(mount.file_system):
+            raise _no_labels(path, mount.file_system)
+        if not root.is_directory and root.stat.links > 1:
+            raise VolumeRefusedError(
+                f"volume {path!r} is a file with {root.stat.links} names",
+                hint="its other names are not this container's; copy it, or mount a directory",
+                rule="multiply-linked",
+            )
+
+    # -- walking
+
+    def relabel(
+        self,
+        volume: VolumeId,
+        path: str,
+        identity: Identity,
+        target: str,
+        *,
+        progress: Report | None = None,
+        cancelled: Cancellation | None = None,
+        known: bool = False,
+        links_consented: bool = False,
+    ) -> Walk:
+        """Write `target`, a canonical context, on everything in scope: originals first, the root last.
+
+        With `known` the caller says that its ledger has the volume as complete at this target; when the
+        originals' file says so too and the root carries the target, nothing else is looked at.
+        """
+        wanted = os.fsencode(target).rstrip(b"\0") + b"\0"
+        with self._alone(volume), self._root(path, identity) as root:
+            originals = Originals.open(self._store, volume) or Originals.create(
+                self._store, volume, root.path, identity
+            )
+            try:
+                tally = Tally(progress, cancelled, originals.volume.count)
+                stored = originals.volume
+                is_known = known and (stored.state, stored.target) == ("complete", target)
+                if is_known and bare(_label_of(root, path)) == bare(wanted):
+                    return Walk(seen=1, already=1, complete=True, level="known")
+                _require_writable(root, path)
+                walk = VolumeWalk(
+                    root, Relabelling(originals, wanted), tally, originals, links_consented=links_consented
+                )
+                complete = walk.relabel(target)
+                if complete and (originals.volume.state, originals.volume.target) != ("complete", target):
+                    walk.begin()
+                    originals.finish("complete", target, tally.seen)
+                return tally.walk(complete=complete)
+            finally:
+                originals.close()
+
+    def restore(
+        self,
+        volume: VolumeId,
+        path: str,
+        identity: Identity,
+        *,
+        progress: Report | None = None,
+        cancelled: Cancellation | None = None,
+    ) -> Walk:
+        """Put the originals back, the root first, where the present label is one that mcsd wrote.
+
+        A volume without originals was never written to: there is nothing to do. Can be broken off and
+        called again; `forget` drops the originals after a complete one.
+        """
+        with self._alone(volume):
+            originals = Originals.open(self._store, volume)
+            if originals is None:
+                return Walk(complete=True, level="known")
+            try:
+                with self._root(path, identity) as root:
+                    tally = Tally(progress, cancelled, originals.volume.count)
+                    _require_writable(root, path)
+                    walk = VolumeWalk(root, Restoring(originals, self._default_label), tally, originals)
+                    complete = walk.restore()
+                    if complete:
+                        originals.finish("restored", originals.volume.target, tally.seen)
+                    return tally.walk(complete=complete)
+            finally:
+                originals.close()
+
+    def verify(self, volume: VolumeId, path: str, identity: Identity, target: str) -> Walk:
+        """Count what does not carry `target` (`SkipReason.DIFFERS`), without writing anything."""
+        with self._root(path, identity) as root:
+            tally = Tally()
+            walk = VolumeWalk(root, Verifying(os.fsencode(target)), tally)
+            return tally.walk(complete=walk.verify())
+
+    # -- the store
+
+    def forget(self, volume: VolumeId) -> None:
+        """Drop a volume's originals; idempotent."""
+        with self._alone(volume):
+            Path(self._store, volume + SUFFIX).unlink(missing_ok=True)
+            sync_directory(self._store)
+        with self._guard:
+            self._locks.pop(volume, None)
+
+    def volumes(self) -> tuple[StoredVolume, ...]:
+        """List the volumes whose originals are on disk; a damaged file is listed as `damaged`."""
+        found: list[StoredVolume] = []
+        for file in sorted(Path(self._store).glob("*" + SUFFIX)):
+            volume = VolumeId(file.name.removesuffix(SUFFIX))
+            try:
+                with self._alone(volume):
+                    originals = Originals.open(self._store, volume)
+                if originals is not None:
+                    found.append(originals.volume)
+                    originals.close()
+            except VolumeFailedError:
+                found.append(StoredVolume(volume, "", Identity(0, 0), 0.0, "", "damaged"))
+        return tuple(found)
+
+    @contextmanager
+    def _alone(self, volume: VolumeId) -> Iterator[None]:
+        with self._guard:
+            lock = self._locks.setdefault(volume, threading.Lock())
+        with lock:
+            yield
+
+    @contextmanager
+    def _root(self, path: str, identity: Identity) -> Iterator[Opened]:
+        with opened(path) as root:
+            if root.identity != identity:
+                raise VolumeFailedError(
+                    f"volume {path!r} is no longer the one it was: it is now inode {root.identity.inode} of "
+                    f"device {root.identity.device}, and was {identity.inode} of {identity.device}",
+                    hint="it was replaced, or something is mounted over it or no longer mounted",
+                )
+            yield root
+
+
+def _label_of(root: Opened, path: str) -> Label:
+    try:
+        return kernel.label_of(root.descriptor)
+    except OSError as exc:
+        if exc.errno == errno.ENOTSUP:
+            raise _no_labels(path, "") from exc
+        raise VolumeFailedError(
+            f"the label of volume {path!r} cannot be read: {os.strerror(exc.errno or errno.EIO).lower()}"
+        ) from exc
+
+
+def _no_labels(path: str, file_system: str) -> VolumeRefusedError:
+    where = f"a {file_system!r} file system" if file_system else "a file system"
+    return VolumeRefusedError(
+        f"volume {path!r} is on {where} that keeps no labels",
+        hint="mount that file system with context= for the container's level, or use another one",
+        rule="no-labels",
+    )
+
+
+def _require_writable(root: Opened, path: str) -> None:
+    mount = mounts().get(root.stat.mount)
+    if mount is not None and mount.is_read_only:
+        raise VolumeFailedError(
+            f"volume {path!r} is on a read-only mount, so its labels cannot be changed",
+            hint="remount it read-write, or mount it with context= for the container's level",
+        )

@@ -1,0 +1,56 @@
+"""What `/proc/self/mountinfo` says of a mount: its file system, its options, and what part it shows."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+_OCTAL = re.compile(rb"\\([0-7]{3})")
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One line of mountinfo (proc_pid_mountinfo(5)). `root` is the part of the file system it shows."""
+
+    id: int
+    device: str
+    root: str
+    point: str
+    file_system: str
+    options: frozenset[str]
+    """The mount's own and the file system's options together."""
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether the mount or the file system behind it is read-only."""
+        return "ro" in self.options
+
+
+def _text(field: bytes) -> str:
+    return os.fsdecode(_OCTAL.sub(lambda match: bytes([int(match[1], 8)]), field))
+
+
+def _parse(line: bytes) -> Mount:
+    own, _, system = line.partition(b" - ")
+    number, _, device, root, point, options, *_ = own.split(b" ")
+    kind, _, more = system.split(b" ", 2)
+    both = frozenset(os.fsdecode(options + b"," + more).split(","))
+    return Mount(int(number), device.decode(), _text(root), _text(point), _text(kind), both)
+
+
+def mounts() -> dict[int, Mount]:
+    """Read this process's mounts by their ids."""
+    with open("/proc/self/mountinfo", "rb") as file:
+        return {mount.id: mount for mount in map(_parse, file.read().splitlines())}
+
+
+def position(path: str, mount: Mount) -> tuple[str, PurePosixPath]:
+    """Give where a path lies inside its file system: the same for every bind mount of it."""
+    below = PurePosixPath(path).relative_to(mount.point) if _is_below(path, mount.point) else PurePosixPath()
+    return mount.device, PurePosixPath(mount.root) / below
+
+
+def _is_below(path: str, other: str) -> bool:
+    return PurePosixPath(path).is_relative_to(other)

@@ -1,0 +1,129 @@
+"""The order of things in one volume's walk.
+
+Relabelling: the intent on disk, everything below the root (originals on disk before each batch is written),
+the root, and then, on disk, that it is complete. Restoring puts the root back first, so that from its first
+moment the root no longer says that the tree is complete.
+
+When directories changed while they were walked, something may have been missed: another pass follows. The
+labels are mostly right by then, so it is short; a pass that finds nothing to write is the last.
+"""
+
+from __future__ import annotations
+
+from mcsd.relabel import kernel
+from mcsd.relabel.opening import Opened
+from mcsd.relabel.originals import Originals
+from mcsd.relabel.sweep import TICK, Sweep, write_failure
+from mcsd.relabel.tally import Tally
+from mcsd.relabel.treatments import Decision, Sight, Treatment
+from mcsd.relabel.tree import Tree
+
+_PASSES = 4
+
+
+class VolumeWalk:
+    """One volume's walk in one direction. `originals` is None where nothing is written."""
+
+    def __init__(
+        self,
+        root: Opened,
+        treatment: Treatment,
+        tally: Tally,
+        originals: Originals | None = None,
+        *,
+        links_consented: bool = False,
+    ) -> None:
+        self._root, self._treatment = root, treatment
+        self._originals, self._tally = originals, tally
+        self._links_consented = links_consented
+        self._intent: tuple[str, str] | None = None
+
+    def relabel(self, target: str) -> bool:
+        """Label everything, the root last; say whether the tree is complete."""
+        self._intent = ("labelling", target)
+        began = kernel.stamp()
+        self._sweep_until_quiet()
+        if self._tally.is_broken:
+            return False
+        if self._take_root() and kernel.stat_of(self._root.descriptor).modified >= began - TICK:
+            self._sweep_until_quiet()  # what was made in the root before it was labelled
+            self._tally.seen += 1
+        return not self._tally.is_broken
+
+    def restore(self) -> bool:
+        """Put everything back, the root first; say whether nothing of ours is left."""
+        assert self._originals is not None
+        self._intent = ("restoring", self._originals.volume.target)
+        self._take_root()
+        if not self._tally.is_broken:
+            self._sweep_until_quiet()
+            self._tally.seen += 1
+        return not self._tally.is_broken
+
+    def verify(self) -> bool:
+        """Look at everything; say whether all of it is as it should be."""
+        self._sweep()
+        self._take_root()
+        return not self._tally.is_broken
+
+    def begin(self) -> None:
+        """Put the intent on disk, once."""
+        if self._intent is not None and self._originals is not None:
+            self._originals.begin(*self._intent)
+        self._intent = None
+
+    def _sweep_until_quiet(self) -> None:
+        for number in range(_PASSES):
+            changed = self._tally.changed
+            was_disturbed = self._sweep()
+            if self._tally.is_broken or not was_disturbed or (number and self._tally.changed == changed):
+                return
+
+    def _sweep(self) -> bool:
+        """Walk below the root; say whether anything may have been missed."""
+        self._tally.start_pass()
+        if not self._root.is_directory:
+            return False
+        had, decision = self._decide()
+        tree = Tree(self._root.descriptor, self._root.stat)
+        tree.root.label = decision.label if decision.writes else had
+        try:
+            sweep = Sweep(
+                tree,
+                self._root.path,
+                self._treatment,
+                self._originals,
+                self._tally,
+                begin=self.begin,
+                links_consented=self._links_consented,
+            )
+            sweep.run()
+            return sweep.was_disturbed
+        finally:
+            tree.close()
+
+    def _take_root(self) -> bool:
+        """Do to the root what is done to everything else; say whether it was written."""
+        root = self._root
+        self._tally.seen += 1
+        try:
+            had, decision = self._decide()
+            if decision.skip is not None:
+                self._tally.skip(decision.skip, lambda: ".")
+            if decision.writes or decision.records:
+                self.begin()
+            if decision.records and self._originals is not None:
+                self._originals.record([(had, [root.identity.inode])], kernel.stamp())
+            if decision.writes:
+                kernel.set_label(root.descriptor, decision.label)
+                self._tally.changed += 1
+        except OSError as exc:
+            self._tally.skip(write_failure(exc, root.path), lambda: ".")
+            return False
+        return decision.writes
+
+    def _decide(self) -> tuple[bytes | None, Decision]:
+        root = self._root
+        had = kernel.label_of(root.descriptor)
+        sight = Sight(root.identity.inode, root.stat.mode, root.stat.born, had)
+        return had, self._treatment.decide(sight, lambda: root.path, None)
