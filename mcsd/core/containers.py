@@ -12,6 +12,12 @@ ContainerId = NewType("ContainerId", str)
 LABEL_PREFIX = "io.mcsd."
 """Docker labels under this prefix are addressed to mcsd; all others are dropped at the edge."""
 
+SUBSCRIBED = "subscribed"
+"""Action of the first event of a stream: the subscription is in place, list now. It names no container."""
+
+LOST = "lost"
+"""Action of an event that stands for any number that were dropped: list again. It names no container."""
+
 
 class MountKind(StrEnum):
     """`Type` of a mount in Docker's inspect answer; everything else is OTHER."""
@@ -44,8 +50,10 @@ class Container:
     `label=disable`, `--pid=host`, `--ipc=host`). `pid` is the init process's on the host, None unless
     running. `pid_mode` and `ipc_mode` are Docker's words: "", "host", "private", "container:ID"…
     `labels` are the container's labels under `io.mcsd.` only, sorted; `image_labels` the same of its image,
-    which whoever built the image wrote and which are therefore not the container owner's wishes.
-    `restarts` counts restarts by policy; `started_at` and `created_at` are Docker's RFC 3339 strings.
+    which whoever built the image wrote and which are therefore not the container owner's wishes. Where the
+    image cannot be looked at (removed by force, say), all of `labels` count as the image's.
+    `running` is true of a paused container too: its processes exist. `image` is the name the container was
+    created from; `started_at` and `created_at` are Docker's RFC 3339 strings, "" for a start that never was.
     """
 
     id: ContainerId

@@ -1,0 +1,233 @@
+"""One conversation at a time with Docker's API: questions and the event stream, as bytes within limits.
+
+The SDK's `APIClient` is the session and the transport, over a `GuardedSocket`. Its methods that decode are
+left aside on purpose: they read a body without bound, wait for a stream's next byte for ever, and take a
+stream that broke for one that ended (`CancellableStream`), where mcsd must know the difference.
+
+An `APIClient` holds state between requests, so each `Connection` has its own and belongs to one thread.
+Importing this module imports the SDK, which is slow: import it where the first connection is made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import requests
+import urllib3
+from docker import APIClient
+from docker.constants import MINIMUM_DOCKER_API_VERSION
+from docker.transport import UnixHTTPAdapter
+from docker.transport.unixconn import UnixHTTPConnection, UnixHTTPConnectionPool
+
+from mcsd.adapters.docker_socket import DOWN_HINT, HANGS_HINT, URL_HINT, Guard
+from mcsd.errors import EngineProtocolError, EngineUnavailableError, McsdError
+
+_READ_SIZE = 65536
+_SCHEME = "http+docker://"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back for a question that was answered in HTTP, whatever it says."""
+
+    status: int
+    body: bytes
+
+
+class Connection:
+    """A connection to the guard's socket, made when it is first needed and made again when it was lost.
+
+    `limit` bounds an answer, in bytes. Errors as in `mcsd.ports.ContainerEngine`. It ends by `guard.shut`
+    from any thread, and must then be closed, like any other, when no thread uses it.
+    """
+
+    def __init__(self, guard: Guard, *, limit: int) -> None:
+        self._guard = guard
+        self._limit = limit
+        # The version is part of the paths that are asked for; naming one keeps the SDK from asking now.
+        self._client = APIClient(base_url=f"unix://{guard.path}", version=MINIMUM_DOCKER_API_VERSION)
+        self._client.trust_env = False  # no proxies and no .netrc for a Unix socket
+        self._client.headers.update({"Accept": "application/json", "Accept-Encoding": "identity"})
+        self._client.mount(_SCHEME, _GuardedAdapter(guard))
+
+    def get(self, path: str, query: Mapping[str, str] | None = None, *, seconds: float) -> Answer:
+        """Ask, and read the whole answer, within `seconds`."""
+        what = f"GET {path}"
+        self._guard.ask(what, seconds=seconds, limit=self._limit)
+        with _explained(self._guard, what):
+            return _read(self._request(path, query))
+
+    def stream(
+        self, path: str, query: Mapping[str, str], *, seconds: float, line_limit: int
+    ) -> tuple[Stream | None, Answer]:
+        """Open a stream of lines within `seconds`; there is none where the answer's status is not success.
+
+        A line of more than `line_limit` bytes will be an `EngineProtocolError`.
+        """
+        what = f"GET {path}"
+        self._guard.ask(what, seconds=seconds, limit=self._limit)
+        with _explained(self._guard, what):
+            response = self._request(path, query)
+            if response.status_code != http.client.OK:
+                return None, _read(response)
+            return Stream(self._guard, what, response, line_limit), Answer(response.status_code, b"")
+
+    def close(self) -> None:
+        """Release the connection."""
+        self._client.close()
+
+    def _request(self, path: str, query: Mapping[str, str] | None) -> requests.Response:
+        return self._client.get(
+            f"{self._client.base_url}{path}", params=query, stream=True, timeout=None, allow_redirects=False
+        )
+
+
+class Stream:
+    """The lines of an open response, without their ends; empty ones are left out."""
+
+    def __init__(self, guard: Guard, what: str, response: requests.Response, line_limit: int) -> None:
+        self._guard = guard
+        self._what = what
+        self._response = response
+        self._line_limit = line_limit
+        self._rest = bytearray()
+
+    def lines(self, *, silence: float, still_there: Callable[[], None]) -> Iterator[bytes]:
+        """Read line after line; raise `EngineUnavailableError` when the stream ends, however it does.
+
+        `still_there` is called after every `silence` seconds without a byte and raises when nobody is.
+        """
+
+        def judge() -> None:
+            if self._rest or self._response.raw.chunk_left:
+                raise self._broken(f"stopped in the middle of an event, {silence:g} s ago", HANGS_HINT)
+            still_there()
+
+        self._guard.follow(seconds=silence, limit=self._line_limit + 2 * _READ_SIZE, on_silence=judge)
+        with _explained(self._guard, self._what):
+            for piece in self._pieces():
+                yield from self._split(piece)
+                self._guard.renew()
+        raise self._broken("ended", DOWN_HINT)
+
+    def close(self) -> None:
+        """Release the response and, as it is not read to its end, the connection."""
+        self._response.close()
+
+    def _pieces(self) -> Iterator[bytes]:
+        raw = self._response.raw
+        # Without chunks a read waits until it has all it asked for: only single bytes come in time.
+        yield from raw.stream(_READ_SIZE if raw.chunked else 1, decode_content=False)
+
+    def _split(self, piece: bytes) -> list[bytes]:
+        self._rest += piece
+        lines: list[bytes] = []
+        if b"\n" in piece:
+            *lines, rest = bytes(self._rest).split(b"\n")
+            self._rest = bytearray(rest)
+        if len(self._rest) > self._line_limit:
+            raise EngineProtocolError(
+                f"docker at {self._guard.path!r} sent an event of more than {self._line_limit} bytes",
+                hint="look at the labels of the newest containers: docker events",
+            )
+        # A record separator goes before each object of application/json-seq (RFC 7464).
+        return [stripped for line in lines if (stripped := line.strip(b"\x1e \t\r"))]
+
+    def _broken(self, how: str, hint: str) -> EngineUnavailableError:
+        return EngineUnavailableError(f"the event stream of docker at {self._guard.path!r} {how}", hint=hint)
+
+
+def _read(response: requests.Response) -> Answer:
+    try:
+        # As sent: a Content-Encoding could unpack to any size, and none was asked for.
+        body = b"".join(response.raw.stream(_READ_SIZE, decode_content=False))
+        promised = response.headers.get("Content-Length", "")
+        if promised.isdecimal() and len(body) < int(promised):  # urllib3 before 2 does not look
+            raise http.client.IncompleteRead(b"", int(promised) - len(body))
+        return Answer(response.status_code, body)
+    finally:
+        response.close()
+
+
+@contextlib.contextmanager
+def _explained(guard: Guard, what: str) -> Iterator[None]:
+    """Turn what the libraries raise into an error that says what happened, and to which question."""
+    try:
+        yield
+    except McsdError:
+        raise
+    except (
+        requests.RequestException,
+        urllib3.exceptions.HTTPError,
+        http.client.HTTPException,
+        OSError,
+    ) as exc:
+        if guard.is_shut:
+            raise guard.shut_error() from exc
+        raise _explain(guard.path, what, exc) from exc
+
+
+def _explain(path: str, what: str, exc: BaseException) -> McsdError:
+    causes = list(_causes(exc))
+    for cause in causes:
+        match cause:
+            case urllib3.exceptions.InvalidChunkLength():
+                break
+            case ConnectionError() | http.client.IncompleteRead() | urllib3.exceptions.IncompleteRead():
+                return EngineUnavailableError(
+                    f"docker at {path!r} closed the connection before its answer to {what} was complete",
+                    hint=DOWN_HINT,
+                )
+            case http.client.HTTPException():
+                break
+            case _:
+                continue
+    else:
+        return EngineUnavailableError(f"docker at {path!r} failed at {what}: {causes[-1]}", hint=HANGS_HINT)
+    return EngineProtocolError(
+        f"docker at {path!r} did not answer {what} in HTTP: {type(cause).__name__}: {cause}", hint=URL_HINT
+    )
+
+
+def _causes(exc: BaseException) -> Iterator[BaseException]:
+    """List an exception and all that it wraps: `requests` and `urllib3` pass causes on as arguments."""
+    yield exc
+    inner = [arg for arg in exc.args if isinstance(arg, BaseException)]
+    for cause in inner or filter(None, [exc.__cause__ or exc.__context__]):
+        yield from _causes(cause)
+
+
+class _Wire(UnixHTTPConnection):
+    def __init__(self, guard: Guard) -> None:
+        super().__init__("localhost", guard.path)
+        self._guard = guard
+
+    def connect(self) -> None:
+        self.sock = self._guard.connect()
+
+
+class _Wires(UnixHTTPConnectionPool):
+    def __init__(self, guard: Guard) -> None:
+        super().__init__("localhost", guard.path, maxsize=1)
+        self._guard = guard
+
+    def _new_conn(self) -> UnixHTTPConnection:  # type: ignore[override]  # the SDK's stub narrows `timeout`
+        return _Wire(self._guard)
+
+
+class _GuardedAdapter(UnixHTTPAdapter):
+    """The SDK's transport for Unix sockets, with the sockets made by a guard."""
+
+    def __init__(self, guard: Guard) -> None:
+        super().__init__(f"http+unix://{guard.path}")
+        self._guard = guard
+
+    def get_connection(self, url: bytes | str, proxies: object = None) -> UnixHTTPConnectionPool:
+        """Give the one pool; its connections are closed by `close`, as all in `pools` are."""
+        pool = self.pools.get(_SCHEME)
+        if pool is None:
+            pool = self.pools[_SCHEME] = _Wires(self._guard)
+        return pool
