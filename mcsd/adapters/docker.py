@@ -8,7 +8,6 @@ first; closing the engine ends all of that at once.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -76,11 +75,11 @@ class DockerEngine:
         subscription = Subscription(self._new_client, self._limits)
         self._subscriptions.add(subscription)
         try:
-            async with contextlib.aclosing(subscription.events()) as events:
-                async for event in events:
-                    yield event
+            while True:
+                yield await subscription.next()
         finally:
             self._subscriptions.discard(subscription)
+            await subscription.end()
 
     async def close(self) -> None:
         """Break every stream and question, and release every connection and thread; idempotent."""

@@ -144,12 +144,20 @@ def _read(response: requests.Response) -> Answer:
     try:
         # As sent: a Content-Encoding could unpack to any size, and none was asked for.
         body = b"".join(response.raw.stream(_READ_SIZE, decode_content=False))
-        promised = response.headers.get("Content-Length", "")
-        if promised.isdecimal() and len(body) < int(promised):  # urllib3 before 2 does not look
-            raise http.client.IncompleteRead(b"", int(promised) - len(body))
+        if missing := _missing(response, body):
+            raise http.client.IncompleteRead(b"", missing)
         return Answer(response.status_code, body)
     finally:
         response.close()
+
+
+def _missing(response: requests.Response, body: bytes) -> int:
+    """Count the bytes that the head promised and that did not come; urllib3 before 2 does not look."""
+    promised = response.headers.get("Content-Length", "")
+    if promised.isdecimal():
+        return max(0, int(promised) - len(body))
+    # Nothing until the connection's end: the head was cut off, which http.client takes for complete.
+    return int(response.status_code == http.client.OK and not body and not response.raw.chunked)
 
 
 @contextlib.contextmanager
@@ -165,39 +173,29 @@ def _explained(guard: Guard, what: str) -> Iterator[None]:
         http.client.HTTPException,
         OSError,
     ) as exc:
-        if guard.is_shut:
-            raise guard.shut_error() from exc
-        raise _explain(guard.path, what, exc) from exc
+        raise _explain(guard, what, exc) from exc
 
 
-def _explain(path: str, what: str, exc: BaseException) -> McsdError:
-    causes = list(_causes(exc))
-    for cause in causes:
-        match cause:
-            case urllib3.exceptions.InvalidChunkLength():
-                break
-            case ConnectionError() | http.client.IncompleteRead() | urllib3.exceptions.IncompleteRead():
-                return EngineUnavailableError(
-                    f"docker at {path!r} closed the connection before its answer to {what} was complete",
-                    hint=DOWN_HINT,
-                )
-            case http.client.HTTPException():
-                break
-            case _:
-                continue
-    else:
-        return EngineUnavailableError(f"docker at {path!r} failed at {what}: {causes[-1]}", hint=HANGS_HINT)
+def _explain(guard: Guard, what: str, exc: Exception) -> McsdError:
+    where = f"docker at {guard.path!r}"
+    cause = _innermost(exc)
+    if guard.is_shut:
+        return guard.shut_error()
+    if guard.has_ended or isinstance(cause, ConnectionError):
+        return EngineUnavailableError(
+            f"{where} closed the connection before its answer to {what} was complete", hint=DOWN_HINT
+        )
+    if isinstance(cause, OSError):
+        return EngineUnavailableError(f"{where} failed at {what}: {cause}", hint=HANGS_HINT)
     return EngineProtocolError(
-        f"docker at {path!r} did not answer {what} in HTTP: {type(cause).__name__}: {cause}", hint=URL_HINT
+        f"{where} did not answer {what} in HTTP: {type(cause).__name__}: {cause}", hint=URL_HINT
     )
 
 
-def _causes(exc: BaseException) -> Iterator[BaseException]:
-    """List an exception and all that it wraps: `requests` and `urllib3` pass causes on as arguments."""
-    yield exc
-    inner = [arg for arg in exc.args if isinstance(arg, BaseException)]
-    for cause in inner or filter(None, [exc.__cause__ or exc.__context__]):
-        yield from _causes(cause)
+def _innermost(exc: Exception) -> Exception:
+    """Find what it was at first: `requests` and `urllib3` pass a cause on as an argument."""
+    inner = [arg for arg in exc.args if isinstance(arg, Exception)]
+    return _innermost(inner[-1]) if inner else exc
 
 
 class _Wire(UnixHTTPConnection):

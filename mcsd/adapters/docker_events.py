@@ -15,7 +15,7 @@ import collections
 import contextlib
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NoReturn
@@ -76,33 +76,36 @@ class EventQueue:
 
 
 class Subscription:
-    """One event stream: a thread, two connections and a queue. Make it on the loop that reads it."""
+    """One event stream: a thread, two connections and a queue. Made and read on one event loop.
+
+    Reading goes on until an error says that the stream broke; `end` is due in any case.
+    """
 
     def __init__(self, new_client: Callable[[], DockerClient], limits: StreamLimits) -> None:
         self._reader = new_client()
         self._pinger = new_client()
         self._limits = limits
-        self._queue = EventQueue(asyncio.get_running_loop(), limits.backlog)
+        loop = asyncio.get_running_loop()
+        self._queue = EventQueue(loop, limits.backlog)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="mcsd-docker-events")
-
-    async def events(self) -> AsyncGenerator[EngineEvent, None]:
-        """Give `SUBSCRIBED`, then what happens, until the stream breaks; to be iterated once."""
-        running = asyncio.get_running_loop().run_in_executor(self._executor, self._run)
-        running.add_done_callback(self._ended)
+        self._running = loop.run_in_executor(self._executor, self._run)
+        self._running.add_done_callback(self._ended)
         self._executor.shutdown(wait=False)  # it takes nothing else, so its thread ends with the stream
-        try:
-            while True:
-                if (event := self._queue.take()) is not None:
-                    yield event
-                    await asyncio.sleep(0)  # a storm must not keep everybody else off the loop
-                elif running.done():
-                    running.result()
-                else:
-                    await self._queue.filled()
-        finally:
-            self.shut()
-            await asyncio.wait({running})
-            self.join()
+
+    async def next(self) -> EngineEvent:
+        """Wait for the next event, `SUBSCRIBED` first; raise what broke the stream once all were given."""
+        while (event := self._queue.take()) is None:
+            if self._running.done():
+                self._running.result()
+            await self._queue.filled()
+        await asyncio.sleep(0)  # a storm must not keep everybody else off the loop
+        return event
+
+    async def end(self) -> None:
+        """Break the stream, and wait for its thread, which ends at once."""
+        self.shut()
+        await asyncio.wait({self._running})
+        self.join()
 
     def shut(self) -> None:
         """Break the stream; it ends with `EngineUnavailableError`."""

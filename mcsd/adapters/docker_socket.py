@@ -50,6 +50,7 @@ class Guard:
         self._socket: GuardedSocket | None = None
         self._shut = False
         self._what = "a question"
+        self._ended = False
         self._deadline: float | None = None
         self._seconds = 0.0
         self._limit = self._left = 0
@@ -58,6 +59,7 @@ class Guard:
     def ask(self, what: str, *, seconds: float, limit: int) -> None:
         """Begin a question: its answer must be complete in `seconds` and fit in `limit` bytes."""
         self._what = what
+        self._ended = False
         self._seconds, self._deadline = seconds, time.monotonic() + seconds
         self._limit = self._left = limit
         self._on_silence = None
@@ -78,6 +80,11 @@ class Guard:
     def is_shut(self) -> bool:
         """Whether `shut` was called."""
         return self._shut
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the other side closed the connection since the question was asked."""
+        return self._ended
 
     def shut(self) -> None:
         """End the connection for good and wake its thread; idempotent, callable from any thread."""
@@ -127,7 +134,8 @@ class Guard:
         self._on_silence()
 
     def count(self, received: int) -> None:
-        """Take what came in off the budget."""
+        """Take what came in off the budget; nothing is the connection's end."""
+        self._ended = not received
         self._left -= received
         if self._left < 0:
             raise EngineProtocolError(
@@ -176,7 +184,7 @@ class GuardedSocket(socket.socket):
             except TimeoutError:
                 self._guard.silent()
                 continue
-            if not received and self._guard.is_shut:
+            if self._guard.is_shut:
                 raise self._guard.shut_error()
             self._guard.count(received)
             return received

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import select
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -79,6 +80,11 @@ class Peer:
         data = value if isinstance(value, bytes) else json.dumps(value).encode() + b"\n"
         self.send(b"%x\r\n%s\r\n" % (len(data), data))
 
+    def wait(self, seconds: float) -> bool:
+        """Let time pass, and tell whether the client sent or closed in the meantime."""
+        readable, _, _ = select.select([self._connection], [], [], seconds)
+        return bool(readable)
+
     def hang(self) -> None:
         """Say nothing more until the client hangs up or the server stops."""
         while self._read():
@@ -131,6 +137,9 @@ class ScriptedSocket:
         self.path = path
         self.url = f"unix://{path}"
         self.requests: list[str] = []
+        """Paths that were asked for, without version and query."""
+        self.targets: list[str] = []
+        """The same as they were sent."""
         self.connections = 0
         self.scripts: dict[str, Script] = {
             "/version": answering(recorded("docker-20.10-version")),
@@ -193,6 +202,7 @@ class ScriptedSocket:
             while True:
                 peer.receive()
                 self.requests.append(peer.path)
+                self.targets.append(peer.request.split(b" ", 2)[1].decode())
                 self.scripts.get(peer.path, self.scripts[""])(peer)
         except PeerGoneError:
             pass

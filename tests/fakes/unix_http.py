@@ -57,6 +57,7 @@ class UnixHttpServer(ABC):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._waiting: list[tuple[Connection, bytes]] | None = None
+        self._hang_at: str | None = None
 
     @abstractmethod
     def requested(self, connection: Connection, path: str, query: str) -> None:
@@ -89,6 +90,11 @@ class UnixHttpServer(ABC):
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait while it hangs."""
+        return len(self._waiting or ())
+
     def hang(self) -> None:
         """Take requests and answer none, and say nothing in streams, until `resume`."""
         self.on_loop(lambda: setattr(self, "_waiting", []))
@@ -103,6 +109,11 @@ class UnixHttpServer(ABC):
                     self.received(connection, head)
 
         self.on_loop(work)
+
+    def resume_until(self, path: str) -> None:
+        """Answer everything that waits and comes, but hang again as soon as `path` is asked for."""
+        self.on_loop(lambda: setattr(self, "_hang_at", path))
+        self.resume()
 
     def on_loop(self, work: Callable[[], _T]) -> _T:
         """Do something where the server's state lives, and wait for it."""
@@ -126,7 +137,11 @@ class UnixHttpServer(ABC):
             return
         target = _REQUEST.match(head)
         assert target is not None, head
-        self.requested(connection, target[1].decode(), (target[2] or b"").decode())
+        path = target[1].decode()
+        if path == self._hang_at:
+            self._hang_at, self._waiting = None, [(connection, head)]
+            return
+        self.requested(connection, path, (target[2] or b"").decode())
 
     def _run(self, listening: concurrent.futures.Future[None]) -> None:
         loop = asyncio.new_event_loop()
