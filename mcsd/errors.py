@@ -32,7 +32,10 @@ class Problem(StrEnum):
     GATE = "gate"
     REQUEST = "request"
     NOT_FOUND = "not-found"
+    AMBIGUOUS = "ambiguous"
     FORBIDDEN = "forbidden"
+    BUSY = "busy"
+    INTERNAL = "internal"
 
 
 class McsdError(Exception):
@@ -141,3 +144,39 @@ class GateError(McsdError):
     """A container's start cannot be prepared."""
 
     problem = Problem.GATE
+
+
+class ConflictError(McsdError):
+    """Another holder stands in the way: what was asked for would take from it."""
+
+    problem = Problem.CONFLICT
+
+
+class RequestError(McsdError):
+    """A request asks for something that does not make sense."""
+
+    problem = Problem.REQUEST
+
+
+class NotFoundError(McsdError):
+    """What a request names does not exist."""
+
+    problem = Problem.NOT_FOUND
+
+
+class AmbiguousError(McsdError):
+    """What a request names could be more than one thing."""
+
+    problem = Problem.AMBIGUOUS
+
+
+class ForbiddenError(McsdError):
+    """The caller may not do this."""
+
+    problem = Problem.FORBIDDEN
+
+
+class BusyError(McsdError):
+    """A limit on simultaneous work is reached; try again later."""
+
+    problem = Problem.BUSY

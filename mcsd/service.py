@@ -79,3 +79,7 @@ class Service(Protocol):
     async def release(self, name: str) -> None:
         """Give a reservation up; refused while a container uses it."""
         ...
+
+    def report_bug(self, where: str, error: BaseException) -> None:
+        """Tell the journal, whole, of a failure that nobody foresaw; never raises."""
+        ...

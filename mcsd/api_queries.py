@@ -1,0 +1,168 @@
+"""What a request may ask: the models of query strings and bodies. Unknown keys are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import Annotated, Any, TypeVar, get_origin
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from mcsd.core.labels import Level
+from mcsd.core.report.models import ContainerState, PairState, VolumeState
+from mcsd.core.report.pages import LONGEST
+from mcsd.errors import LabelSyntaxError, RequestError
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def _plain_path(value: str) -> str:
+    if not value.startswith("/") or "\0" in value or ".." in value.split("/"):
+        raise ValueError("expected an absolute path without '..'")
+    return value
+
+
+def _level(value: str) -> str:
+    try:
+        return str(Level.parse(value))
+    except LabelSyntaxError as exc:
+        raise ValueError("expected a level such as s0:c12,c900") from exc
+
+
+def _target(value: str) -> str:
+    return _plain_path(value) if value.startswith("/") else value
+
+
+HostPath = Annotated[str, Field(max_length=4096, pattern="^/"), AfterValidator(_plain_path)]
+LevelText = Annotated[str, Field(max_length=8192, pattern="^s[0-9]"), AfterValidator(_level)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")]
+Target = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_target)]
+
+
+class Isolation(StrEnum):
+    """Values of `isolated`; `none` stands for containers that do not run."""
+
+    YES = "yes"
+    NO = "no"
+    NONE = "none"
+
+    @classmethod
+    def of(cls, isolated: bool | None) -> Isolation:
+        """Spell a verdict."""
+        return cls.NONE if isolated is None else cls.YES if isolated else cls.NO
+
+
+class NoQuery(BaseModel):
+    """A request that takes no parameters."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PageQuery(NoQuery):
+    """A part of a list."""
+
+    after: str | None = Field(
+        default=None, min_length=1, max_length=16384, description="`next` of the page before"
+    )
+    limit: int = Field(default=LONGEST, ge=1, le=LONGEST, description="entries on one page at most")
+
+
+class ContainersQuery(PageQuery):
+    """Which containers to list. Conditions of different kinds must all hold, of one kind any."""
+
+    state: list[ContainerState] = Field(default=[], description="may be repeated")
+    level: LevelText | None = Field(default=None, description="exactly this level, however it is spelled")
+    path: HostPath | None = Field(default=None, description="with a volume at or below this host path")
+    isolated: list[Isolation] = Field(default=[], description="may be repeated")
+    conflicts: bool | None = Field(default=None, description="whether it is in conflict")
+    failed: bool | None = Field(default=None, description="whether it could not be looked after")
+
+
+class VolumesQuery(PageQuery):
+    """Which volumes to list."""
+
+    state: list[VolumeState] = Field(default=[], description="may be repeated")
+    level: LevelText | None = Field(default=None, description="exactly this level, however it is spelled")
+    path: HostPath | None = Field(default=None, description="at or below this host path")
+    container: str | None = Field(
+        default=None, min_length=1, max_length=256, description="claimed by this container (name or id)"
+    )
+
+
+class PairsQuery(PageQuery):
+    """Which levels to list."""
+
+    state: list[PairState] = Field(default=[], description="may be repeated")
+    level: LevelText | None = Field(default=None, description="exactly this level, however it is spelled")
+
+
+class EventsQuery(NoQuery):
+    """Which events to list, or to stream."""
+
+    follow: bool = Field(default=False, description="go on with what happens, one JSON object on a line")
+    after: int | None = Field(
+        default=None, ge=0, le=2**53, description="only events with a higher sequence number"
+    )
+    limit: int = Field(default=LONGEST, ge=1, le=LONGEST, description="at most, when not following")
+    container: str | None = Field(
+        default=None, min_length=1, max_length=256, description="name, id or its beginning"
+    )
+    kind: list[str] = Field(default=[], max_length=64, description="may be repeated")
+    priority: int = Field(default=7, ge=0, le=7, description="this and more important (lower) ones")
+
+
+class VerifyRequest(NoQuery):
+    """Compare disk, processes and ledger."""
+
+    target: Target | None = Field(
+        default=None, description="a volume's host path, or a container; null: everything"
+    )
+    repair: bool = Field(default=False, description="label again what differs")
+
+
+class RestoreRequest(NoQuery):
+    """Put a volume's original labels back."""
+
+    path: HostPath
+
+
+class ReservationRequest(NoQuery):
+    """Set a level aside under a name."""
+
+    name: Name
+    group: Name | None = Field(default=None, description="let it reach this group's volumes too")
+
+
+def _explained(error: ValidationError, where: str) -> RequestError:
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    text = first["msg"].removeprefix("Value error, ")
+    text = "there is no such key" if first["type"] == "extra_forbidden" else text[:1].lower() + text[1:]
+    place = f"{where} {key!r}" if key else where
+    return RequestError(f"{place}: {text}", hint="see GET /v1/openapi.json")
+
+
+def _checked(model: type[M], check: Callable[[], M], where: str) -> M:
+    try:
+        return check()
+    except ValidationError as exc:
+        raise _explained(exc, where) from exc
+
+
+def read_query(model: type[M], parameters: Mapping[str, Sequence[str]]) -> M:
+    """Make a query of a URL's parameters; raise `RequestError` naming the one that is wrong."""
+    values: dict[str, Any] = {}
+    for key, given in parameters.items():
+        field = model.model_fields.get(key)
+        if field is not None and get_origin(field.annotation) is list:
+            values[key] = list(given)
+        elif len(given) == 1:
+            values[key] = given[0]
+        else:
+            raise RequestError(f"parameter {key!r}: given more than once", hint="give it once")
+    return _checked(model, lambda: model.model_validate(values), "parameter")
+
+
+def read_body(model: type[M], body: bytes) -> M:
+    """Make a request of a JSON body; raise `RequestError` naming the key that is wrong."""
+    return _checked(model, lambda: model.model_validate_json(body, strict=True), "body")

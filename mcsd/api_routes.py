@@ -1,0 +1,240 @@
+"""Everything that can be asked for on the socket: one table, from which the OpenAPI document is made too."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from aiohttp import web
+
+from mcsd import api_stream
+from mcsd.api_http import Call, Route, as_response
+from mcsd.api_queries import (
+    ContainersQuery,
+    EventsQuery,
+    Isolation,
+    PairsQuery,
+    ReservationRequest,
+    RestoreRequest,
+    VerifyRequest,
+    VolumesQuery,
+)
+from mcsd.core.report import models
+from mcsd.core.report.containers import container_report, container_reports, find_container
+from mcsd.core.report.pages import page_of, place_of_container, place_of_pair, place_of_volume
+from mcsd.core.report.pairs import grant_report, pair_reports, pair_summary
+from mcsd.core.report.status import health_report, status_report
+from mcsd.core.report.volumes import is_within, volume_reports
+from mcsd.errors import Problem
+
+
+async def health(call: Call) -> web.StreamResponse:
+    """Say whether mcsd can do its work; 503 when it can write nothing down."""
+    report = health_report(call.service.picture())
+    ill = report.condition is models.Condition.BAD
+    return as_response(report, status=HTTPStatus.SERVICE_UNAVAILABLE if ill else HTTPStatus.OK)
+
+
+async def status(call: Call) -> web.StreamResponse:
+    """Give everything at one glance."""
+    return as_response(status_report(call.service.picture()))
+
+
+async def containers(call: Call) -> web.StreamResponse:
+    """List containers."""
+    query = call.query
+    assert isinstance(query, ContainersQuery)
+
+    def is_wanted(report: models.ContainerReport) -> bool:
+        return (
+            (not query.state or report.state in query.state)
+            and (query.level is None or report.level == query.level)
+            and (query.path is None or any(is_within(c.source, query.path) for c in report.claims))
+            and (not query.isolated or Isolation.of(report.isolated) in query.isolated)
+            and (query.conflicts is None or bool(report.conflicts) == query.conflicts)
+            and (query.failed is None or bool(report.error) == query.failed)
+        )
+
+    reports = filter(is_wanted, container_reports(call.service.picture()))
+    page = page_of(reports, place_of_container, after=query.after, limit=query.limit)
+    return as_response(models.ContainerPage(items=page.items, total=page.total, next=page.next))
+
+
+async def container(call: Call) -> web.StreamResponse:
+    """Show one container."""
+    picture = call.service.picture()
+    return as_response(container_report(find_container(picture, call.name), picture.book))
+
+
+async def volumes(call: Call) -> web.StreamResponse:
+    """List volumes."""
+    query = call.query
+    assert isinstance(query, VolumesQuery)
+    picture = call.service.picture()
+    holder = find_container(picture, query.container).container.id if query.container else None
+
+    def is_wanted(report: models.VolumeReport) -> bool:
+        return (
+            (not query.state or report.state in query.state)
+            and (query.level is None or report.level == query.level)
+            and (query.path is None or is_within(report.path, query.path))
+            and (holder is None or any(claim.container == holder for claim in report.claims))
+        )
+
+    reports = filter(is_wanted, volume_reports(picture))
+    page = page_of(reports, place_of_volume, after=query.after, limit=query.limit)
+    return as_response(models.VolumePage(items=page.items, total=page.total, next=page.next))
+
+
+async def pairs(call: Call) -> web.StreamResponse:
+    """List levels."""
+    query = call.query
+    assert isinstance(query, PairsQuery)
+    picture = call.service.picture()
+
+    def is_wanted(report: models.PairReport) -> bool:
+        return (not query.state or report.state in query.state) and (
+            query.level is None or report.level == query.level
+        )
+
+    reports = filter(is_wanted, pair_reports(picture))
+    page = page_of(reports, place_of_pair, after=query.after, limit=query.limit)
+    summary = pair_summary(picture.pairs)
+    return as_response(models.PairPage(items=page.items, total=page.total, next=page.next, summary=summary))
+
+
+async def events(call: Call) -> web.StreamResponse:
+    """List events, or follow them."""
+    query = call.query
+    assert isinstance(query, EventsQuery)
+    if query.follow and call.request.method == "GET":
+        return await api_stream.follow(call)
+    return as_response(api_stream.remembered(call, query))
+
+
+async def verify(call: Call) -> web.StreamResponse:
+    """Compare disk, processes and ledger."""
+    body = call.body
+    assert isinstance(body, VerifyRequest)
+    found = await call.service.verify(body.target, repair=body.repair)
+    checks = tuple(
+        models.VolumeCheckReport.model_validate(check, from_attributes=True) for check in found.volumes
+    )
+    amiss = any(check.error or (check.wrong and not check.repaired) for check in checks)
+    report = models.VerificationReport(
+        good=not (amiss or found.processes or found.pairs),
+        volumes=checks,
+        processes=found.processes,
+        pairs=found.pairs,
+    )
+    return as_response(report)
+
+
+async def restore(call: Call) -> web.StreamResponse:
+    """Put a volume's original labels back."""
+    body = call.body
+    assert isinstance(body, RestoreRequest)
+    done = await call.service.restore(body.path)
+    return as_response(models.RestorationReport.model_validate(done, from_attributes=True))
+
+
+async def reserve(call: Call) -> web.StreamResponse:
+    """Set a level aside under a name; asking again gives the same."""
+    body = call.body
+    assert isinstance(body, ReservationRequest)
+    grant = await call.service.reserve(body.name, group=body.group)
+    return as_response(grant_report(grant, call.service.picture().book))
+
+
+async def release(call: Call) -> web.StreamResponse:
+    """Give a reservation up."""
+    await call.service.release(call.name)
+    return web.Response(status=HTTPStatus.NO_CONTENT)
+
+
+_UNAVAILABLE = (Problem.LEDGER, Problem.ENGINE_UNAVAILABLE)
+
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        "GET",
+        "/healthz",
+        "whether mcsd can do its work",
+        health,
+        models.HealthReport,
+        also=((HTTPStatus.SERVICE_UNAVAILABLE, "application/json", models.HealthReport),),
+    ),
+    Route("GET", "/v1/status", "everything at one glance", status, models.StatusReport),
+    Route(
+        "GET",
+        "/v1/containers",
+        "containers and whether they are isolated",
+        containers,
+        models.ContainerPage,
+        query=ContainersQuery,
+    ),
+    Route(
+        "GET",
+        "/v1/containers/{container}",
+        "one container, by id, name, or the beginning of its id",
+        container,
+        models.ContainerReport,
+        problems=(Problem.NOT_FOUND, Problem.AMBIGUOUS),
+    ),
+    Route(
+        "GET",
+        "/v1/volumes",
+        "volumes and how their labels stand",
+        volumes,
+        models.VolumePage,
+        query=VolumesQuery,
+        problems=(Problem.NOT_FOUND, Problem.AMBIGUOUS),
+    ),
+    Route("GET", "/v1/pairs", "levels and who holds them", pairs, models.PairPage, query=PairsQuery),
+    Route(
+        "GET",
+        "/v1/events",
+        "what happened; with follow=1 what happens, one JSON object on a line",
+        events,
+        models.EventPage,
+        query=EventsQuery,
+        also=((HTTPStatus.OK, api_stream.MEDIA_TYPE, models.EventReport),),
+        problems=(Problem.BUSY,),
+    ),
+    Route(
+        "POST",
+        "/v1/verify",
+        "compare disk, processes and ledger",
+        verify,
+        models.VerificationReport,
+        body=VerifyRequest,
+        problems=(Problem.NOT_FOUND, Problem.AMBIGUOUS, Problem.VOLUME_FAILED, *_UNAVAILABLE),
+    ),
+    Route(
+        "POST",
+        "/v1/restore",
+        "put a volume's original labels back",
+        restore,
+        models.RestorationReport,
+        body=RestoreRequest,
+        problems=(Problem.NOT_FOUND, Problem.CONFLICT, Problem.VOLUME_FAILED, *_UNAVAILABLE),
+    ),
+    Route(
+        "POST",
+        "/v1/reservations",
+        "set a level aside under a name; the same again for a name that is taken",
+        reserve,
+        models.PairReport,
+        body=ReservationRequest,
+        problems=(Problem.CONFLICT, Problem.EXHAUSTED, *_UNAVAILABLE),
+    ),
+    Route(
+        "DELETE",
+        "/v1/reservations/{name}",
+        "give a reservation up",
+        release,
+        None,
+        status=HTTPStatus.NO_CONTENT,
+        problems=(Problem.NOT_FOUND, Problem.CONFLICT, *_UNAVAILABLE),
+    ),
+)
+"""All but the OpenAPI document and the metrics, which are made from this table and kept by the server."""

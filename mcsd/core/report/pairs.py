@@ -1,0 +1,93 @@
+"""Levels and who holds them, as reports."""
+
+from __future__ import annotations
+
+from mcsd.core.book import Book
+from mcsd.core.changes import Group
+from mcsd.core.grants import Grant
+from mcsd.core.labels import CategoryPair, Level
+from mcsd.core.picture import ForeignHolder, PairCounts, Picture
+from mcsd.core.report.base import moment
+from mcsd.core.report.models import PairReport, PairState, PairSummary
+
+
+def _pair(level: Level) -> str | None:
+    pair = CategoryPair.from_level(level)
+    return str(pair) if pair else None
+
+
+def grant_report(grant: Grant, book: Book) -> PairReport:
+    """Report a grant's level."""
+    volumes = {claim.volume for claim in book.claims_of(grant.id) if claim.volume is not None}
+    return PairReport(
+        level=str(grant.level),
+        pair=_pair(grant.level),
+        state=PairState(grant.state.value),
+        origin=grant.origin,
+        container=grant.container or None,
+        name=grant.name or grant.reservation,
+        since=moment(grant.since),
+        group=grant.group or None,
+        reservation=grant.reservation or None,
+        shares_with=grant.shares_with or None,
+        pid=None,
+        volumes=len(volumes),
+    )
+
+
+def _group_report(group: Group) -> PairReport:
+    pair = CategoryPair(group.low, group.high)
+    return PairReport(
+        level=str(pair.level),
+        pair=str(pair),
+        state=PairState.GROUP,
+        origin=None,
+        container=None,
+        name=group.name,
+        since=moment(group.since),
+        group=group.name,
+        reservation=None,
+        shares_with=None,
+        pid=None,
+        volumes=0,
+    )
+
+
+def _foreign_report(holder: ForeignHolder) -> PairReport:
+    return PairReport(
+        level=holder.level,
+        pair=_pair(Level.parse(holder.level)),
+        state=PairState.FOREIGN,
+        origin=None,
+        container=None,
+        name=holder.context,
+        since=None,
+        group=None,
+        reservation=None,
+        shares_with=None,
+        pid=holder.pid,
+        volumes=0,
+    )
+
+
+def pair_reports(picture: Picture) -> tuple[PairReport, ...]:
+    """Report all levels that somebody holds, in no particular order."""
+    reports = [grant_report(grant, picture.book) for grant in picture.book.grants()]
+    reports += [_group_report(group) for group in picture.book.groups()]
+    reports += [_foreign_report(holder) for holder in picture.foreign]
+    return tuple(reports)
+
+
+def pair_summary(counts: PairCounts | None) -> PairSummary | None:
+    """Report how many pairs are in which state."""
+    if counts is None:
+        return None
+    return PairSummary(
+        total=counts.total,
+        free=counts.free,
+        granted=counts.granted,
+        reserved=counts.reserved,
+        quarantined=counts.quarantined,
+        foreign=counts.foreign,
+        configured=counts.configured,
+    )

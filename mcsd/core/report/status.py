@@ -1,0 +1,224 @@
+"""The status: one line for each thing an administrator wants to know first, with what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from mcsd.core.isolation import Why, host_reasons
+from mcsd.core.picture import Event, PairCounts, Picture
+from mcsd.core.report.base import moment, texts
+from mcsd.core.report.containers import summarize
+from mcsd.core.report.models import (
+    CheckReport,
+    Condition,
+    ContainerSummary,
+    EngineReport,
+    EventReport,
+    HealthReport,
+    SelinuxReport,
+    StatusReport,
+    VolumeState,
+)
+from mcsd.core.report.pairs import pair_summary
+from mcsd.core.report.volumes import TROUBLED, count_states, progress_report, volume_reports
+
+_ORDER = (Condition.GOOD, Condition.BUSY, Condition.WARNING, Condition.BAD)
+
+FEW_PAIRS = 0.05
+"""Below this share of the range, running out of pairs is worth a word."""
+
+
+def event_report(event: Event) -> EventReport:
+    """Report one event."""
+    return EventReport(
+        sequence=event.sequence,
+        time=moment(event.time),
+        kind=event.kind,
+        message=event.message,
+        priority=event.priority,
+        container=event.container or None,
+        fields=texts(event.fields),
+    )
+
+
+def worst_of(conditions: Iterable[Condition]) -> Condition:
+    """Give the worst condition; good when there are none."""
+    return max(conditions, key=_ORDER.index, default=Condition.GOOD)
+
+
+def _check(subject: str, condition: Condition, text: str, hint: str = "") -> CheckReport:
+    return CheckReport(subject=subject, condition=condition, text=text, hint=hint)
+
+
+def _selinux(picture: Picture) -> CheckReport:
+    status = picture.host.selinux
+    missing = [reason for reason in host_reasons(picture.host) if reason.why is not Why.ENGINE_OFF]
+    if missing:
+        text = "; ".join(reason.text for reason in missing)
+        return _check("SELinux", Condition.BAD, text, missing[0].hint)
+    policy = f"policy {status.policy}" if status.policy else "policy unknown"
+    return _check("SELinux", Condition.GOOD, f"enforcing, {policy}, with categories")
+
+
+def _docker(picture: Picture) -> CheckReport:
+    engine = picture.host.engine
+    if picture.engine_error:
+        return _check(
+            "Docker", Condition.BAD, picture.engine_error, picture.engine_hint or "systemctl status docker"
+        )
+    if engine is None:
+        return _check(
+            "Docker", Condition.BUSY, "has not answered yet", "systemctl status docker, if it stays so"
+        )
+    off = [reason for reason in host_reasons(picture.host) if reason.why is Why.ENGINE_OFF]
+    if off:
+        return _check(
+            "Docker", Condition.BAD, f"{engine.server_version}, does not label containers", off[0].hint
+        )
+    return _check("Docker", Condition.GOOD, f"{engine.server_version}, labels containers")
+
+
+def _ledger(picture: Picture) -> CheckReport:
+    if picture.ledger_error:
+        return _check("Ledger", Condition.BAD, picture.ledger_error, "journalctl -u mcsd -p err")
+    grants = len(picture.book.grants())
+    text = f"written; {grants} {'level' if grants == 1 else 'levels'} held"
+    return _check("Ledger", Condition.GOOD, text)
+
+
+def _counted(counts: Sequence[tuple[int, str]]) -> str:
+    return ", ".join(f"{count} {what}" for count, what in counts if count) or "none"
+
+
+def _containers(picture: Picture, summary: ContainerSummary) -> CheckReport:
+    text = _counted(
+        [
+            (summary.isolated, "isolated"),
+            (summary.not_isolated, "not isolated"),
+            (summary.in_conflict, "in conflict"),
+            (summary.not_running, "not running"),
+            (summary.failed, "could not be looked after"),
+            (summary.unsettled, "in work"),
+        ]
+    )
+    if summary.failed:
+        return _check("Containers", Condition.BAD, text, "mcsctl containers --failed")
+    if summary.not_isolated:
+        return _check("Containers", Condition.BAD, text, "mcsctl containers --isolated no")
+    if summary.in_conflict:
+        return _check("Containers", Condition.WARNING, text, "mcsctl containers --conflicts")
+    if not picture.synced:
+        text = f"{text}; not all have been looked at yet"
+        return _check("Containers", Condition.BUSY, text, "mcsctl status, in a moment")
+    return _check("Containers", Condition.GOOD, text)
+
+
+def _volumes(counts: dict[VolumeState, int]) -> CheckReport:
+    text = _counted([(count, state.value) for state, count in counts.items()])
+    troubled = [state for state in TROUBLED if counts.get(state)]
+    if troubled:
+        return _check(
+            "Volumes",
+            Condition.BAD,
+            text,
+            "mcsctl volumes " + " ".join(f"--state {state.value}" for state in troubled),
+        )
+    busy = counts.get(VolumeState.PENDING) or counts.get(VolumeState.RESTORING)
+    return _check(
+        "Volumes", Condition.BUSY if busy else Condition.GOOD, text, "mcsctl volumes" if busy else ""
+    )
+
+
+def _pairs(counts: PairCounts | None) -> CheckReport | None:
+    if counts is None:
+        return None
+    text = _counted(
+        [
+            (counts.granted, "granted"),
+            (counts.reserved, "reserved"),
+            (counts.quarantined, "in quarantine"),
+            (counts.foreign, "held by others"),
+        ]
+    )
+    text = f"{text}; {counts.free:,} of {counts.total:,} free"
+    if not counts.free:
+        return _check(
+            "Pairs", Condition.BAD, text, "widen [categories] range, or see mcsctl pairs --state quarantined"
+        )
+    if counts.free < counts.total * FEW_PAIRS:
+        return _check("Pairs", Condition.WARNING, text, "mcsctl pairs --state quarantined")
+    return _check("Pairs", Condition.GOOD, text)
+
+
+def _engine(picture: Picture) -> EngineReport:
+    engine = picture.host.engine
+    return EngineReport(
+        reachable=engine is not None and not picture.engine_error,
+        error=picture.engine_error,
+        hint=picture.engine_hint,
+        version=engine.server_version if engine else None,
+        api_version=engine.api_version if engine else None,
+        labels_containers=engine.selinux if engine else None,
+        storage_driver=engine.storage_driver if engine else None,
+        default_runtime=engine.default_runtime if engine else None,
+    )
+
+
+def _selinux_report(picture: Picture) -> SelinuxReport:
+    status = picture.host.selinux
+    return SelinuxReport(
+        backend=status.backend,
+        enabled=status.enabled,
+        enforcing=status.enforcing,
+        mls=status.mls,
+        policy=status.policy,
+        generation=status.generation,
+    )
+
+
+def status_report(picture: Picture) -> StatusReport:
+    """Report everything at one glance."""
+    summary = summarize(picture.sightings)
+    counts = count_states(volume_reports(picture))
+    lines = [
+        _selinux(picture),
+        _docker(picture),
+        _ledger(picture),
+        _containers(picture, summary),
+        _volumes(counts),
+        _pairs(picture.pairs),
+    ]
+    checks = tuple(line for line in lines if line is not None)
+    return StatusReport(
+        version=picture.version,
+        now=moment(picture.now),
+        started=moment(picture.started),
+        condition=worst_of(check.condition for check in checks),
+        synced=picture.synced,
+        ledger_error=picture.ledger_error,
+        selinux=_selinux_report(picture),
+        engine=_engine(picture),
+        containers=summary,
+        volumes=counts,
+        pairs=pair_summary(picture.pairs),
+        checks=checks,
+        work=tuple(progress_report(walk) for walk in picture.walks),
+        problems=tuple(event_report(event) for event in picture.problems),
+    )
+
+
+def health_report(picture: Picture) -> HealthReport:
+    """Report whether mcsd itself can do its work: bad when it can write nothing down.
+
+    A host that does not enforce is the status' business, not this one's.
+    """
+    lines = [_ledger(picture)]
+    docker = _docker(picture)
+    if picture.engine_error or picture.host.engine is None:
+        lines.append(docker.model_copy(update={"condition": Condition.WARNING}))
+    ill = [line for line in lines if line.condition is not Condition.GOOD]
+    return HealthReport(
+        condition=worst_of(line.condition for line in ill),
+        version=picture.version,
+        reasons=tuple(f"{line.subject}: {line.text}" for line in ill),
+    )

@@ -1,0 +1,139 @@
+"""Volumes, as reports: those the ledger knows, and those that were asked for and not labelled."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+
+from mcsd.core.book import Book
+from mcsd.core.grants import Grant
+from mcsd.core.labels import Context
+from mcsd.core.picture import Picture, WalkProgress
+from mcsd.core.report.base import moment
+from mcsd.core.report.containers import claim_report
+from mcsd.core.report.models import ProgressReport, VolumeReport, VolumeState
+from mcsd.core.volumes import Claim, ClaimMode, ClaimState, Volume, VolumePhase
+from mcsd.errors import LabelSyntaxError
+
+_Held = Sequence[tuple[Claim, Grant | None]]
+
+_WORST_FIRST = (
+    ClaimState.FAILED,
+    ClaimState.REFUSED,
+    ClaimState.PARTIAL,
+    ClaimState.PENDING,
+    ClaimState.READY,
+    ClaimState.UNMANAGED,
+)
+_MODES_FIRST = (ClaimMode.SHARED, ClaimMode.GROUP, ClaimMode.PRIVATE, ClaimMode.OBSERVE, ClaimMode.IGNORE)
+
+TROUBLED = (VolumeState.FAILED, VolumeState.REFUSED, VolumeState.PARTIAL, VolumeState.STRANDED)
+"""States that somebody should look at."""
+
+
+def level_of(context: str) -> str | None:
+    """Give the level in a context, None where it has none."""
+    try:
+        return str(Context.parse(context).level)
+    except LabelSyntaxError:
+        return None
+
+
+def progress_report(walk: WalkProgress) -> ProgressReport:
+    """Report a running walk."""
+    return ProgressReport(
+        path=walk.path,
+        work="restore" if walk.work == "restore" else "relabel",
+        started=moment(walk.started),
+        seen=walk.seen,
+        changed=walk.changed,
+        skipped=walk.skipped,
+        expected=walk.expected,
+    )
+
+
+def _worst(claims: _Held) -> Claim | None:
+    return min((claim for claim, _ in claims), key=lambda c: _WORST_FIRST.index(c.state), default=None)
+
+
+def _mode(claims: _Held) -> ClaimMode | None:
+    return min((claim.mode for claim, _ in claims), key=_MODES_FIRST.index, default=None)
+
+
+def _state_of(volume: Volume, worst: Claim | None) -> VolumeState:
+    if volume.phase is VolumePhase.STRANDED:
+        return VolumeState.STRANDED
+    if volume.phase is VolumePhase.RESTORING:
+        return VolumeState.RESTORING
+    return VolumeState(worst.state.value) if worst else VolumeState.LINGERING
+
+
+def _labelled(volume: Volume, book: Book, walks: Mapping[str, WalkProgress]) -> VolumeReport:
+    held = [(claim, book.grant(claim.grant)) for claim in book.claims_on(volume.id)]
+    living = [(claim, grant) for claim, grant in held if grant is not None and grant.state.is_living]
+    worst = _worst(living)
+    walk = walks.get(volume.id)
+    return VolumeReport(
+        path=volume.path,
+        id=volume.id,
+        device=volume.identity.device,
+        inode=volume.identity.inode,
+        target=volume.target,
+        level=level_of(volume.target),
+        state=_state_of(volume, worst),
+        mode=_mode(living),
+        since=moment(volume.since),
+        inodes=volume.inodes,
+        skipped=dict(volume.skipped),
+        reason=volume.detail or (worst.reason if worst else ""),
+        hint=worst.hint if worst else "",
+        claims=tuple(claim_report(claim, grant) for claim, grant in held),
+        progress=progress_report(walk) if walk else None,
+    )
+
+
+def _unlabelled(path: str, held: _Held) -> VolumeReport:
+    worst = _worst(held)
+    return VolumeReport(
+        path=path,
+        id=None,
+        device=None,
+        inode=None,
+        target=None,
+        level=None,
+        state=VolumeState(worst.state.value) if worst else VolumeState.UNMANAGED,
+        mode=_mode(held),
+        since=None,
+        inodes=0,
+        skipped={},
+        reason=worst.reason if worst else "",
+        hint=worst.hint if worst else "",
+        claims=tuple(claim_report(claim, grant) for claim, grant in held),
+        progress=None,
+    )
+
+
+def volume_reports(picture: Picture) -> tuple[VolumeReport, ...]:
+    """Report all volumes; one that nothing was written on comes once for each host path."""
+    book = picture.book
+    walks = {str(walk.volume): walk for walk in picture.walks}
+    reports = [_labelled(volume, book, walks) for volume in book.volumes()]
+    loose: dict[str, list[tuple[Claim, Grant | None]]] = {}
+    for grant in book.grants():
+        for claim in book.claims_of(grant.id):
+            if claim.volume is None:
+                loose.setdefault(claim.source, []).append((claim, grant))
+    reports += [_unlabelled(path, held) for path, held in loose.items()]
+    return tuple(reports)
+
+
+def count_states(reports: Sequence[VolumeReport]) -> dict[VolumeState, int]:
+    """Count volumes by state."""
+    counted = Counter(report.state for report in reports)
+    return {state: counted[state] for state in VolumeState if counted[state]}
+
+
+def is_within(path: str, above: str) -> bool:
+    """Tell whether a path is `above` or below it, by whole components."""
+    return PurePosixPath(path).is_relative_to(above)

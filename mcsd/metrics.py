@@ -1,0 +1,186 @@
+"""Measurements for Prometheus: what is so now from one `Picture`, what happened from the events.
+
+Labels are bounded: states, codes and routes, never the name of a container, a path or a level. The
+registry is mcsd's own, so nothing of the process or of other libraries is in it by accident.
+"""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from mcsd.api_limits import Admission
+from mcsd.core.isolation import Why
+from mcsd.core.notices import Kind
+from mcsd.core.picture import Event, Picture
+from mcsd.core.report.containers import summarize
+from mcsd.core.report.models import VolumeState
+from mcsd.core.report.volumes import count_states, volume_reports
+from mcsd.service import Service
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+SECONDS = (0.01, 0.05, 0.25, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0)
+"""Upper bounds of the walks' durations: from an empty directory to millions of inodes."""
+
+
+def _gauge(name: str, about: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"mcsd_{name}", about, value=value)
+
+
+def _gauges(name: str, about: str, label: str, values: Iterable[tuple[str, float]]) -> Metric:
+    family = GaugeMetricFamily(f"mcsd_{name}", about, labels=[label])
+    for key, value in values:
+        family.add_metric([key], value)
+    return family
+
+
+def _counter(name: str, about: str, value: float) -> Metric:
+    return CounterMetricFamily(f"mcsd_{name}", about, value=value)
+
+
+def _host(picture: Picture) -> Iterator[Metric]:
+    selinux, engine = picture.host.selinux, picture.host.engine
+    info = GaugeMetricFamily("mcsd_info", "Version of the daemon.", labels=["version"])
+    info.add_metric([picture.version], 1)
+    yield info
+    yield _gauge("start_time_seconds", "When the daemon started, since the epoch.", picture.started)
+    enforces = selinux.backend == "kernel" and selinux.enabled and selinux.enforcing and selinux.mls
+    yield _gauge("selinux_enforcing", "Whether the kernel enforces a policy with categories.", enforces)
+    yield _gauge("engine_up", "Whether Docker answers.", engine is not None and not picture.engine_error)
+    yield _gauge(
+        "engine_labels_containers", "Whether Docker labels containers.", engine is not None and engine.selinux
+    )
+    yield _gauge("ledger_writable", "Whether the ledger can be written.", not picture.ledger_error)
+    yield _gauge("synced", "Whether all containers were looked at since Docker was reached.", picture.synced)
+
+
+def _pairs(picture: Picture) -> Iterator[Metric]:
+    counts = picture.pairs
+    if counts is not None:
+        states = ("free", "granted", "reserved", "quarantined", "foreign", "configured")
+        values = [(state, float(getattr(counts, state))) for state in states]
+        yield _gauges("pairs", "Category pairs of the configured range by state.", "state", values)
+
+
+def _containers(picture: Picture) -> Iterator[Metric]:
+    summary = summarize(picture.sightings)
+    by_isolation = [
+        ("isolated", float(summary.isolated)),
+        ("not_isolated", float(summary.not_isolated)),
+        ("not_running", float(summary.not_running)),
+    ]
+    yield _gauges("containers", "Containers by isolation.", "isolation", by_isolation)
+    reasons = Tally(
+        reason.why
+        for sighting in picture.sightings
+        if sighting.verdict.isolated is False
+        for reason in sighting.verdict.reasons
+    )
+    yield _gauges(
+        "containers_not_isolated",
+        "Running containers that lack something, by what they lack; one may lack several things.",
+        "reason",
+        [(why.value, float(reasons[why])) for why in Why],
+    )
+    yield _gauge("containers_in_conflict", "Containers whose level is not separate.", summary.in_conflict)
+    yield _gauge("containers_failed", "Containers that could not be looked after.", summary.failed)
+
+
+def _volumes(picture: Picture) -> Iterator[Metric]:
+    counts = count_states(volume_reports(picture))
+    values = [(state.value, float(counts.get(state, 0))) for state in VolumeState]
+    yield _gauges("volumes", "Volumes by state.", "state", values)
+    running = Tally(walk.work for walk in picture.walks)
+    work = [(kind, float(running[kind])) for kind in ("relabel", "restore")]
+    yield _gauges("walks_running", "Walks over volumes that are running.", "work", work)
+
+
+def _socket(admission: Admission) -> Iterator[Metric]:
+    yield _gauge("api_connections", "Connections to the socket.", admission.connected)
+    yield _gauge("api_streams", "Readers that follow the events.", admission.streaming)
+    yield _counter("api_refused_connections", "Connections that were not let in.", admission.refused)
+    yield _counter(
+        "api_evicted_connections", "Waiting connections closed in favour of others.", admission.evicted
+    )
+
+
+class _Now(Collector):
+    """Collects what is so at the moment of the scrape."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self.admission: Admission | None = None
+
+    def collect(self) -> Iterator[Metric]:
+        picture = self._service.picture()
+        yield from _host(picture)
+        yield from _pairs(picture)
+        yield from _containers(picture)
+        yield from _volumes(picture)
+        if self.admission is not None:
+            yield from _socket(self.admission)
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing at registration: there may be no picture yet."""
+        return ()
+
+
+class Metrics:
+    """All measurements. Owned by the event loop's thread."""
+
+    def __init__(self, service: Service) -> None:
+        self._registry = registry = CollectorRegistry(auto_describe=False)
+        self._now = _Now(service)
+        registry.register(self._now)
+        self._requests = Counter(
+            "mcsd_api_requests", "Requests answered.", ["method", "route", "status"], registry=registry
+        )
+        self._events = Counter("mcsd_events", "Messages by kind.", ["kind"], registry=registry)
+        self._lost = Counter(
+            "mcsd_events_uncounted", "Messages that came too fast to count.", registry=registry
+        )
+        self._walks = Histogram(
+            "mcsd_walk_duration_seconds", "How long walks took.", ["work"], buckets=SECONDS, registry=registry
+        )
+        self._inodes = Counter(
+            "mcsd_labelled_inodes", "Inodes whose label was changed.", ["work"], registry=registry
+        )
+        self._refusals = Counter(
+            "mcsd_volume_refusals", "Volumes that were not labelled, by rule.", ["rule"], registry=registry
+        )
+        for kind in Kind:
+            self._events.labels(kind.name.lower().replace("_", "-"))
+
+    def answered(self, method: str, route: str, status: int) -> None:
+        """Count a request. What has no route counts under `other`, whatever its path was."""
+        known = method if method in {"GET", "HEAD", "POST", "DELETE"} else "other"
+        self._requests.labels(known, route or "other", str(status)).inc()
+
+    def happened(self, event: Event | int) -> None:
+        """Count an event, or a number of events that were lost on the way."""
+        if isinstance(event, int):
+            self._lost.inc(event)
+            return
+        self._events.labels(event.kind).inc()
+        match event.kind:
+            case "volume-labelled":
+                self._walked("relabel", event)
+            case "volume-restored":
+                self._walked("restore", event)
+            case "volume-refused":
+                self._refusals.labels(event.fields.get("code") or "other").inc()
+
+    def _walked(self, work: str, event: Event) -> None:
+        self._walks.labels(work).observe(float(event.fields.get("seconds") or 0))
+        self._inodes.labels(work).inc(float(event.fields.get("changed") or 0))
+
+    def text(self, admission: Admission) -> bytes:
+        """Give everything in Prometheus' text format."""
+        self._now.admission = admission
+        return generate_latest(self._registry)

@@ -1,0 +1,424 @@
+"""A daemon for the socket's tests: a `Service` over values, with a host that has seen some trouble."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
+
+from mcsd.core.book import Book
+from mcsd.core.changes import Contents, Group
+from mcsd.core.containers import Container, ContainerId, EngineInfo
+from mcsd.core.grants import Grant, GrantState, Origin
+from mcsd.core.host import Host, SelinuxStatus
+from mcsd.core.isolation import Conflict, Evidence, judge
+from mcsd.core.labels import CategoryPair, Level
+from mcsd.core.picture import Event, ForeignHolder, PairCounts, Picture, Sighting, WalkProgress
+from mcsd.core.volumes import Claim, ClaimMode, ClaimState, GrantId, Identity, Volume, VolumeId, VolumePhase
+from mcsd.errors import ConflictError, NotFoundError
+from mcsd.service import Restoration, Verification, VolumeCheck
+
+NOW = 1_800_000_000.0
+FILE = "system_u:object_r:container_file_t:"
+PROCESS = "system_u:system_r:container_t:"
+
+
+def container_id(number: int) -> ContainerId:
+    """Sixty-four digits that differ in the first ones."""
+    return ContainerId(f"{number * 0x9E3779B97F4A7C15 % 2**64:016x}" * 4)
+
+
+def host(*, enforcing: bool = True, backend: str = "kernel") -> Host:
+    """A host with Docker."""
+    engine = EngineInfo(
+        selinux=True,
+        server_version="26.1.5",
+        api_version="1.45",
+        root_directory="/var/lib/docker",
+        default_runtime="runc",
+        storage_driver="overlay2",
+    )
+    return Host(SelinuxStatus(backend, True, enforcing, True, "targeted", 3), engine)
+
+
+@dataclass
+class Scene:
+    """Collects what a picture shows, one container at a time."""
+
+    now: float = NOW
+    host: Host = field(default_factory=host)
+    grants: list[Grant] = field(default_factory=list)
+    volumes: list[Volume] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
+    groups: list[Group] = field(default_factory=list)
+    containers: list[tuple[Container, str | None, str]] = field(default_factory=list)
+    conflicts: dict[ContainerId, tuple[Conflict, ...]] = field(default_factory=dict)
+    unsettled: set[str] = field(default_factory=set)
+
+    def container(
+        self,
+        name: str,
+        level: str | None,
+        *,
+        state: GrantState = GrantState.ACTIVE,
+        origin: Origin = Origin.ADOPTED,
+        process: str | None = "",
+        error: str = "",
+        **more: object,
+    ) -> GrantId:
+        """Add a container, and its grant where it has a level; `process` "" is the level itself."""
+        number = len(self.containers) + 1
+        running = state is GrantState.ACTIVE
+        found = Container(
+            id=container_id(number),
+            name=name,
+            running=running,
+            pid=1000 + number if running else None,
+            process_label=PROCESS + level if level else "",
+            image="alpine:3",
+            status="running" if running else "exited",
+            **more,  # type: ignore[arg-type]
+        )
+        seen = PROCESS + level if process == "" and level and running else process or None
+        self.containers.append((found, seen, error))
+        return (
+            self.grant(name, level, state=state, origin=origin, container=found.id) if level else GrantId(0)
+        )
+
+    def grant(
+        self,
+        name: str,
+        level: str,
+        *,
+        state: GrantState,
+        origin: Origin = Origin.ADOPTED,
+        container: str = "",
+        reservation: str = "",
+    ) -> GrantId:
+        """Add a grant."""
+        key = GrantId(len(self.grants) + 1)
+        self.grants.append(
+            Grant(
+                key,
+                ContainerId(container),
+                name,
+                Level.parse(level),
+                origin,
+                state,
+                self.now - 600 * key,
+                reservation=reservation,
+            )
+        )
+        return key
+
+    def volume(
+        self,
+        path: str,
+        target: str,
+        *,
+        phase: VolumePhase = VolumePhase.LABELLED,
+        inodes: int = 0,
+        skipped: dict[str, int] | None = None,
+        detail: str = "",
+    ) -> VolumeId:
+        """Add a volume at a level."""
+        number = len(self.volumes) + 1
+        key = VolumeId(f"{number:016x}")
+        self.volumes.append(
+            Volume(
+                key,
+                path,
+                Identity(64769, 1000 + number),
+                FILE + target,
+                phase,
+                self.now - 60 * number,
+                inodes,
+                skipped or {},
+                detail,
+            )
+        )
+        return key
+
+    def claim(
+        self,
+        grant: GrantId,
+        destination: str,
+        source: str,
+        volume: VolumeId | None = None,
+        *,
+        mode: ClaimMode = ClaimMode.PRIVATE,
+        state: ClaimState = ClaimState.READY,
+        reason: str = "",
+        hint: str = "",
+    ) -> None:
+        """Add a claim."""
+        self.claims.append(Claim(grant, destination, source, mode, state, volume, reason=reason, hint=hint))
+
+    def book(self) -> Book:
+        """What the ledger would hold."""
+        return Book(Contents(tuple(self.grants), tuple(self.volumes), tuple(self.claims), tuple(self.groups)))
+
+    def sightings(self, book: Book) -> tuple[Sighting, ...]:
+        """Everyone, judged."""
+        return tuple(self._sighting(c, process, error, book) for c, process, error in self.containers)
+
+    def _sighting(self, container: Container, process: str | None, error: str, book: Book) -> Sighting:
+        grant = book.grant_of(container.id)
+        conflicts = self.conflicts.get(container.id, ())
+        evidence = Evidence(
+            host=self.host,
+            container=container,
+            grant=grant,
+            claims=book.claims_of(grant.id) if grant else (),
+            conflicts=conflicts,
+            process=process,
+        )
+        return Sighting(
+            container=container,
+            verdict=judge(evidence),
+            seen=self.now - 2,
+            conflicts=conflicts,
+            process=process,
+            error=error,
+            error_hint="see journalctl -u mcsd" if error else "",
+            settled=not error and container.name not in self.unsettled,
+        )
+
+    def picture(self) -> Picture:
+        """Everything."""
+        book = self.book()
+        return Picture(
+            now=self.now,
+            version="0.1.0",
+            started=self.now - 3 * 86400 - 7200,
+            host=self.host,
+            book=book,
+            synced=True,
+            sightings=self.sightings(book),
+            pairs=PairCounts(total=523776, free=523770, granted=4, reserved=1, quarantined=1, configured=1),
+        )
+
+
+def quiet_scene() -> Scene:
+    """Two containers, each with its volume, all well."""
+    scene = Scene()
+    web = scene.container("web", "s0:c12,c900")
+    scene.claim(web, "/data", "/srv/web", scene.volume("/srv/web", "s0:c12,c900", inodes=1204))
+    db = scene.container("db", "s0:c7,c31", origin=Origin.ASSIGNED)
+    scene.claim(db, "/var/lib/db", "/srv/db", scene.volume("/srv/db", "s0:c7,c31", inodes=88))
+    return scene
+
+
+def troubled_scene() -> Scene:
+    """A bad night: every state there is, long names, and text that somebody made up to be printed."""
+    scene = quiet_scene()
+    clone = scene.container("web-clone", "s0:c12,c900")
+    scene.conflicts[container_id(1)] = (Conflict("web-clone", "s0:c12,c900", container_id(3)),)
+    scene.conflicts[container_id(3)] = (Conflict("web", "s0:c12,c900", container_id(1)),)
+    scene.claim(
+        clone,
+        "/data",
+        "/srv/web",
+        state=ClaimState.REFUSED,
+        reason="web holds /srv/web as private",
+        hint="give both containers the label io.mcsd.volume=/data:shared, or put them in one group",
+    )
+    scene.container("legacy-agent", None, privileged=True)
+    batch = scene.container(
+        "nightly-report-generator-for-the-finance-department", "s0:c100,c200", state=GrantState.IDLE
+    )
+    deep = "/srv/finance/reports/archive/2026/quarterly/generated/output"
+    scene.claim(
+        batch,
+        "/output",
+        deep,
+        scene.volume(
+            deep,
+            "s0:c100,c200",
+            inodes=1_104_233,
+            skipped={"hard-link": 3, "read-only": 1},
+        ),
+        state=ClaimState.PARTIAL,
+        reason="part of it could not be labelled: 3 hard-link, 1 read-only",
+        hint="mend the cause, then restart the container or run mcsctl verify",
+    )
+    big = scene.container("media", "s0:c300,c301")
+    scene.unsettled.add("media")
+    scene.claim(
+        big,
+        "/media",
+        "/srv/media",
+        scene.volume("/srv/media", "s0:c300,c301", phase=VolumePhase.LABELLING, inodes=240_000),
+        state=ClaimState.PENDING,
+    )
+    scene.claim(big, "/logs", "/var/log/media", mode=ClaimMode.IGNORE, state=ClaimState.UNMANAGED)
+    gone = scene.grant("old-web", "s0:c40,c41", state=GrantState.QUARANTINED, container=container_id(99))
+    scene.claim(gone, "/data", "/srv/old", scene.volume("/srv/old", "s0:c40,c41"))
+    scene.claim(
+        gone,
+        "/mnt",
+        "/mnt/usb",
+        scene.volume(
+            "/mnt/usb", "s0:c40,c41", phase=VolumePhase.STRANDED, detail="/mnt/usb is not mounted any more"
+        ),
+    )
+    scene.grant("backup", "s0:c60,c61", state=GrantState.RESERVED, reservation="backup")
+    scene.groups.append(Group("finance", 70, 71, scene.now - 86400))
+    scene.container("evil", "s0:c500,c501")
+    scene.claim(
+        scene.grants[-1].id,
+        "/x",
+        "/srv/\x1b[31mred\nmcsd: all is well\u202e",
+        state=ClaimState.FAILED,
+        reason="'/srv/\\x1b[31mred' cannot be opened: no such file or directory",
+        hint="make the directory, then restart the container",
+    )
+    scene.container("lost", "s0:c600,c601", process=PROCESS + "s0")
+    scene.container("broken", "s0:c700,c701", error="Docker's answer about it makes no sense: no Id")
+    return scene
+
+
+def problem_events(scene: Scene) -> tuple[Event, ...]:
+    """What the journal said in the troubled scene, oldest first."""
+    refused = (
+        "volume /srv/web of container web-clone is not labelled: web holds /srv/web as private; "
+        "give both containers the label io.mcsd.volume=/data:shared, or put them in one group"
+    )
+    labelled = (
+        "volume /srv/db of container db carries s0:c7,c31: 88 changed, 0 right already, 0 skipped, in 0.01 s"
+    )
+    privileged = (
+        "container legacy-agent is not isolated: it is privileged, and Docker confines no privileged "
+        "container; re-create it without that option"
+    )
+    conflict = "container web-clone at s0:c12,c900 is not separate from web at s0:c12,c900"
+    told = [
+        (172800, "engine-down", "Docker cannot be reached: connection refused", 4, 0, {}),
+        (7300, "conflict", conflict, 3, 3, {"name": "web-clone"}),
+        (190, "volume-refused", refused, 4, 3, {"name": "web-clone"}),
+        (64, "volume-labelled", labelled, 6, 2, {"name": "db", "changed": "88", "seconds": "0.012"}),
+        (3, "not-isolated", privileged, 4, 4, {"name": "legacy-agent"}),
+    ]
+    return tuple(
+        Event(number, scene.now - ago, kind, message, priority, container_id(who) if who else "", fields)
+        for number, (ago, kind, message, priority, who, fields) in enumerate(told, 1)
+    )
+
+
+class FakeService:
+    """Meets `mcsd.service.Service`. `tell` is what happens while somebody follows."""
+
+    def __init__(self, scene: Scene, *, events: tuple[Event, ...] = (), buffer: int = 256) -> None:
+        self.scene = scene
+        self.change: Callable[[Picture], Picture] = lambda picture: picture
+        self.bugs: list[tuple[str, BaseException]] = []
+        self.done: list[str] = []
+        self.raises: Exception | None = None
+        self._events = list(events)
+        self._buffer = buffer
+        self._readers: dict[asyncio.Event, list[Event | int]] = {}
+
+    @property
+    def readers(self) -> int:
+        """How many follow."""
+        return len(self._readers)
+
+    def tell(self, event: Event) -> None:
+        """Something happens; a reader that is too far behind loses the oldest."""
+        self._events.append(event)
+        for ready, buffer in self._readers.items():
+            lost = buffer.pop(0) if buffer and isinstance(buffer[0], int) else 0
+            assert isinstance(lost, int)
+            if len(buffer) >= self._buffer:
+                del buffer[0]
+                lost += 1
+            buffer[:0] = [lost] if lost else []
+            buffer.append(event)
+            ready.set()
+
+    def picture(self) -> Picture:
+        if self.raises:
+            raise self.raises
+        problems = tuple(e for e in reversed(self._events) if e.priority <= 4)
+        return self.change(replace(self.scene.picture(), problems=problems))
+
+    async def events(self, *, after: int | None = None) -> AsyncIterator[Event | int]:
+        ready, buffer = asyncio.Event(), list[Event | int]()
+        self._readers[ready] = buffer
+        try:
+            for event in tuple(self._events) if after is not None else ():
+                if after is not None and event.sequence > after:
+                    yield event
+            while True:
+                while buffer:
+                    yield buffer.pop(0)
+                ready.clear()
+                await ready.wait()
+        finally:
+            del self._readers[ready]
+
+    def recent_events(self) -> tuple[Event, ...]:
+        return tuple(self._events)
+
+    async def verify(self, target: str | None, *, repair: bool) -> Verification:
+        self.done.append(f"verify {target} {repair}")
+        if target == "nobody":
+            raise NotFoundError("there is no container 'nobody'", hint="mcsctl containers lists them")
+        checks = (
+            VolumeCheck("/srv/db", FILE + "s0:c7,c31", 88, 0, 0),
+            VolumeCheck(
+                "/srv/web",
+                FILE + "s0:c12,c900",
+                1204,
+                2,
+                0,
+                ("/srv/web/a.html", "/srv/web/b\n.html"),
+                repaired=repair,
+            ),
+        )
+        sentence = "container lost: its process runs at s0, not at s0:c600,c601"
+        return Verification(checks, () if repair else (sentence,), ())
+
+    async def restore(self, path: str) -> Restoration:
+        self.done.append(f"restore {path}")
+        if path == "/srv/web":
+            raise ConflictError(
+                "the volume /srv/web is claimed by container web", hint="remove the container first"
+            )
+        return Restoration(path, 12, 1, True, 0.5)
+
+    async def reserve(self, name: str, *, group: str | None) -> Grant:
+        self.done.append(f"reserve {name} {group}")
+        return Grant(
+            GrantId(50),
+            ContainerId(""),
+            name,
+            CategoryPair(80, 81).level,
+            Origin.ASSIGNED,
+            GrantState.RESERVED,
+            self.scene.now,
+            group=group or "",
+            reservation=name,
+        )
+
+    async def release(self, name: str) -> None:
+        self.done.append(f"release {name}")
+        if name != "backup":
+            raise NotFoundError(
+                f"there is no reservation {name!r}", hint="mcsctl pairs --state reserved lists them"
+            )
+
+    def report_bug(self, where: str, error: BaseException) -> None:
+        self.bugs.append((where, error))
+
+
+def busy(picture: Picture) -> Picture:
+    """The same, with two walks and a foreign holder."""
+    walks = (
+        WalkProgress(
+            VolumeId(f"{4:016x}"), "/srv/media", "relabel", picture.now - 42, 104_000, 103_998, 0, 240_000
+        ),
+        WalkProgress(VolumeId(f"{9:016x}"), "/srv/new", "relabel", picture.now - 1, 1200, 1200, 0, 0),
+    )
+    foreign = (ForeignHolder("s0:c33,c34", "system_u:system_r:svirt_t:s0:c33,c34", 4242),)
+    return replace(picture, walks=walks, foreign=foreign)
