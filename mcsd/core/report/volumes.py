@@ -69,6 +69,12 @@ def _state_of(volume: Volume, worst: Claim | None) -> VolumeState:
     return VolumeState(worst.state.value) if worst else VolumeState.LINGERING
 
 
+def _hint(volume: Volume, worst: Claim | None) -> str:
+    if volume.phase is VolumePhase.STRANDED:
+        return f"mend the cause, then run mcsctl restore {volume.path}"
+    return worst.hint if worst else ""
+
+
 def _labelled(volume: Volume, book: Book, walks: Mapping[str, WalkProgress]) -> VolumeReport:
     held = [(claim, book.grant(claim.grant)) for claim in book.claims_on(volume.id)]
     living = [(claim, grant) for claim, grant in held if grant is not None and grant.state.is_living]
@@ -87,7 +93,7 @@ def _labelled(volume: Volume, book: Book, walks: Mapping[str, WalkProgress]) -> 
         inodes=volume.inodes,
         skipped=dict(volume.skipped),
         reason=volume.detail or (worst.reason if worst else ""),
-        hint=worst.hint if worst else "",
+        hint=_hint(volume, worst),
         claims=tuple(claim_report(claim, grant) for claim, grant in held),
         progress=progress_report(walk) if walk else None,
     )

@@ -1,0 +1,170 @@
+"""mcsctl's command line."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from mcsd import __version__
+from mcsd.ctl_client import DEFAULT_SOCKET
+from mcsd.ctl_errors import CtlError, Exit
+
+CONTAINER_STATES = ("reserved", "active", "idle", "quarantined", "none")
+VOLUME_STATES = (
+    "pending", "ready", "partial", "refused", "failed", "unmanaged", "lingering", "restoring", "stranded",
+)  # fmt: skip
+PAIR_STATES = ("reserved", "active", "idle", "quarantined", "group", "foreign")
+ISOLATED = ("yes", "no", "none")
+
+_EXITS = "exit status: 0 done, 1 failed, 2 usage, 3 no daemon, 4 not found, 5 refused, 6 timed out"
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What was asked. `name` is the command's own argument, "" where it was left out."""
+
+    command: str
+    socket: str = DEFAULT_SOCKET
+    json: bool = False
+    name: str = ""
+    quiet: bool = False
+    state: tuple[str, ...] = ()
+    isolated: tuple[str, ...] = ()
+    level: str | None = None
+    path: str | None = None
+    container: str | None = None
+    conflicts: bool = False
+    failed: bool = False
+    follow: bool = False
+    kind: tuple[str, ...] = ()
+    priority: int | None = None
+    lines: int = 50
+    timeout: float | None = None
+    repair: bool = False
+    group: str | None = None
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise CtlError(message, hint=f"see {self.prog} --help", status=Exit.USAGE)
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise ValueError(text)
+    return value
+
+
+def _several(parser: argparse.ArgumentParser, option: str, choices: Sequence[str] | None, about: str) -> None:
+    metavar = option.lstrip("-").upper()
+    parser.add_argument(option, action="append", choices=choices, metavar=metavar, help=about)
+
+
+def _listing(parser: argparse.ArgumentParser, states: Sequence[str], what: str) -> None:
+    parser.add_argument("-q", "--quiet", action="store_true", help=f"print {what} only, one on a line")
+    _several(parser, "--state", states, f"only in this state: {', '.join(states)}; may be repeated")
+    parser.add_argument("--level", help="only at this level, however it is spelled")
+
+
+def _lists(add: Any) -> None:
+    containers = add("containers", "list containers and whether they are isolated")
+    _listing(containers, CONTAINER_STATES, "names")
+    _several(containers, "--isolated", ISOLATED, "yes, no, or none (it does not run); may be repeated")
+    containers.add_argument("--path", help="only with a volume at or below this host path")
+    containers.add_argument("--conflicts", action="store_true", help="only in conflict with another holder")
+    containers.add_argument("--failed", action="store_true", help="only those that could not be looked after")
+    volumes = add("volumes", "list volumes and how their labels stand")
+    _listing(volumes, VOLUME_STATES, "paths")
+    volumes.add_argument("--path", help="only at or below this host path")
+    volumes.add_argument("--container", help="only claimed by this container")
+    pairs = add("pairs", "list levels and who holds them")
+    _listing(pairs, PAIR_STATES, "levels")
+
+
+def _events(add: Any) -> None:
+    events = add("events", "list what happened, oldest first")
+    events.add_argument("-f", "--follow", action="store_true", help="go on with what happens")
+    events.add_argument("-n", "--lines", type=int, metavar="N", help="at most so many to begin with (50)")
+    events.add_argument("--container", help="only about this container")
+    _several(events, "--kind", None, "only of this kind, such as volume-refused; may be repeated")
+    events.add_argument(
+        "--priority",
+        type=int,
+        choices=range(8),
+        metavar="N",
+        help="only this and more important: 4 is warning",
+    )
+
+
+def _named(add: Any, command: str, about: str, metavar: str, help_text: str, **more: Any) -> Any:
+    parser = add(command, about)
+    parser.add_argument("name", metavar=metavar, help=help_text, **more)
+    return parser
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Make the parser; the manual and the completions are tested against it."""
+    always = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    always.add_argument("--socket", metavar="PATH", help=f"the daemon's socket ({DEFAULT_SOCKET})")
+    always.add_argument("--json", action="store_true", help="print the API's own objects")
+    parser: argparse.ArgumentParser = _Parser(
+        prog="mcsctl",
+        description="What mcsd isolates, what it does not, why, and what to do.",
+        epilog=_EXITS,
+        parents=[always],
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"mcsctl {__version__}")
+    commands: Any = parser.add_subparsers(
+        dest="command", metavar="COMMAND", required=True, parser_class=_Parser
+    )
+
+    def add(name: str, about: str) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = commands.add_parser(
+            name,
+            help=about,
+            description=about[0].upper() + about[1:] + ".",
+            epilog=_EXITS,
+            parents=[always],
+            argument_default=argparse.SUPPRESS,
+            allow_abbrev=False,
+        )
+        return parser
+
+    container = "its name, its id, or an unambiguous beginning of its id"
+    add("status", "show everything at one glance")
+    _lists(add)
+    _named(add, "show", "show all about one container", "CONTAINER", container)
+    _events(add)
+    wait = _named(add, "wait", "wait until a container's volumes are ready", "CONTAINER", container)
+    wait.add_argument("--timeout", type=_seconds, metavar="S", help="give up after so many seconds")
+    verify = _named(
+        add,
+        "verify",
+        "compare disk, processes and ledger",
+        "PATH|CONTAINER",
+        "only this volume, or this container's; everything if left out",
+        nargs="?",
+    )
+    verify.add_argument("--repair", action="store_true", help="label again what differs")
+    _named(add, "restore", "put a volume's original labels back", "PATH", "the volume's path on the host")
+    reserve = _named(add, "reserve", "set a level aside for a container to come", "NAME", "a name for it")
+    reserve.add_argument("--group", metavar="G", help="let it reach this group's volumes too")
+    _named(add, "release", "give a reserved level up", "NAME", "the name it was reserved under")
+    return parser
+
+
+def parse(argv: Sequence[str] | None = None) -> Arguments:
+    """Read a command line; raise `CtlError` for one that makes no sense."""
+    given = vars(make_parser().parse_args(argv))
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in given.items()
+    }
+    if values.get("name", ...) is None:
+        del values["name"]
+    return Arguments(**values)

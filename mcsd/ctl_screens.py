@@ -1,0 +1,155 @@
+"""mcsctl's screens that are not tables: the status, one container, events, and what was done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mcsd.core.notices import printable
+from mcsd.ctl_client import Object
+from mcsd.ctl_text import Screen, bar, clock, names, number, since
+
+PROBLEMS = 4
+"""Last problems that the status shows."""
+
+_WORDS = {"good": "ok", "busy": "...", "warning": "warn", "bad": "BAD"}
+_PRIORITIES = ("emerg", "alert", "crit", "error", "warning", "notice", "info", "debug")
+
+
+def show_status(screen: Screen, status: Object) -> None:
+    """Print everything at one glance; each line that is not good says what to do next."""
+    up = since(status.get("started"), screen.now)
+    screen.line(screen.paint(f"mcsd {printable(status.get('version', '?'))}, up {up}", "strong"))
+    for check in status.get("checks", ()):
+        _check(screen, check)
+    work = status.get("work") or ()
+    if work:
+        screen.line()
+        screen.line(screen.paint("work in progress", "strong"))
+        for walk in work:
+            _walk(screen, walk)
+    problems = (status.get("problems") or ())[:PROBLEMS]
+    if problems:
+        screen.line()
+        screen.line(screen.paint("last problems", "strong") + "  (all of them: mcsctl events --priority 4)")
+        for event in problems:
+            ago = since(event.get("time"), screen.now) + " ago"
+            screen.paragraph(event.get("message", ""), first=f"  {ago:<12}", rest=" " * 14)
+
+
+def _check(screen: Screen, check: Object) -> None:
+    condition = str(check.get("condition", ""))
+    word = f"{_WORDS.get(condition, condition):<5}"
+    subject = f"  {printable(check.get('subject', '')):<11} "
+    rest = " " * len(subject + word)
+    screen.paragraph(
+        check.get("text", ""),
+        first=subject + word,
+        rest=rest,
+        painted=subject + screen.paint(word, condition),
+    )
+    if check.get("hint"):
+        screen.paragraph(check["hint"], first=f"{rest}next: ", rest=f"{rest}      ")
+
+
+def progress_line(walk: Object, now: float) -> str:
+    """Say how far a walk is."""
+    seen, expected = int(walk.get("seen", 0)), int(walk.get("expected", 0))
+    share = f"{bar(seen, expected)}, {seen:,} of about {expected:,}" if expected else f"{seen:,}"
+    return f"{share} inodes in {since(walk.get('started'), now)}"
+
+
+def _walk(screen: Screen, walk: Object) -> None:
+    screen.line(f"  {printable(walk.get('work', '')):<8} {printable(walk.get('path', ''))}")
+    screen.line(f"           {progress_line(walk, screen.now)}")
+
+
+def _entry(screen: Screen, key: str, text: str, *, style: str = "") -> None:
+    screen.paragraph(text, first=f"  {key:<11} ", rest=" " * 14, style=style)
+
+
+def show_container(screen: Screen, item: Object) -> None:
+    """Print all about one container."""
+    title = f"{printable(item['name'])}  {str(item['id'])[:12]}"
+    screen.line(screen.paint(title, "strong"))
+    _entry(screen, "status", f"{item.get('status', '?')}, image {item.get('image') or '-'}")
+    _isolation(screen, item)
+    if item.get("level"):
+        for_time = since(item.get("since"), screen.now)
+        _entry(screen, "level", f"{item['level']} ({item['origin']}, {item['state']} for {for_time})")
+    else:
+        _entry(screen, "level", "none")
+    for key in ("group", "reservation", "shares_with", "process"):
+        if item.get(key):
+            _entry(screen, key.replace("_", " "), str(item[key]))
+    if item.get("error"):
+        _entry(screen, "error", item["error"], style="bad")
+        if item.get("hint"):
+            _entry(screen, "", f"next: {item['hint']}")
+    elif not item.get("settled", True):
+        _entry(screen, "work", "something is still to do; mcsctl wait waits for it", style="busy")
+    _claims(screen, item.get("claims", ()))
+
+
+def _isolation(screen: Screen, item: Object) -> None:
+    isolated = item.get("isolated")
+    word = "it does not run" if isolated is None else "yes" if isolated else "no"
+    style = "faint" if isolated is None else "good" if isolated else "bad"
+    _entry(screen, "isolated", word, style=style)
+    for reason in item.get("reasons", ()):
+        _entry(screen, "", f"{reason['code']}: {reason['text']}")
+        if reason.get("hint"):
+            _entry(screen, "", f"next: {reason['hint']}")
+
+
+def _claims(screen: Screen, claims: Iterable[Object]) -> None:
+    for claim in claims:
+        screen.line()
+        access = "" if claim.get("writable", True) else ", read-only"
+        screen.line(f"  {screen.paint(printable(claim['destination']), 'strong')}")
+        _entry(screen, "  on host", claim["source"])
+        style = {"ready": "good", "pending": "busy", "unmanaged": "faint"}.get(claim["state"], "bad")
+        _entry(screen, "  state", f"{claim['state']} ({claim['mode']}{access})", style=style)
+        if claim.get("reason"):
+            _entry(screen, "  because", claim["reason"])
+        if claim.get("hint"):
+            _entry(screen, "  next", claim["hint"])
+
+
+def show_event(screen: Screen, event: Object) -> None:
+    """Print one event, or how many were lost."""
+    if "lost" in event:
+        screen.line(screen.paint(f"-- lost {event['lost']} events: this reader was too slow", "warning"))
+        return
+    priority = int(event.get("priority", 6))
+    word = _PRIORITIES[priority] if 0 <= priority < len(_PRIORITIES) else str(priority)
+    style = "bad" if priority <= 3 else "warning" if priority == 4 else ""
+    first = f"{clock(event['time'])}  {word:<8}"
+    screen.paragraph(event.get("message", ""), first=first, rest=" " * 6, style=style)
+
+
+def show_verification(screen: Screen, found: Object) -> None:
+    """Print what was compared."""
+    for check in found.get("volumes", ()):
+        path = printable(check["path"])
+        if check.get("error"):
+            _finding(screen, "BAD", f"{path}: {check['error']}")
+        elif check.get("wrong") and not check.get("repaired"):
+            some = f", such as {names(check['examples'])}" if check.get("examples") else ""
+            what = f"{number(check['wrong'])} of {number(check['seen'])} inodes"
+            _finding(screen, "BAD", f"{path}: {what} do not carry {check['target']}{some}")
+        else:
+            mended = f", {number(check['wrong'])} of them mended" if check.get("wrong") else ""
+            skipped = f", {number(check['skipped'])} skipped" if check.get("skipped") else ""
+            _finding(
+                screen, "ok", f"{path}: {check['seen']:,} inodes carry {check['target']}{mended}{skipped}"
+            )
+    for sentence in (*found.get("processes", ()), *found.get("pairs", ())):
+        _finding(screen, "BAD", sentence)
+    if found.get("good"):
+        _finding(screen, "ok", "disk, processes and ledger agree")
+
+
+def _finding(screen: Screen, word: str, text: str) -> None:
+    first = f"{word:<4}"
+    painted = screen.paint(first, "good" if word == "ok" else "bad")
+    screen.paragraph(text, first=first, rest="    ", painted=painted)
