@@ -1,0 +1,192 @@
+"""A container engine in memory: `mcsd.ports.ContainerEngine` without a socket, for what stands on it.
+
+Use it on one event loop. What a real engine does to mcsd by surprise is a method here: events that get
+lost, containers that vanish, an engine that goes away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import itertools
+import time
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+
+from mcsd.core.containers import (
+    LOST,
+    SUBSCRIBED,
+    Container,
+    ContainerId,
+    EngineEvent,
+    EngineInfo,
+    Mount,
+)
+from mcsd.errors import ContainerGoneError, EngineUnavailableError, McsdError
+
+_CREATED = "2026-11-24T08:46:26.779285273Z"
+_STARTED = "2026-11-24T08:46:26.969203742Z"
+
+
+class FakeContainerEngine:
+    """Containers by id, each with a pair of its own while `selinux` is on."""
+
+    def __init__(self, *, selinux: bool = True) -> None:
+        self.present: dict[ContainerId, Container] = {}
+        self.engine_info = EngineInfo(
+            selinux, "20.10.24", "1.41", "/var/lib/docker", "runc", (("runc", "runc"),)
+        )
+        self.asked: list[str] = []
+        """Ids and names that were inspected, in order."""
+        self._numbers = itertools.count()
+        self._pairs = itertools.combinations(range(1022), 2)
+        self._streams: set[asyncio.Queue[EngineEvent | McsdError]] = set()
+        self._down: McsdError | None = None
+        self._dropping = 0
+
+    # The port
+
+    async def info(self) -> EngineInfo:
+        """Ask what the engine is."""
+        self._answer()
+        return self.engine_info
+
+    async def containers(self) -> tuple[ContainerId, ...]:
+        """List all containers, running or not."""
+        self._answer()
+        return tuple(self.present)
+
+    async def inspect(self, container: str) -> Container:
+        """Look at one container by id or name; raise `ContainerGoneError` when there is none."""
+        self._answer()
+        self.asked.append(container)
+        name = container.removeprefix("/")
+        for seen in self.present.values():
+            if name in (seen.id, seen.name):
+                return seen
+        raise ContainerGoneError(f"docker has no container {container!r}", hint="docker ps -a lists all")
+
+    async def events(self) -> AsyncGenerator[EngineEvent, None]:
+        """Stream what happens to containers from now on, `SUBSCRIBED` first."""
+        self._answer()
+        stream: asyncio.Queue[EngineEvent | McsdError] = asyncio.Queue()
+        stream.put_nowait(self._event("", SUBSCRIBED))
+        self._streams.add(stream)
+        try:
+            while True:
+                event = await stream.get()
+                if isinstance(event, McsdError):
+                    raise event
+                yield event
+        finally:
+            self._streams.discard(stream)
+
+    async def close(self) -> None:
+        """Refuse everything from now on."""
+        self.go_down(EngineUnavailableError("mcsd closed its connection to docker"))
+
+    # What the world does
+
+    def create(
+        self,
+        name: str = "",
+        *,
+        labels: tuple[tuple[str, str], ...] = (),
+        image_labels: tuple[tuple[str, str], ...] = (),
+        mounts: tuple[Mount, ...] = (),
+        process_label: str | None = None,
+        **fields: object,
+    ) -> ContainerId:
+        """Create a container; `fields` are any others of `Container`."""
+        number = next(self._numbers)
+        ident = ContainerId(hashlib.sha256(f"fake {number}".encode()).hexdigest())
+        low, high = next(self._pairs)
+        selinux = self.engine_info.selinux
+        if process_label is None:
+            process_label = f"system_u:system_r:container_t:s0:c{low},c{high}" if selinux else ""
+        pair = process_label.partition("_t:")[2] or "s0:c1022,c1023"
+        container = Container(
+            id=ident,
+            name=name or f"c{number}",
+            running=False,
+            process_label=process_label,
+            mount_label=f"system_u:object_r:container_file_t:{pair}" if selinux else "",
+            labels=tuple(sorted({**dict(image_labels), **dict(labels)}.items())),
+            image_labels=tuple(sorted(image_labels)),
+            mounts=mounts,
+            ipc_mode="private",
+            network_mode="none",
+            runtime="runc",
+            image="bb",
+            status="created",
+            created_at=_CREATED,
+        )
+        self.present[ident] = replace(container, **fields)  # type: ignore[arg-type]
+        self.emit(ident, "create")
+        return ident
+
+    def start(self, ident: ContainerId, pid: int = 2**22 + 1) -> None:
+        """Start a container; unless told, with a pid that no process can have."""
+        self.change(ident, running=True, pid=pid, status="running", started_at=_STARTED)
+        self.emit(ident, "start")
+
+    def die(self, ident: ContainerId) -> None:
+        """End a container's process."""
+        self.change(ident, running=False, pid=None, status="exited")
+        self.emit(ident, "die")
+
+    def remove(self, ident: ContainerId) -> None:
+        """Remove a container."""
+        self.vanish(ident)
+        self.emit(ident, "destroy")
+
+    def vanish(self, ident: ContainerId) -> None:
+        """Remove a container without a word."""
+        del self.present[ident]
+
+    def change(self, ident: ContainerId, **fields: object) -> None:
+        """Set fields of a container, without a word."""
+        self.present[ident] = replace(self.present[ident], **fields)  # type: ignore[arg-type]
+
+    # What goes wrong
+
+    def emit(self, ident: str, action: str) -> None:
+        """Send an event, whether it is true or not."""
+        if self._dropping > 0:
+            self._dropping -= 1
+            return
+        for stream in self._streams:
+            stream.put_nowait(self._event(ident, action))
+
+    def lose_events(self) -> None:
+        """Send the event that stands for others that were dropped."""
+        self.emit("", LOST)
+
+    def drop_events(self, count: int) -> None:
+        """Lose the next `count` events without a word."""
+        self._dropping = count
+
+    def break_streams(self) -> None:
+        """Break every event stream, as a restart of the engine does."""
+        for stream in self._streams:
+            stream.put_nowait(EngineUnavailableError("the event stream of docker ended"))
+
+    def go_down(self, error: McsdError | None = None) -> None:
+        """Fail everything until `come_up`, and break the streams."""
+        self._down = error or EngineUnavailableError(
+            "cannot connect to docker: there is no such socket",
+            hint="docker.service is not running: systemctl status docker",
+        )
+        for stream in self._streams:
+            stream.put_nowait(self._down)
+
+    def come_up(self) -> None:
+        """Answer again."""
+        self._down = None
+
+    def _answer(self) -> None:
+        if self._down is not None:
+            raise self._down
+
+    def _event(self, ident: str, action: str) -> EngineEvent:
+        return EngineEvent(ContainerId(ident), action, time.time_ns())
