@@ -6,13 +6,17 @@ suite against both. Nothing here decides anything.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import threading
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Protocol
 
 from mcsd.core.changes import Change, Contents
 from mcsd.core.containers import Container, ContainerId, EngineEvent, EngineInfo
 from mcsd.core.host import SelinuxStatus as SelinuxStatus
 from mcsd.core.notices import Notice
+from mcsd.core.processes import Carrier
+from mcsd.core.volumes import Identity, VolumeId
+from mcsd.relabel.values import Progress, Root, Walk
 
 
 class ContainerEngine(Protocol):
@@ -74,6 +78,63 @@ class Selinux(Protocol):
 
     def default_label(self, path: str, mode: int) -> str | None:
         """Give the context that the host's own file contexts name for a path, None where they name none."""
+        ...
+
+
+class Processes(Protocol):
+    """Everybody who runs on this host. Blocking, thread-safe."""
+
+    def carriers(self) -> tuple[Carrier, ...]:
+        """List the processes whose level has categories, by pid; `()` where there is no SELinux.
+
+        A process that ends while it is looked at is left out.
+        """
+        ...
+
+
+class VolumeEngine(Protocol):
+    """Labels on disk. Blocking, thread-safe; see `mcsd.relabel` for how it keeps promises 3 to 6.
+
+    Raises `VolumeRefusedError` where a rule forbids the volume, and `VolumeFailedError` where it cannot be
+    opened, is not the one that was named, or the walk cannot go on. A walk that is broken off by
+    `cancelled` returns with `complete` False.
+    """
+
+    def examine(self, path: str, *, allowed: Collection[str] = ()) -> Root:
+        """Open a volume's root and judge what was opened; `allowed` are paths an explicit rule names."""
+        ...
+
+    def relabel(
+        self,
+        volume: VolumeId,
+        path: str,
+        identity: Identity,
+        target: str,
+        *,
+        progress: Callable[[Progress], None] | None = None,
+        cancelled: threading.Event | None = None,
+    ) -> Walk:
+        """Write `target` on everything in scope, originals first, root last."""
+        ...
+
+    def restore(
+        self,
+        volume: VolumeId,
+        path: str,
+        identity: Identity,
+        *,
+        progress: Callable[[Progress], None] | None = None,
+        cancelled: threading.Event | None = None,
+    ) -> Walk:
+        """Put the originals back where the present label is one that mcsd wrote."""
+        ...
+
+    def verify(self, volume: VolumeId, path: str, identity: Identity, target: str) -> Walk:
+        """Count what does not carry `target`, without writing."""
+        ...
+
+    def forget(self, volume: VolumeId) -> None:
+        """Drop the originals of a volume that has them back; idempotent."""
         ...
 
 

@@ -65,7 +65,7 @@ class Book:
         return self._grants.get(key)
 
     def grant_of(self, container: ContainerId) -> Grant | None:
-        """The grant a container holds; there is at most one."""
+        """The newest grant a container holds; older ones can only be on their way out."""
         key = self._by_container.get(container)
         return None if key is None else self._grants[key]
 
@@ -143,7 +143,7 @@ class Book:
         if grant.state is GrantState.FREE:
             return
         self._grants[grant.id] = grant
-        if grant.container:
+        if grant.container and self._by_container.get(grant.container, 0) <= grant.id:
             self._by_container[grant.container] = grant.id
 
     def _put_volume(self, volume: Volume) -> None:

@@ -35,6 +35,11 @@ class GrantState(StrEnum):
         """Whether the level is still taken."""
         return self is not GrantState.FREE
 
+    @property
+    def is_living(self) -> bool:
+        """Whether somebody means to go on using it: not on its way to free."""
+        return self not in {GrantState.QUARANTINED, GrantState.FREE}
+
 
 class Origin(StrEnum):
     """Who chose the level."""

@@ -52,6 +52,8 @@ class Observed:
     host: Host
     sights: Mapping[str, Sight] = field(default_factory=dict)
     attempted: frozenset[str] = frozenset()
+    intruders: tuple[str, ...] = ()
+    """Processes outside this engine's containers that run at a level comparable to this one's."""
 
 
 # --- actions: frozen values; the executor's match over them is complete --------------------------------
@@ -76,7 +78,8 @@ class Assign:
 
 @dataclass(frozen=True, slots=True)
 class Occupy:
-    """Let the container have the grant that was reserved for its level."""
+    """Let the container have the grant on its level that waits for it: reserved under a name, or found on
+    disk after the ledger was lost."""
 
     container: Container
     grant: GrantId
@@ -124,9 +127,17 @@ class Vacate:
     """Give quarantined volumes in the way their originals back now, lingering or not."""
 
     grants: tuple[GrantId, ...]
+    destination: str
 
 
-Action = Adopt | Assign | Occupy | Rename | Advance | SetClaim | Label | Vacate
+@dataclass(frozen=True, slots=True)
+class Unclaim:
+    """Drop a claim on what the container does not mount (found on disk after the ledger was lost)."""
+
+    claim: Claim
+
+
+Action = Adopt | Assign | Occupy | Rename | Advance | SetClaim | Label | Vacate | Unclaim
 
 
 def plan(observed: Observed, book: Book, policy: VolumePolicy) -> tuple[Action, ...]:
@@ -155,7 +166,7 @@ def _acquisition(container: Container, host: Host, book: Book) -> tuple[Action, 
         return (Assign(container),)
     level = Context.parse(container.process_label).level
     for grant in book.grants():
-        if grant.state is GrantState.RESERVED and grant.level == level:
+        if grant.level == level and not grant.container and grant.state.holds:
             return (Occupy(container, grant.id),)
     return (Adopt(container, level, shares_with(container)),)
 
@@ -178,6 +189,8 @@ def _life(container: Container, grant: Grant) -> tuple[Action, ...]:
 def _claims(
     observed: Observed, container: Container, grant: Grant, book: Book, policy: VolumePolicy
 ) -> Iterator[Action]:
+    mounted = {mount.destination for mount in container.mounts}
+    yield from (Unclaim(claim) for claim in book.claims_of(grant.id) if claim.destination not in mounted)
     for mount in container.mounts:
         if is_claimable(mount):
             action = _claim(observed, mount, grant, book, policy)
@@ -203,11 +216,14 @@ def _claim(observed: Observed, mount: Mount, grant: Grant, book: Book, policy: V
         volume=present.volume if present else None,
     )
     if not mode.is_labelled:
-        return _set(claim, present)
+        return _set(replace(claim, volume=None), present)
     if sight is None:
         return None
     if isinstance(sight, Unusable):
-        return _set(replace(claim, state=sight.state, reason=sight.reason, hint=sight.hint), present)
+        # What is refused is let go of, and gets its originals back; what failed is tried again.
+        volume = None if sight.state is ClaimState.REFUSED else claim.volume
+        unusable = replace(claim, state=sight.state, reason=sight.reason, hint=sight.hint, volume=volume)
+        return _set(unusable, present)
     return _labelled(observed, claim, present, sight, grant, book, policy)
 
 
@@ -229,6 +245,13 @@ def _labelled(
     book: Book,
     policy: VolumePolicy,
 ) -> Action | None:
+    if claim.mode is ClaimMode.GROUP and all(group.name != grant.group for group in book.groups()):
+        return _refuse(
+            claim,
+            present,
+            f"the container's level {grant.level} is not a member's of any group",
+            "create it with a level from mcsctl reserve NAME --group GROUP",
+        )
     level = target_level(claim.mode, grant, book)
     conflicts = conflicts_of(grant, book)
     older = [other for other in conflicts if other.id < grant.id]
@@ -239,10 +262,21 @@ def _labelled(
             f"the container's level {grant.level} is not separate from that of {older[0].name}",
             "re-create the container without a level of its own, or with one from mcsctl reserve",
         )
+    if observed.intruders and claim.mode is ClaimMode.PRIVATE and not _is_done(claim, present):
+        return _refuse(
+            claim,
+            present,
+            f"the container's level {grant.level} is not separate from that of {observed.intruders[0]}",
+            "re-create the container, so that it gets another level; mcsctl pairs shows who holds what",
+        )
     clash = clash_of(claim, root.path, root.identity, level, book)
     if clash is not None:
         return _resolve(clash, claim, present, root, book, policy, observed)
     return _walk(claim, present, root, level, book, observed)
+
+
+def _is_done(claim: Claim, present: Claim | None) -> bool:
+    return present is not None and (present.state, present.mode) == (ClaimState.READY, claim.mode)
 
 
 def _refuse(claim: Claim, present: Claim | None, reason: str, hint: str) -> Action | None:
@@ -269,7 +303,7 @@ def _resolve(
                 ),
                 present,
             )
-        return Vacate(clash.gone)
+        return Vacate(clash.gone, claim.destination)
     if policy.share_on_conflict and clash.same and all(c.mode is ClaimMode.PRIVATE for c in clash.claims):
         because = "shared because several containers claim it"
         also = tuple(replace(c, mode=ClaimMode.SHARED, reason=because) for c in clash.claims)

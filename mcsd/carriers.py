@@ -1,0 +1,78 @@
+"""Who runs at which level on this host: containers of this engine, and everybody else.
+
+Other engines and libvirt choose levels from lists of their own; what their processes carry is taken as well
+(promise 2). One scan of `/proc` feeds the allocator, the proof that a level is free, and the list of
+foreign holders that people see.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from mcsd.core.allocation import Allocator, Holder, HolderKind
+from mcsd.core.labels import Level
+from mcsd.core.picture import ForeignHolder
+from mcsd.core.processes import Carrier, is_overlord
+from mcsd.ports import Processes
+
+INTERVAL = 30.0
+"""Seconds between scans when nothing asks for one."""
+
+
+class Carriers:
+    """The last scan. `refresh` belongs to the event loop's thread; `levels` may be called from any."""
+
+    def __init__(
+        self, processes: Processes, allocator: Allocator, changed: Callable[[], None] = lambda: None
+    ) -> None:
+        self._processes = processes
+        self._allocator = allocator
+        self._changed = changed
+        self._seen: tuple[Carrier, ...] = ()
+
+    def levels(self) -> frozenset[Level]:
+        """Scan now, and give every level that a process carries; blocking."""
+        return frozenset(carrier.level for carrier in self._processes.carriers())
+
+    async def refresh(self) -> None:
+        """Scan now, and have the allocator keep off every level that is carried."""
+        seen = await asyncio.to_thread(self._processes.carriers)
+        self._allocator.replace_processes(
+            {
+                carrier.level: Holder(HolderKind.PROCESS, f"process {carrier.pid}")
+                for carrier in reversed(seen)
+                if not is_overlord(carrier.level)
+            }
+        )
+        before, self._seen = self._seen, seen
+        if {(c.level, c.container) for c in before} != {(c.level, c.container) for c in seen}:
+            self._changed()
+
+    async def refresh_often(self) -> None:
+        """Scan from time to time, for ever."""
+        while True:
+            await self.refresh()
+            await asyncio.sleep(INTERVAL)
+
+    def seen(self) -> tuple[Carrier, ...]:
+        """Everybody the last scan found."""
+        return self._seen
+
+    def foreign(self, is_ours: Callable[[str], bool]) -> tuple[ForeignHolder, ...]:
+        """One process for each level that is carried outside the containers that `is_ours` admits."""
+        found: dict[Level, ForeignHolder] = {}
+        for carrier in self._seen:
+            if carrier.level not in found and not is_ours(carrier.container):
+                found[carrier.level] = ForeignHolder(str(carrier.level), carrier.context, carrier.pid)
+        return tuple(found.values())
+
+    def intruders(self, level: Level, is_ours: Callable[[str], bool]) -> tuple[ForeignHolder, ...]:
+        """Those of `foreign` that this level is not separate from."""
+        if not level.categories:
+            return ()
+        return tuple(
+            holder
+            for holder in self.foreign(is_ours)
+            if not is_overlord(other := Level.parse(holder.level)) and other.is_comparable_to(level)
+        )

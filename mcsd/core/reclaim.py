@@ -1,0 +1,125 @@
+"""Reclaiming: what to do about levels whose container is gone.
+
+A pair is free only after proof (promise 2): every volume its grant claimed has its originals back or
+carries another holder's label by now, and no process carries the level. `reclaim` is pure and says the
+next steps; the caller carries them out and asks again until only waiting is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mcsd.core.book import Book
+from mcsd.core.grants import Grant, GrantState
+from mcsd.core.volumes import Claim, ClaimState, GrantId, Volume, VolumeId, VolumePhase
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Drop a claim that no longer stands for labels on disk."""
+
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Put a volume's originals back, then drop it and the claims on it."""
+
+    volume: VolumeId
+
+
+@dataclass(frozen=True, slots=True)
+class Prove:
+    """Nothing is claimed any more: free the grant if no process carries its level."""
+
+    grant: GrantId
+
+
+Step = Forget | Restore | Prove
+
+_HOLDS_NOTHING = {ClaimState.REFUSED, ClaimState.UNMANAGED}
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When reclaiming is looked at: `now` and `linger` in seconds; `urgent` grants do not linger.
+
+    `blocked` are volumes whose restoration was tried in this round and could not be completed.
+    """
+
+    now: float
+    linger: float
+    urgent: frozenset[GrantId] = frozenset()
+    blocked: frozenset[VolumeId] = frozenset()
+
+
+def is_due(grant: Grant, moment: Moment) -> bool:
+    """Tell whether a quarantined grant's volumes have lingered long enough."""
+    return grant.id in moment.urgent or moment.now >= grant.since + moment.linger
+
+
+def _standing(volume: Volume, book: Book) -> tuple[list[Claim], list[Grant]]:
+    """Split who is on a volume into the claims of living grants and the grants in quarantine."""
+    living: list[Claim] = []
+    gone: list[Grant] = []
+    for claim in book.claims_on(volume.id):
+        grant = book.grant(claim.grant)
+        if claim.state in _HOLDS_NOTHING or grant is None:
+            continue
+        if grant.state is GrantState.QUARANTINED:
+            gone.append(grant)
+        else:
+            living.append(claim)
+    return living, gone
+
+
+def _has_passed_on(volume: Volume, living: list[Claim]) -> bool:
+    return volume.phase is VolumePhase.LABELLED and any(c.state is ClaimState.READY for c in living)
+
+
+def _of_claim(claim: Claim, book: Book, moment: Moment) -> Step | None:
+    volume = book.volume(claim.volume) if claim.volume else None
+    if volume is None or claim.state in _HOLDS_NOTHING:
+        return Forget(claim)
+    living, gone = _standing(volume, book)
+    if living:
+        return Forget(claim) if _has_passed_on(volume, living) else None
+    if volume.id in moment.blocked or not all(is_due(grant, moment) for grant in gone):
+        return None
+    return Restore(volume.id)
+
+
+def _of_grant(grant: Grant, book: Book, moment: Moment) -> Iterator[Step]:
+    claims = book.claims_of(grant.id)
+    if not claims:
+        yield Prove(grant.id)
+    for claim in claims:
+        step = _of_claim(claim, book, moment)
+        if step is not None:
+            yield step
+
+
+def _orphans(book: Book, moment: Moment) -> Iterator[Step]:
+    for volume in book.volumes():
+        if not book.claims_on(volume.id) and volume.id not in moment.blocked:
+            yield Restore(volume.id)
+
+
+def reclaim(book: Book, moment: Moment) -> tuple[Step, ...]:
+    """Say what to do next, each step once; `()` when there is nothing but to wait."""
+    steps: dict[Step, None] = dict.fromkeys(_orphans(book, moment))
+    for grant in book.grants():
+        if grant.state is GrantState.QUARANTINED:
+            steps.update(dict.fromkeys(_of_grant(grant, book, moment)))
+    return tuple(steps)
+
+
+def next_due(book: Book, moment: Moment) -> float | None:
+    """Give the time (seconds since the epoch) at which the next lingering ends, None when none lingers."""
+    waiting = [
+        grant.since + moment.linger
+        for grant in book.grants()
+        if grant.state is GrantState.QUARANTINED and not is_due(grant, moment)
+    ]
+    return min(waiting, default=None)

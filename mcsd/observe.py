@@ -1,0 +1,92 @@
+"""Observing: one look at one container, from the engine, the volumes' roots and its process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from mcsd.core.containers import Container, ContainerId, Mount, MountKind
+from mcsd.core.host import Host
+from mcsd.core.labels import Context
+from mcsd.core.modes import VolumePolicy, is_claimable, mode_for
+from mcsd.core.plan import Observed, Opened, Sight, Unusable
+from mcsd.core.volumes import ClaimState
+from mcsd.errors import ContainerGoneError, LabelSyntaxError, VolumeFailedError, VolumeRefusedError
+from mcsd.ports import ContainerEngine, Selinux, VolumeEngine
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSight:
+    """A container's init process: its context, and whether the policy makes its domain permissive."""
+
+    context: str | None = None
+    permissive: bool = False
+
+
+class Observer:
+    """Looks, and decides nothing."""
+
+    def __init__(
+        self,
+        engine: ContainerEngine,
+        volumes: VolumeEngine,
+        selinux: Selinux,
+        host: Callable[[], Host],
+        policy: VolumePolicy,
+        explicit_paths: Collection[str],
+    ) -> None:
+        self._engine = engine
+        self._volumes = volumes
+        self._selinux = selinux
+        self._host = host
+        self._policy = policy
+        self._explicit_paths = tuple(explicit_paths)
+
+    async def look(self, container_id: ContainerId) -> Observed:
+        """Inspect a container and examine its volumes; raises `EngineUnavailableError` and its kin."""
+        try:
+            container = await self._engine.inspect(container_id)
+        except ContainerGoneError:
+            return Observed(container_id, None, self._host())
+        return await self.look_at(container)
+
+    async def look_at(self, container: Container) -> Observed:
+        """Examine the volumes of a container that has been inspected."""
+        sights = await asyncio.to_thread(self._examine_all, container) if container.mounts else {}
+        return Observed(container.id, container, self._host(), sights)
+
+    async def process_of(self, container: Container) -> ProcessSight:
+        """Read what the container's init process runs as."""
+        if not container.running or container.pid is None:
+            return ProcessSight()
+        return await asyncio.to_thread(self._process, container.pid)
+
+    def _process(self, pid: int) -> ProcessSight:
+        context = self._selinux.process_context(pid)
+        if context is None:
+            return ProcessSight()
+        try:
+            domain = Context.parse(context).type
+        except LabelSyntaxError:
+            return ProcessSight(context)
+        return ProcessSight(context, self._selinux.is_permissive(domain))
+
+    def _examine_all(self, container: Container) -> dict[str, Sight]:
+        return {
+            mount.destination: self._examine(mount)
+            for mount in container.mounts
+            if is_claimable(mount) and mode_for(mount, container, self._policy).is_labelled
+        }
+
+    def _examine(self, mount: Mount) -> Sight:
+        # The engine's own directory for a named volume lies in its storage, which no other path there may
+        # be labelled in: that it is this volume's is the engine's word, not the container owner's.
+        allowed = (*self._explicit_paths, *([mount.source] if mount.kind is MountKind.VOLUME else []))
+        try:
+            root = self._volumes.examine(mount.source, allowed=allowed)
+        except VolumeRefusedError as exc:
+            return Unusable(ClaimState.REFUSED, exc.what, exc.hint)
+        except VolumeFailedError as exc:
+            return Unusable(ClaimState.FAILED, exc.what, exc.hint)
+        return Opened(root.path, root.identity, root.label)

@@ -1,0 +1,177 @@
+"""Taking levels back: carries out `mcsd.core.reclaim`, at its time, at once under pressure, or on demand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from dataclasses import replace
+
+from mcsd.core.changes import Change, DropClaim, DropGroup, DropVolume, PutGrant, PutVolume
+from mcsd.core.grants import Grant, GrantEvent, next_state
+from mcsd.core.labels import Context, Level
+from mcsd.core.notices import Kind, Notice
+from mcsd.core.reclaim import Forget, Moment, Prove, Restore, Step, next_due, reclaim
+from mcsd.core.volumes import GrantId, Volume, VolumeId, VolumePhase
+from mcsd.errors import VolumeFailedError, VolumeRefusedError
+from mcsd.execute import skipped_text
+from mcsd.herald import Herald
+from mcsd.ports import Clock
+from mcsd.relabel.values import Walk
+from mcsd.scribe import Scribe
+from mcsd.walks import Walks
+
+RETRY = 300.0
+"""Seconds between attempts to clean what could not be cleaned."""
+
+
+class Reclaimer:
+    """Restores volumes that nobody claims any more, and frees levels that nothing carries."""
+
+    def __init__(
+        self,
+        scribe: Scribe,
+        walks: Walks,
+        herald: Herald,
+        clock: Clock,
+        linger: float,
+        carried: Callable[[], Collection[Level]],
+    ) -> None:
+        self._scribe = scribe
+        self._walks = walks
+        self._herald = herald
+        self._clock = clock
+        self._linger = linger
+        self._carried = carried
+        self._turn = asyncio.Lock()
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look again soon: something was quarantined or released."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Reclaim for ever."""
+        while True:
+            self._wake.clear()
+            await self.reclaim()
+            try:
+                async with asyncio.timeout(self._pause()):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    def _pause(self) -> float:
+        moment = Moment(self._clock.now(), self._linger)
+        due = next_due(self._scribe.book, moment)
+        return RETRY if due is None else min(max(due - moment.now, 0.05), RETRY)
+
+    async def reclaim(self, urgent: frozenset[GrantId] = frozenset()) -> None:
+        """Do everything that can be done now; grants in `urgent` do not linger."""
+        async with self._turn:
+            blocked: set[VolumeId] = set()
+            unproven: set[GrantId] = set()
+            while steps := self._steps(urgent, blocked, unproven):
+                for step in steps:
+                    await self._carry_out(step, blocked, unproven)
+
+    def _steps(
+        self, urgent: frozenset[GrantId], blocked: set[VolumeId], unproven: set[GrantId]
+    ) -> tuple[Step, ...]:
+        moment = Moment(self._clock.now(), self._linger, urgent, frozenset(blocked))
+        return tuple(
+            step
+            for step in reclaim(self._scribe.book, moment)
+            if not (isinstance(step, Prove) and step.grant in unproven)
+        )
+
+    async def _carry_out(self, step: Step, blocked: set[VolumeId], unproven: set[GrantId]) -> None:
+        match step:
+            case Forget(claim):
+                async with self._scribe.deciding:
+                    await self._scribe.commit([DropClaim(claim.grant, claim.destination)])
+            case Restore(volume_id):
+                if not await self.restore(volume_id):
+                    blocked.add(volume_id)
+            case Prove(grant_id):
+                if not await self._prove(grant_id):
+                    unproven.add(grant_id)
+
+    async def _prove(self, grant_id: GrantId) -> bool:
+        carried = await asyncio.to_thread(self._carried)
+        async with self._scribe.deciding:
+            grant = self._scribe.book.grant(grant_id)
+            if grant is None:
+                return True
+            if grant.level in carried or self._scribe.book.claims_of(grant_id):
+                return False
+            freed = replace(grant, state=next_state(grant.state, GrantEvent.PROVEN), since=self._clock.now())
+            await self._scribe.commit([PutGrant(freed), *self._emptied(grant)])
+        fields = {"name": grant.name, "level": str(grant.level)}
+        self._herald.emit(Notice(Kind.GRANT_FREED, fields, grant.container))
+        return True
+
+    def _emptied(self, leaving: Grant) -> list[Change]:
+        """Drop a group with its last member: nothing carries its pair any more either."""
+        members = [one for one in self._scribe.book.grants() if leaving.group and one.group == leaving.group]
+        return [DropGroup(leaving.group)] if members == [leaving] else []
+
+    async def restore(self, volume_id: VolumeId) -> Walk | None:
+        """Put one volume's originals back; None (and a notice) where that could not be completed."""
+        volume = await self._intend(volume_id)
+        if volume is None:
+            return None
+        try:
+            walk = await self._walks.restore(volume)
+        except (VolumeFailedError, VolumeRefusedError) as exc:
+            await self._strand(volume, exc.what, exc.hint)
+            return None
+        if not walk.complete:
+            await self._strand(volume, skipped_text(walk) or "the walk was broken off", "see mcsctl volumes")
+            return None
+        await self._finish(volume, walk)
+        return walk
+
+    async def _intend(self, volume_id: VolumeId) -> Volume | None:
+        async with self._scribe.deciding:
+            volume = self._scribe.book.volume(volume_id)
+            if volume is None or any(
+                self._is_living(claim.grant) for claim in self._scribe.book.claims_on(volume_id)
+            ):
+                return None
+            volume = replace(volume, phase=VolumePhase.RESTORING, since=self._clock.now())
+            await self._scribe.commit([PutVolume(volume)])
+            return volume
+
+    def _is_living(self, grant_id: GrantId) -> bool:
+        grant = self._scribe.book.grant(grant_id)
+        return grant is not None and grant.state.is_living
+
+    async def _finish(self, volume: Volume, walk: Walk) -> None:
+        async with self._scribe.deciding:
+            now = self._scribe.book.volume(volume.id)
+            if now is None or now.phase is not VolumePhase.RESTORING:
+                return  # another container has claimed it meanwhile
+            drops: list[Change] = [
+                DropClaim(claim.grant, claim.destination) for claim in self._scribe.book.claims_on(volume.id)
+            ]
+            await self._scribe.commit([*drops, DropVolume(volume.id)])
+            await self._walks.forget(volume)
+        fields = {
+            "volume": volume.path,
+            "level": str(Context.parse(volume.target).level),
+            "changed": walk.changed,
+            "skipped": sum(walk.skipped.values()),
+            "seconds": round(walk.seconds, 3),
+        }
+        self._herald.emit(Notice(Kind.VOLUME_RESTORED, fields))
+
+    async def _strand(self, volume: Volume, reason: str, hint: str) -> None:
+        async with self._scribe.deciding:
+            now = self._scribe.book.volume(volume.id)
+            if now is None or now.phase is not VolumePhase.RESTORING:
+                return
+            stranded = replace(now, phase=VolumePhase.STRANDED, detail=reason, since=self._clock.now())
+            await self._scribe.commit([PutVolume(stranded)])
+        level = str(Context.parse(volume.target).level)
+        fields = {"volume": volume.path, "level": level, "reason": reason, "hint": hint}
+        self._herald.emit(Notice(Kind.VOLUME_STRANDED, fields))

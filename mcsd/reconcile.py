@@ -1,0 +1,210 @@
+"""Reconciling one container: observe, plan, execute, until nothing is left to do.
+
+Serial for each container, concurrent across containers. Whatever set it off — an event, a timer, a
+request, a restart — the outcome depends only on what is seen and what is written down (promise 7).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+from mcsd.carriers import Carriers
+from mcsd.core.containers import Container, ContainerId
+from mcsd.core.grants import GrantState
+from mcsd.core.modes import VolumePolicy
+from mcsd.core.notices import Kind, Notice
+from mcsd.core.plan import Adopt, Assign, Observed, plan
+from mcsd.core.volumes import Claim, GrantId, Volume
+from mcsd.errors import ExhaustedError, McsdError, VolumeFailedError, VolumeRefusedError
+from mcsd.execute import Means, Outcome, Stage, conclude, draft
+from mcsd.herald import Herald
+from mcsd.observe import Observer, ProcessSight
+from mcsd.reclaimer import Reclaimer
+from mcsd.scribe import Scribe
+from mcsd.sightings import Sightings
+from mcsd.walks import Walks
+
+ROUNDS = 12
+"""Planning rounds in one pass. A pass needs a handful; more means that plan and execution disagree."""
+
+
+@dataclass(slots=True)
+class _Turn:
+    """A container's lock, and how many hold it or wait for it."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    wanted: int = 0
+
+
+class Reconciler:
+    """Brings one container at a time to where it should be. Owned by the event loop's thread."""
+
+    def __init__(
+        self,
+        *,
+        observer: Observer,
+        scribe: Scribe,
+        walks: Walks,
+        reclaimer: Reclaimer,
+        sightings: Sightings,
+        herald: Herald,
+        means: Means,
+        policy: VolumePolicy,
+        carriers: Carriers,
+    ) -> None:
+        self._observer = observer
+        self._scribe = scribe
+        self._walks = walks
+        self._reclaimer = reclaimer
+        self._sightings = sightings
+        self._herald = herald
+        self._means = means
+        self._policy = policy
+        self._carriers = carriers
+        self._busy: dict[ContainerId, _Turn] = {}
+
+    @asynccontextmanager
+    async def alone(self, container: ContainerId) -> AsyncIterator[None]:
+        """Hold a container against every other pass over it."""
+        turn = self._busy.setdefault(container, _Turn())
+        turn.wanted += 1
+        try:
+            async with turn.lock:
+                yield
+        finally:
+            turn.wanted -= 1
+            if not turn.wanted:
+                del self._busy[container]
+
+    async def reconcile(self, container_id: ContainerId) -> bool:
+        """Look at one container and do what is needed; tell whether that could be done.
+
+        Raises what the engine raises; everything about the container itself is reported and kept on it.
+        """
+        async with self.alone(container_id):
+            observed = await self._observer.look(container_id)
+            try:
+                observed = await self._settle(observed)
+            except McsdError as exc:
+                await self._failed(observed, exc)
+                return False
+            await self._seen(observed)
+            return True
+
+    async def _settle(self, observed: Observed) -> Observed:
+        for _ in range(ROUNDS):
+            observed = replace(observed, intruders=self._intruders(observed.id))
+            stage = await self._decide(observed)
+            if stage is None:
+                return observed
+            attempted = observed.attempted | stage.waiting
+            if stage.vacate:
+                await self._reclaimer.reclaim(frozenset(stage.vacate))
+            if stage.walks:
+                await self._walk_all(stage.walks, observed.id)
+                attempted |= {claim.destination for claim, _ in stage.walks}
+            if observed.container is not None and (stage.walks or stage.vacate):
+                observed = await self._observer.look_at(observed.container)
+            observed = replace(observed, attempted=attempted)
+        raise McsdError(
+            f"the plan for container {observed.id[:12]} did not come to rest in {ROUNDS} rounds",
+            hint="this is a bug in mcsd; please report it with journalctl -u mcsd",
+        )
+
+    async def _decide(self, observed: Observed) -> Stage | None:
+        try:
+            stage = await self._decide_once(observed)
+        except ExhaustedError:
+            await self._reclaimer.reclaim(self._quarantined())
+            stage = await self._decide_once(observed)
+        if stage is not None:
+            self._tell(stage)
+        return stage
+
+    async def _decide_once(self, observed: Observed) -> Stage | None:
+        async with self._scribe.deciding:
+            actions = plan(observed, self._scribe.book, self._policy)
+            if not actions:
+                return None
+            if any(isinstance(action, Assign | Adopt) for action in actions):
+                await self._carriers.refresh()
+            stage = draft(actions, self._scribe.book, self._means)
+            await self._scribe.commit(stage.changes)
+            return stage
+
+    def _intruders(self, container: ContainerId) -> tuple[str, ...]:
+        grant = self._scribe.book.grant_of(container)
+        if grant is None:
+            return ()
+        found = self._carriers.intruders(grant.level, self._is_ours)
+        return tuple(f"process {holder.pid} at {holder.level}" for holder in found)
+
+    def _is_ours(self, container: str) -> bool:
+        return self._scribe.book.grant_of(ContainerId(container)) is not None
+
+    def _quarantined(self) -> frozenset[GrantId]:
+        grants = self._scribe.book.grants()
+        return frozenset(grant.id for grant in grants if grant.state is GrantState.QUARANTINED)
+
+    def _tell(self, stage: Stage) -> None:
+        for notice in stage.notices:
+            self._herald.emit(notice)
+
+    async def _walk_all(self, walks: Iterable[tuple[Claim, Volume]], owner: ContainerId) -> None:
+        async with asyncio.TaskGroup() as group:
+            for claim, volume in walks:
+                group.create_task(self._walk(claim, volume, owner))
+
+    async def _walk(self, claim: Claim, volume: Volume, owner: ContainerId) -> None:
+        self._walks.cancel_restore(volume.id)
+        try:
+            walk = await self._walks.relabel(volume, owner)
+            outcome = Outcome(volume, walk=walk, cancelled=walk.cancelled)
+        except (VolumeFailedError, VolumeRefusedError) as exc:
+            outcome = Outcome(volume, error=exc)
+        async with self._scribe.deciding:
+            stage = conclude(outcome, claim, self._scribe.book, self._means.now())
+            await self._scribe.commit(stage.changes)
+        self._tell(stage)
+        self._reclaimer.wake()
+
+    async def _seen(self, observed: Observed) -> None:
+        if observed.container is None:
+            self._sightings.forget(observed.id)
+            self._reclaimer.wake()
+        else:
+            process = await self._observer.process_of(observed.container)
+            self._sightings.see(observed.container, process, self._means.now(), settled=True)
+
+    async def _failed(self, observed: Observed, exc: McsdError) -> None:
+        name = observed.container.name if observed.container else observed.id[:12]
+        fields = {"name": name, "reason": exc.what, "hint": exc.hint, "code": exc.problem}
+        self._herald.emit(Notice(Kind.CONTAINER_FAILED, fields, observed.id))
+        if observed.container is not None:
+            self._sightings.see(
+                observed.container,
+                ProcessSight(),
+                self._means.now(),
+                settled=False,
+                error=exc.what,
+                hint=exc.hint,
+            )
+
+    def holders(self) -> frozenset[ContainerId]:
+        """Containers that the ledger knows, whether the engine does or not."""
+        return frozenset(
+            grant.container
+            for grant in self._scribe.book.grants()
+            if grant.container and grant.state is not GrantState.QUARANTINED
+        )
+
+    def everyone(self) -> frozenset[ContainerId]:
+        """Containers that the ledger knows, or that were seen and not seen to go."""
+        return self.holders() | self._sightings.known()
+
+    def known(self, container: str) -> Container | None:
+        """A container as last seen."""
+        return self._sightings.get(ContainerId(container))

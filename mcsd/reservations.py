@@ -1,0 +1,121 @@
+"""Reservations and groups: levels set aside by name before there is a container.
+
+A reservation is a grant in state *reserved*; a container that is created with its level occupies it, and
+when that container is gone the reservation has it back, volumes and all, so the next one finds its files
+labelled already. A group has a pair of its own which its members' levels contain; see `mcsd.core.groups`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from mcsd.carriers import Carriers
+from mcsd.core.changes import Change, Group, PutGrant, PutGroup
+from mcsd.core.containers import ContainerId
+from mcsd.core.grants import Grant, GrantEvent, GrantState, Origin, next_state
+from mcsd.core.groups import member_level
+from mcsd.core.labels import CategoryPair, Level
+from mcsd.core.notices import Kind, Notice
+from mcsd.core.volumes import GrantId
+from mcsd.errors import ConflictError, NotFoundError, RequestError
+from mcsd.herald import Herald
+from mcsd.ports import Clock
+from mcsd.reclaimer import Reclaimer
+from mcsd.scribe import Scribe, holder_of_group
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
+
+
+class Reservations:
+    """Owned by the event loop's thread."""
+
+    def __init__(
+        self, scribe: Scribe, carriers: Carriers, reclaimer: Reclaimer, herald: Herald, clock: Clock
+    ) -> None:
+        self._scribe = scribe
+        self._carriers = carriers
+        self._reclaimer = reclaimer
+        self._herald = herald
+        self._clock = clock
+
+    async def reserve(self, name: str, *, group: str | None = None) -> Grant:
+        """Set a level aside; the same again for a name that is taken already.
+
+        Raises `RequestError` for a name that is none, `ConflictError` where the name stands for another
+        group, `ExhaustedError` where no pair is left.
+        """
+        for text in filter(None, (name, group)):
+            if not _NAME.fullmatch(text):
+                raise RequestError(
+                    f"{text!r} cannot be a name",
+                    hint="up to 63 letters, digits, dots, dashes and underscores; a letter or digit first",
+                )
+        async with self._scribe.deciding:
+            present = self._named(name)
+            if present is not None:
+                return self._same(present, group)
+            await self._carriers.refresh()
+            changes, level = self._chosen(group)
+            grant = Grant(
+                id=GrantId(self._scribe.book.next_grant),
+                container=ContainerId(""),
+                name=name,
+                level=level,
+                origin=Origin.ASSIGNED,
+                state=GrantState.RESERVED,
+                since=self._clock.now(),
+                group=group or "",
+                reservation=name,
+            )
+            await self._scribe.commit([*changes, PutGrant(grant)])
+        fields = {"name": name, "level": str(level), "origin": grant.origin, "state": grant.state}
+        self._herald.emit(Notice(Kind.GRANTED, fields))
+        return grant
+
+    async def release(self, name: str) -> None:
+        """Give a reservation up; raises `ConflictError` while a container uses it."""
+        async with self._scribe.deciding:
+            grant = self._named(name)
+            if grant is None:
+                raise NotFoundError(f"there is no reservation {name!r}", hint="mcsctl pairs lists them")
+            if grant.container:
+                raise ConflictError(
+                    f"the reservation {name!r} is in use by container {grant.name}",
+                    hint=f"remove that container first: docker rm {grant.name}",
+                )
+            state = next_state(grant.state, GrantEvent.RELEASED)
+            given_up = replace(grant, state=state, since=self._clock.now(), reservation="")
+            await self._scribe.commit([PutGrant(given_up)])
+        self._reclaimer.wake()
+
+    def _named(self, name: str) -> Grant | None:
+        return next((grant for grant in self._scribe.book.grants() if grant.reservation == name), None)
+
+    @staticmethod
+    def _same(grant: Grant, group: str | None) -> Grant:
+        if grant.group != (group or ""):
+            raise ConflictError(
+                f"the reservation {grant.reservation!r} is there already, "
+                + (f"as a member of the group {grant.group!r}" if grant.group else "without a group"),
+                hint="release it first, or take another name",
+            )
+        return grant
+
+    def _chosen(self, group: str | None) -> tuple[list[Change], Level]:
+        allocator = self._scribe.allocator
+        if group is None:
+            return [], allocator.choose().level
+        present = next((one for one in self._scribe.book.groups() if one.name == group), None)
+        if present is not None:
+            pair = CategoryPair(present.low, present.high)
+            return [], member_level(allocator.choose_member(pair), [pair])
+        pair = allocator.choose()
+        made = Group(group, pair.low, pair.high, self._clock.now())
+        holder = holder_of_group(made)
+        allocator.take(pair.level, holder)  # for the choice only: the commit takes it for good
+        try:
+            own = allocator.choose_member(pair)
+        finally:
+            allocator.give_back(pair.level, holder)
+        return [PutGroup(made)], member_level(own, [pair])

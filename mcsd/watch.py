@@ -1,0 +1,198 @@
+"""Watching the engine: events are hints, looking is the truth.
+
+Subscribe, then list and inspect everything, then follow the hints; again whenever the stream breaks, says
+that it lost something, and from time to time. Hints are a set of container ids, so a storm of events about
+one container is one look at it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+
+from mcsd.core.containers import ContainerId, EngineEvent, EngineInfo
+from mcsd.core.notices import Kind, Notice
+from mcsd.errors import EngineProtocolError, EngineUnavailableError, LedgerError, McsdError
+from mcsd.herald import Herald
+from mcsd.ports import ContainerEngine
+from mcsd.reconcile import Reconciler
+from mcsd.walks import Walks
+
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 30.0
+RETRY = 15.0
+LOOKERS = 8
+"""Containers looked at side by side."""
+
+_TELLING = frozenset("create start die stop kill destroy restart pause unpause rename update oom".split())
+
+
+def is_telling(action: str) -> bool:
+    """Tell whether an action may change anything mcsd cares about; `exec_…` and health checks do not."""
+    return action in _TELLING
+
+
+class Hints:
+    """Containers to look at, each once however often it is named."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[ContainerId, None] = {}
+        self._running: set[ContainerId] = set()
+        self._changed = asyncio.Condition()
+
+    async def add(self, containers: Iterable[ContainerId]) -> None:
+        """Ask for a look at each."""
+        async with self._changed:
+            self._waiting.update(dict.fromkeys(containers))
+            self._changed.notify_all()
+
+    async def take(self) -> ContainerId:
+        """Wait for the next one that nobody is looking at."""
+        async with self._changed:
+            while True:
+                for container in self._waiting:
+                    if container not in self._running:
+                        del self._waiting[container]
+                        self._running.add(container)
+                        return container
+                await self._changed.wait()
+
+    async def done(self, container: ContainerId) -> None:
+        """The look is over; a hint that came meanwhile is taken up now."""
+        async with self._changed:
+            self._running.discard(container)
+            self._changed.notify_all()
+
+    async def quiet(self) -> None:
+        """Wait until there is nothing to look at and nobody looking."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self._waiting and not self._running)
+
+
+class Watcher:
+    """Keeps everything looked at. `tasks` lists what to run side by side."""
+
+    def __init__(
+        self,
+        *,
+        engine: ContainerEngine,
+        reconciler: Reconciler,
+        walks: Walks,
+        herald: Herald,
+        resync: float,
+        engine_is: Callable[[EngineInfo | None], None],
+        synced: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.hints = Hints()
+        self.error = ""
+        self.error_hint = ""
+        self.is_synced = False
+        self._engine = engine
+        self._reconciler = reconciler
+        self._walks = walks
+        self._herald = herald
+        self._resync = resync
+        self._engine_is = engine_is
+        self._synced = synced
+        self._pause = FIRST_PAUSE
+        self._failed: set[ContainerId] = set()
+
+    def tasks(self) -> tuple[Callable[[], Coroutine[None, None, None]], ...]:
+        """What runs for ever: the stream, the timers, and `LOOKERS` who look."""
+        return (self.follow, self.resync_often, self.retry, self.settle, *[self.look] * LOOKERS)
+
+    async def follow(self) -> None:
+        """Stay connected for ever, with growing pauses while the engine is down."""
+        while True:
+            try:
+                await self._follow()
+            except (EngineUnavailableError, EngineProtocolError) as exc:
+                self._down(exc)
+                await asyncio.sleep(self._pause)
+                self._pause = min(self._pause * 2, LONGEST_PAUSE)
+
+    async def _follow(self) -> None:
+        info = await self._engine.info()
+        self._engine_is(info)
+        async for event in self._engine.events():
+            if event.container:
+                await self._hint(event)
+            else:  # subscribed, or the adapter says that it lost events
+                self._up(info)
+                await self.resync()
+
+    def _up(self, info: EngineInfo) -> None:
+        self._pause = FIRST_PAUSE
+        if self.error or not self.is_synced:
+            fields = {"version": info.server_version, "selinux": "yes" if info.selinux else "no"}
+            self._herald.emit(Notice(Kind.ENGINE_UP, fields))
+        self.error = self.error_hint = ""
+
+    def _down(self, exc: McsdError) -> None:
+        if self.error != exc.what:
+            self._herald.emit(Notice(Kind.ENGINE_DOWN, {"reason": exc.what, "hint": exc.hint}))
+        self.error, self.error_hint = exc.what, exc.hint
+        self.is_synced = False
+
+    async def _hint(self, event: EngineEvent) -> None:
+        if event.action == "destroy":
+            self._walks.cancel(event.container)
+        if is_telling(event.action):
+            await self.hints.add([event.container])
+
+    async def resync(self) -> None:
+        """Ask for a look at everything the engine or the ledger knows."""
+        listed = await self._engine.containers()
+        await self.hints.add(dict.fromkeys([*listed, *sorted(self._reconciler.everyone() - set(listed))]))
+
+    async def resync_often(self) -> None:
+        """Look at everything from time to time, because events get lost."""
+        while True:
+            await asyncio.sleep(self._resync)
+            if self.error:
+                continue
+            try:
+                await self.resync()
+            except (EngineUnavailableError, EngineProtocolError) as exc:
+                self._down(exc)
+
+    async def retry(self) -> None:
+        """Look again, after a while, at what could not be looked after."""
+        while True:
+            await asyncio.sleep(RETRY)
+            failed, self._failed = self._failed, set()
+            await self.hints.add(sorted(failed))
+
+    async def settle(self) -> None:
+        """Say when all that was hinted at has been looked at, each time anew."""
+        while True:
+            await self.hints.quiet()
+            if not self.error and not self.is_synced:
+                self.is_synced = True
+                await self._synced()
+            await asyncio.sleep(0.2)
+
+    async def look(self) -> None:
+        """Work through the hints for ever; run `LOOKERS` of these."""
+        while True:
+            container = await self.hints.take()
+            try:
+                await self._look(container)
+            finally:
+                await self.hints.done(container)
+
+    async def _look(self, container: ContainerId) -> None:
+        try:
+            if not await self._reconciler.reconcile(container):
+                self._failed.add(container)
+        except EngineUnavailableError as exc:
+            self._down(exc)
+        except (EngineProtocolError, LedgerError) as exc:
+            fields = {"name": container[:12], "reason": exc.what, "hint": exc.hint, "code": exc.problem}
+            self._herald.emit(Notice(Kind.CONTAINER_FAILED, fields, container))
+            self._failed.add(container)
+        except Exception as exc:  # noqa: BLE001  the boundary: a bug with one container must not stop the others
+            where = f"container {container[:12]}"
+            fields = {"where": where, "reason": repr(exc), "traceback": traceback.format_exc()}
+            self._herald.emit(Notice(Kind.INTERNAL, fields, container))
