@@ -44,13 +44,20 @@ class Reclaimer:
         self._carried = carried
         self._turn = asyncio.Lock()
         self._wake = asyncio.Event()
+        self._may_begin = asyncio.Event()
+
+    async def start(self) -> None:
+        """All containers have been looked at: from now on nobody's claim is overlooked."""
+        self._may_begin.set()
+        self._wake.set()
 
     def wake(self) -> None:
         """Look again soon: something was quarantined or released."""
         self._wake.set()
 
     async def run(self) -> None:
-        """Reclaim for ever."""
+        """Reclaim for ever, from the first complete look at the engine on."""
+        await self._may_begin.wait()
         while True:
             self._wake.clear()
             await self.reclaim()

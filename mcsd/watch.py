@@ -25,7 +25,10 @@ RETRY = 15.0
 LOOKERS = 8
 """Containers looked at side by side."""
 
-_TELLING = frozenset("create start die stop kill destroy restart pause unpause rename update oom".split())
+_TELLING = {
+    *("create", "start", "die", "stop", "kill", "destroy"),
+    *("restart", "pause", "unpause", "rename", "update", "oom"),
+}
 
 
 def is_telling(action: str) -> bool:

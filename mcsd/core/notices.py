@@ -140,6 +140,21 @@ class Kind(Enum):
         "looked at {containers} containers: {changed} had changed",
         "The periodic look at everything, which makes up for lost events.",
     )
+    LEDGER_DAMAGED = NoticeKind(
+        "54a552acda034c82ace322335715ce16",
+        2,
+        "the ledger was damaged and has been moved to {moved}: {reason}",
+        "A new ledger is built from the running containers and from the originals on disk, before anything "
+        "is granted. Levels found on disk stay in quarantine until their files are clean. Names of "
+        "reservations and groups are lost: make them again. Look for disk errors.",
+    )
+    RECOVERED = NoticeKind(
+        "5232b1a410d741f3b3f10662b0da70f1",
+        4,
+        "volumes were found on disk that the ledger did not know: {volumes} have originals",
+        "The ledger was lost or came from an older backup. The volumes are taken over, and their levels are "
+        "not granted to anybody else until they are clean.",
+    )
     INTERNAL = NoticeKind(
         "740bf6e5ad214ff38aa3a3af174e601d",
         2,

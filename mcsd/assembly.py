@@ -1,0 +1,204 @@
+"""The parts wired together over ports: what runs in production and, over fakes, in the tests.
+
+Nothing here knows an adapter. `Outside` is everything that is not mcsd; `Assembly` owns the rest, and the
+order of its life: recover, look at who runs, answer, follow Docker, reclaim, stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import uuid
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Protocol
+
+from mcsd import __version__
+from mcsd.answers import Answers, Parts
+from mcsd.carriers import Carriers
+from mcsd.config import Config
+from mcsd.core.allocation import Allocator, Holder, HolderKind, Randomness
+from mcsd.core.book import Book
+from mcsd.core.labels import Level
+from mcsd.core.modes import Rule, VolumePolicy
+from mcsd.core.notices import Kind, Notice
+from mcsd.core.volumes import VolumeId
+from mcsd.execute import Means
+from mcsd.herald import Herald
+from mcsd.hostview import HostView
+from mcsd.observe import Observer
+from mcsd.ports import Clock, ContainerEngine, Journal, Ledger, Processes, Selinux, VolumeEngine
+from mcsd.reclaimer import Reclaimer
+from mcsd.reconcile import Reconciler
+from mcsd.recovery import recover
+from mcsd.relabel.values import StoredVolume
+from mcsd.reservations import Reservations
+from mcsd.scribe import Scribe
+from mcsd.sightings import Sightings
+from mcsd.supervision import Job
+from mcsd.walks import Lanes, Walks
+from mcsd.watch import Watcher
+
+HOST_INTERVAL = 0.5
+"""Seconds between looks at whether SELinux still enforces."""
+
+
+class LabelStore(VolumeEngine, Protocol):
+    """A volume engine that also knows what it has on disk."""
+
+    def volumes(self) -> tuple[StoredVolume, ...]:
+        """List the volumes whose originals are on disk."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Everything that is not mcsd's own. `writer` is the one thread that the ledger is called from."""
+
+    docker: ContainerEngine
+    ledger: Ledger
+    volumes: LabelStore
+    lanes: Lanes
+    selinux: Selinux
+    processes: Processes
+    journal: Journal
+    clock: Clock
+    writer: Executor
+    random: Randomness = random.SystemRandom()  # noqa: RUF009  (it has no state of ours)
+
+
+def volume_policy(config: Config) -> VolumePolicy:
+    """Give what the configuration says about volumes in the core's terms."""
+    volumes = config.volumes
+    return VolumePolicy(
+        default=volumes.default.claim,
+        share_on_conflict=volumes.on_conflict == "share",
+        linger=volumes.linger,
+        rules=tuple(Rule(rule.path, rule.mode.claim) for rule in volumes.rule),
+    )
+
+
+def allocator_of(config: Config, randomness: Randomness) -> Allocator:
+    """Make the allocator, with what the configuration sets aside taken."""
+    low, high = config.categories.bounds
+    allocator = Allocator(low=low, high=high, random=randomness)
+    for level in config.categories.reserved_levels:
+        allocator.take(level, Holder(HolderKind.CONFIGURED, str(level)))
+    return allocator
+
+
+class Assembly:
+    """The daemon without its adapters. Owned by the event loop's thread.
+
+    Raises `LedgerError` where the ledger cannot be read, and `SelinuxError` where the kernel cannot be asked.
+    """
+
+    def __init__(self, config: Config, outside: Outside) -> None:
+        self._config = config
+        self._outside = outside
+        clock, selinux = outside.clock, outside.selinux
+        self.herald = Herald(outside.journal, clock)
+        self.host = HostView(selinux)
+        book = Book(outside.ledger.load())
+        allocator = allocator_of(config, outside.random)
+        self.scribe = Scribe(outside.ledger, book, allocator, self.herald, outside.writer)
+        self.walks = Walks(outside.volumes, outside.lanes, clock)
+        self.carriers = Carriers(outside.processes, allocator, self._judge_again)
+        self.sightings = Sightings(book, self.host, self.herald, self.carriers)
+        self.host.listen(self._judge_again)
+        self.reclaimer = Reclaimer(
+            self.scribe, self.walks, self.herald, clock, config.volumes.linger, self.carriers.levels
+        )
+        self.reconciler = self._make_reconciler()
+        self.watcher = Watcher(
+            engine=outside.docker,
+            reconciler=self.reconciler,
+            walks=self.walks,
+            herald=self.herald,
+            resync=config.docker.resync,
+            engine_is=self.host.engine_is,
+            synced=self.reclaimer.start,
+        )
+        self.answers = self._make_answers()
+
+    def _judge_again(self) -> None:
+        self.sightings.tell_changes()
+
+    def _make_reconciler(self) -> Reconciler:
+        outside, policy = self._outside, volume_policy(self._config)
+
+        def file_context(level: Level) -> str:
+            return outside.selinux.file_context(self._config.labels.file_type, str(level))
+
+        return Reconciler(
+            observer=Observer(
+                outside.docker,
+                outside.volumes,
+                outside.selinux,
+                self.host,
+                policy,
+                self._config.explicit_paths(),
+            ),
+            scribe=self.scribe,
+            walks=self.walks,
+            reclaimer=self.reclaimer,
+            sightings=self.sightings,
+            herald=self.herald,
+            means=Means(self.scribe.allocator, outside.clock.now, _new_volume_id, file_context),
+            policy=policy,
+            carriers=self.carriers,
+        )
+
+    def _make_answers(self) -> Answers:
+        clock = self._outside.clock
+        return Answers(
+            Parts(
+                clock=clock,
+                started=clock.now(),
+                host=self.host,
+                herald=self.herald,
+                scribe=self.scribe,
+                walks=self.walks,
+                sightings=self.sightings,
+                carriers=self.carriers,
+                reclaimer=self.reclaimer,
+                reservations=Reservations(self.scribe, self.carriers, self.reclaimer, self.herald, clock),
+                watcher=self.watcher,
+                selinux=self._outside.selinux,
+            )
+        )
+
+    async def prepare(self) -> None:
+        """Take over what is on disk and who runs; nothing is granted before this is done."""
+        stored = await asyncio.to_thread(self._outside.volumes.volumes)
+        async with self.scribe.deciding:
+            changes = recover(stored, self.scribe.book, self._outside.clock.now())
+            await self.scribe.commit(changes)
+        if changes:
+            self.herald.emit(Notice(Kind.RECOVERED, {"volumes": len(stored)}))
+        await self.carriers.refresh()
+        self._greet()
+
+    def jobs(self) -> tuple[Job, ...]:
+        """What runs for ever."""
+        return (*self.watcher.tasks(), self.reclaimer.run, self.carriers.refresh_often, self._watch_host)
+
+    def stop(self) -> None:
+        """Say so, and break off running walks; the ledger knows that they are unfinished."""
+        self.herald.emit(Notice(Kind.STOPPING))
+        self.walks.cancel_all()
+
+    def _greet(self) -> None:
+        book, status = self.scribe.book, self.host().selinux
+        state = "enforcing" if status.enforcing else "permissive" if status.enabled else "disabled"
+        counts = {"grants": len(book.grants()), "volumes": len(book.volumes())}
+        self.herald.emit(Notice(Kind.STARTED, {"version": __version__, "selinux": state, **counts}))
+
+    async def _watch_host(self) -> None:
+        while True:
+            self.host.refresh()
+            await asyncio.sleep(HOST_INTERVAL)
+
+
+def _new_volume_id() -> VolumeId:
+    return VolumeId(uuid.uuid4().hex)
