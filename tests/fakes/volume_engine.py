@@ -1,0 +1,144 @@
+"""Volumes in memory: `mcsd.ports.VolumeEngine` without a file system.
+
+A tree is a path with an identity and one label for all of it; what was there before the first write is its
+original. Walks can be held, fail, or be refused on demand.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+
+from mcsd.core.volumes import Identity, VolumeId
+from mcsd.errors import McsdError, VolumeFailedError
+from mcsd.relabel.values import Progress, Root, SkipReason, StoredVolume, Walk
+
+BORN = "system_u:object_r:var_t:s0"
+
+
+@dataclass
+class Tree:
+    """One directory of the fake host."""
+
+    path: str
+    identity: Identity
+    label: str = BORN
+    inodes: int = 3
+    error: McsdError | None = None
+    """What opening it raises."""
+    partial: bool = False
+    """Whether a walk over it finds something that it cannot label."""
+
+
+class FakeVolumes:
+    """Trees by path, and originals by volume. Thread-safe like the real one."""
+
+    def __init__(self) -> None:
+        self.trees: dict[str, Tree] = {}
+        self.originals: dict[VolumeId, StoredVolume] = {}
+        self.before: dict[VolumeId, str] = {}
+        self.walked: list[tuple[str, str, str]] = []
+        """Walks done: what, path, label."""
+        self.gate = threading.Event()
+        """Walks wait for this; set unless a test clears it."""
+        self.gate.set()
+        self._inodes = itertools.count(2)
+        self._lock = threading.Lock()
+
+    def make(self, path: str, *, label: str = BORN) -> Tree:
+        """Make a tree, or make it anew with another identity."""
+        tree = Tree(path, Identity(1, next(self._inodes)), label)
+        self.trees[path] = tree
+        return tree
+
+    # The port
+
+    def examine(self, path: str, *, allowed: Collection[str] = ()) -> Root:
+        """See `mcsd.ports.VolumeEngine`."""
+        tree = self._open(path)
+        return Root(path, tree.identity, True, tree.label, "ext4", 1, True)
+
+    def relabel(
+        self,
+        volume: VolumeId,
+        path: str,
+        identity: Identity,
+        target: str,
+        *,
+        progress: Callable[[Progress], None] | None = None,
+        cancelled: threading.Event | None = None,
+    ) -> Walk:
+        """See `mcsd.ports.VolumeEngine`."""
+        tree = self._same(path, identity)
+        stored = StoredVolume(volume, path, identity, 1.0, target, "labelling")
+        with self._lock:
+            self.before.setdefault(volume, tree.label)
+            self.originals[volume] = stored
+        if self._is_held(cancelled):
+            return Walk(seen=1, cancelled=True)
+        self.walked.append(("relabel", path, target))
+        if tree.partial:
+            return Walk(seen=tree.inodes, changed=1, skipped={SkipReason.SWAPPED: 1})
+        changed = 0 if tree.label == target else tree.inodes
+        tree.label = target
+        self.originals[volume] = replace(stored, state="complete", count=tree.inodes)
+        return Walk(seen=tree.inodes, changed=changed, already=tree.inodes - changed, complete=True)
+
+    def restore(
+        self,
+        volume: VolumeId,
+        path: str,
+        identity: Identity,
+        *,
+        progress: Callable[[Progress], None] | None = None,
+        cancelled: threading.Event | None = None,
+    ) -> Walk:
+        """See `mcsd.ports.VolumeEngine`."""
+        if volume not in self.before:
+            return Walk(complete=True, level="known")
+        tree = self._same(path, identity)
+        if self._is_held(cancelled):
+            return Walk(seen=1, cancelled=True)
+        self.walked.append(("restore", path, self.before[volume]))
+        tree.label = self.before[volume]
+        self.originals[volume] = replace(self.originals[volume], state="restored")
+        return Walk(seen=tree.inodes, changed=tree.inodes, complete=True)
+
+    def verify(self, volume: VolumeId, path: str, identity: Identity, target: str) -> Walk:
+        """See `mcsd.ports.VolumeEngine`."""
+        tree = self._same(path, identity)
+        if tree.label == target:
+            return Walk(seen=tree.inodes, already=tree.inodes, complete=True)
+        return Walk(seen=tree.inodes, skipped={SkipReason.DIFFERS: tree.inodes})
+
+    def forget(self, volume: VolumeId) -> None:
+        """See `mcsd.ports.VolumeEngine`."""
+        with self._lock:
+            self.originals.pop(volume, None)
+            self.before.pop(volume, None)
+
+    def volumes(self) -> tuple[StoredVolume, ...]:
+        """List the volumes that have originals."""
+        return tuple(self.originals.values())
+
+    def _is_held(self, cancelled: threading.Event | None) -> bool:
+        while not self.gate.wait(0.005):
+            if cancelled is not None and cancelled.is_set():
+                return True
+        return cancelled is not None and cancelled.is_set()
+
+    def _open(self, path: str) -> Tree:
+        tree = self.trees.get(path)
+        if tree is None:
+            raise VolumeFailedError(f"volume {path!r} does not exist", hint="make it")
+        if tree.error is not None:
+            raise tree.error
+        return tree
+
+    def _same(self, path: str, identity: Identity) -> Tree:
+        tree = self._open(path)
+        if tree.identity != identity:
+            raise VolumeFailedError(f"volume {path!r} is no longer the one it was")
+        return tree

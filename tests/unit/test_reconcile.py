@@ -1,0 +1,434 @@
+"""The daemon's whole path over fakes: adopt, label, idle, quarantine, restore, free."""
+
+from __future__ import annotations
+
+import asyncio
+
+from mcsd.core.grants import GrantState, Origin
+from mcsd.core.isolation import Why
+from mcsd.core.labels import Level
+from mcsd.core.processes import Carrier
+from mcsd.core.volumes import ClaimState
+from mcsd.errors import EngineUnavailableError, LedgerError, VolumeFailedError, VolumeRefusedError
+from tests.fakes.volume_engine import BORN
+from tests.fakes.world import World, with_world
+
+
+def test_a_level_that_docker_chose_is_adopted_and_the_volume_carries_it() -> None:
+    async def story(world: World) -> None:
+        a = world.create("a", world.mount("/srv/a"))
+        b = world.create("b", world.mount("/srv/b"))
+        await world.quiet()
+        assert world.level_on("/srv/a") == world.level(a) == Level.parse("s0:c0,c1")
+        assert world.level_on("/srv/b") == world.level(b)
+        assert not world.level(a).is_comparable_to(world.level(b)), "promise 1"
+        assert world.sighting(a).verdict.isolated is True, "promise 8"
+        grant = world.mcsd.scribe.book.grant_of(a)
+        assert grant is not None and grant.origin is Origin.ADOPTED and grant.state is GrantState.ACTIVE
+
+    with_world(story)
+
+
+def test_the_intent_is_written_down_before_anything_is_walked() -> None:
+    """Promise 3."""
+
+    async def story(world: World) -> None:
+        world.volumes.gate.clear()
+        world.create("a", world.mount("/srv/a"))
+        while not world.mcsd.walks.progress():
+            await asyncio.sleep(0.001)
+        (volume,) = world.tables.volumes.values()
+        assert volume.path == "/srv/a" and volume.phase == "labelling"
+        assert [claim.state for claim in world.tables.claims.values()] == [ClaimState.PENDING]
+        assert world.label("/srv/a") == BORN
+
+    with_world(story)
+
+
+def test_while_the_ledger_cannot_be_written_nothing_is_labelled() -> None:
+    """Promises 3 and 9."""
+
+    async def story(world: World) -> None:
+        world.ledger.failure = LedgerError("the disk is full", hint="free some space")
+        a = world.create("a", world.mount("/srv/a"))
+        await world.quiet()
+        assert world.label("/srv/a") == BORN
+        picture = world.mcsd.answers.picture()
+        assert picture.ledger_error == "the disk is full"
+        assert world.sighting(a).error == "the disk is full"
+        world.ledger.failure = None
+        await world.quiet()
+        assert world.level_on("/srv/a") == world.level(a)
+        assert world.mcsd.answers.picture().ledger_error == ""
+
+    with_world(story)
+
+
+def test_exit_makes_idle_and_removal_restores_and_frees() -> None:
+    """Promises 2 and 6."""
+
+    async def story(world: World) -> None:
+        a = world.create("a", world.mount("/srv/a"))
+        await world.quiet()
+        world.docker.die(a)
+        await world.quiet()
+        grant = world.mcsd.scribe.book.grant_of(a)
+        assert grant is not None and grant.state is GrantState.IDLE
+        assert world.level_on("/srv/a") == grant.level, "Docker keeps the level of a stopped container"
+        world.docker.remove(a)
+        await world.quiet()
+        grant = world.mcsd.scribe.book.grant(grant.id)
+        assert grant is not None and grant.state is GrantState.QUARANTINED, "it lingers"
+        assert world.level_on("/srv/a") == grant.level
+        world.clock.advance(601)
+        await world.quiet()
+        assert world.label("/srv/a") == BORN
+        assert world.mcsd.scribe.book.grants() == ()
+        assert world.volumes.originals == {}
+
+    with_world(story)
+
+
+def test_a_level_that_a_process_still_carries_is_not_freed() -> None:
+    """Promise 2."""
+
+    async def story(world: World) -> None:
+        a = world.create("a")
+        await world.quiet()
+        level = world.level(a)
+        left = Carrier(77, f"system_u:system_r:container_t:{level}", level)
+        world.kernel.strangers.append(left)
+        world.docker.remove(a)
+        world.clock.advance(601)
+        await world.quiet()
+        (grant,) = world.mcsd.scribe.book.grants()
+        assert grant.state is GrantState.QUARANTINED
+        world.kernel.strangers.clear()
+        await world.quiet()
+        assert world.mcsd.scribe.book.grants() == ()
+
+    with_world(story)
+
+
+def test_without_selinux_in_the_engine_a_pair_is_assigned_and_said_not_to_isolate() -> None:
+    """Promise 8."""
+
+    async def story(world: World) -> None:
+        a = world.create("a", world.mount("/srv/a"))
+        await world.quiet()
+        grant = world.mcsd.scribe.book.grant_of(a)
+        assert grant is not None and grant.origin is Origin.ASSIGNED and len(grant.level) == 2
+        assert world.level_on("/srv/a") == grant.level
+        verdict = world.sighting(a).verdict
+        assert verdict.isolated is False
+        assert Why.ENGINE_OFF in [reason.why for reason in verdict.reasons]
+
+    with_world(story, selinux=False)
+
+
+def test_a_second_private_claim_is_refused_and_told_who_holds_the_volume() -> None:
+    """Promises 1 and 9: Docker's `:Z` would steal it."""
+
+    async def story(world: World) -> None:
+        a = world.create("first", world.mount("/srv/a"))
+        await world.quiet()
+        b = world.create("second", world.mount("/srv/a"))
+        await world.quiet()
+        assert world.level_on("/srv/a") == world.level(a)
+        grant = world.mcsd.scribe.book.grant_of(b)
+        assert grant is not None
+        (claim,) = world.mcsd.scribe.book.claims_of(grant.id)
+        assert claim.state is ClaimState.REFUSED and "first holds /srv/a" in claim.reason
+        assert world.sighting(b).verdict.isolated is False
+        assert "VOLUME_REFUSED" in world.papers.kinds()
+
+    with_world(story)
+
+
+def test_a_volume_goes_straight_from_a_removed_container_to_the_next() -> None:
+    async def story(world: World) -> None:
+        a = world.create("a", world.mount("/srv/a"))
+        await world.quiet()
+        first = world.level(a)
+        world.docker.remove(a)
+        b = world.create("b", world.mount("/srv/a"))
+        await world.quiet()
+        assert world.level_on("/srv/a") == world.level(b) != first
+        assert [what for what, _, _ in world.volumes.walked] == ["relabel", "relabel"]
+        await world.quiet()
+        assert [grant.container for grant in world.mcsd.scribe.book.grants()] == [b], "the first is free"
+
+    with_world(story)
+
+
+def test_shared_by_both_carries_the_bare_level() -> None:
+    async def story(world: World) -> None:
+        labels = (("io.mcsd.volume", "/data:shared"),)
+        a = world.create("a", world.mount("/srv/a"), labels=labels)
+        b = world.create("b", world.mount("/srv/a"), labels=labels)
+        await world.quiet()
+        assert world.level_on("/srv/a") == Level.parse("s0")
+        assert world.sighting(a).verdict.isolated and world.sighting(b).verdict.isolated
+
+    with_world(story)
+
+
+def test_a_conflict_of_levels_names_both_sides_and_labels_nothing_of_the_second() -> None:
+    """Promises 1, 8 and 9."""
+
+    async def story(world: World) -> None:
+        label = "system_u:system_r:container_t:s0:c5,c6"
+        a = world.create("a", world.mount("/srv/a"), process_label=label)
+        await world.quiet()
+        b = world.create("b", world.mount("/srv/b"), process_label=label + ",c7")
+        await world.quiet()
+        assert world.label("/srv/b") == BORN
+        for one, other in ((a, "b"), (b, "a")):
+            sighting = world.sighting(one)
+            assert [conflict.name for conflict in sighting.conflicts] == [other]
+            assert sighting.verdict.isolated is False
+        assert "CONFLICT" in world.papers.kinds()
+
+    with_world(story)
+
+
+def test_a_stranger_at_the_same_level_is_a_conflict_too() -> None:
+    """Promises 1 and 2: a virtual machine or another engine's container."""
+
+    async def story(world: World) -> None:
+        level = Level.parse("s0:c0,c1")
+        world.kernel.strangers.append(Carrier(42, f"system_u:system_r:svirt_t:{level}", level))
+        a = world.create("a", world.mount("/srv/a"))
+        await world.quiet()
+        assert world.level(a) == level
+        assert world.label("/srv/a") == BORN
+        assert world.sighting(a).conflicts[0].name == "process 42"
+        world.kernel.strangers.clear()
+        await world.mcsd.carriers.refresh()
+        await world.quiet()
+        assert world.level_on("/srv/a") == level
+
+    with_world(story)
+
+
+def test_permissive_turns_everyone_to_not_isolated_and_back() -> None:
+    """Promise 8."""
+
+    async def story(world: World) -> None:
+        from dataclasses import replace
+
+        a = world.create("a")
+        await world.quiet()
+        world.kernel.status_now = replace(world.kernel.status_now, enforcing=False)
+        world.mcsd.host.refresh()
+        assert world.sighting(a).verdict.isolated is False
+        assert "NOT_ISOLATED" in world.papers.kinds()
+        world.kernel.status_now = replace(world.kernel.status_now, enforcing=True)
+        world.mcsd.host.refresh()
+        assert world.sighting(a).verdict.isolated is True
+
+    with_world(story)
+
+
+def test_a_volume_that_a_rule_protects_is_refused_with_the_way_out() -> None:
+    """Promise 10."""
+
+    async def story(world: World) -> None:
+        mount = world.mount("/etc")
+        world.volumes.trees["/etc"].error = VolumeRefusedError(
+            "volume '/etc' is refused", hint="no", rule="x"
+        )
+        a = world.create("a", mount)
+        await world.quiet()
+        reasons = world.sighting(a).verdict.reasons
+        assert [reason.why for reason in reasons] == [Why.VOLUME]
+        assert "refused" in reasons[0].text and reasons[0].hint == "no"
+
+    with_world(story)
+
+
+def test_a_volume_that_fails_is_tried_again() -> None:
+    """Promise 9."""
+
+    async def story(world: World) -> None:
+        mount = world.mount("/srv/a")
+        world.volumes.trees["/srv/a"].error = VolumeFailedError("volume '/srv/a': input/output error")
+        a = world.create("a", mount)
+        await world.quiet()
+        assert world.sighting(a).verdict.isolated is False
+        world.volumes.trees["/srv/a"].error = None
+        await world.quiet()
+        assert world.sighting(a).verdict.isolated is True
+        assert world.level_on("/srv/a") == world.level(a)
+
+    with_world(story)
+
+
+def test_a_partly_labelled_volume_is_never_called_ready() -> None:
+    """Promises 8 and 9."""
+
+    async def story(world: World) -> None:
+        mount = world.mount("/srv/a")
+        world.volumes.trees["/srv/a"].partial = True
+        a = world.create("a", mount)
+        await world.quiet()
+        verdict = world.sighting(a).verdict
+        assert verdict.isolated is False and "1 swapped" in verdict.reasons[0].text
+        world.volumes.trees["/srv/a"].partial = False
+        await world.quiet()
+        assert world.sighting(a).verdict.isolated is True
+
+    with_world(story)
+
+
+def test_lost_events_and_a_dead_engine_end_in_the_same_state() -> None:
+    """Promise 7."""
+
+    async def story(world: World) -> None:
+        world.docker.drop_events(100)
+        a = world.create("a", world.mount("/srv/a"))
+        world.docker.go_down()
+        while not world.mcsd.watcher.error:
+            await asyncio.sleep(0.005)
+        assert "ENGINE_DOWN" in world.papers.kinds()
+        world.docker.come_up()
+        while world.mcsd.watcher.error or not world.mcsd.watcher.is_synced:
+            await asyncio.sleep(0.01)
+        assert world.level_on("/srv/a") == world.level(a)
+
+    with_world(story)
+
+
+def test_a_container_that_vanished_while_mcsd_was_away_is_reclaimed() -> None:
+    """Promise 7."""
+
+    async def story(world: World) -> None:
+        a = world.create("a", world.mount("/srv/a"))
+        await world.quiet()
+        await world.kill()
+        world.docker.vanish(a)
+        await world.boot()
+        await world.quiet()
+        world.clock.advance(601)
+        await world.quiet()
+        assert world.label("/srv/a") == BORN
+        assert world.mcsd.scribe.book.grants() == ()
+
+    with_world(story)
+
+
+def test_a_walk_that_was_killed_is_finished_after_the_restart() -> None:
+    """Promises 3 and 7."""
+
+    async def story(world: World) -> None:
+        world.volumes.gate.clear()
+        a = world.create("a", world.mount("/srv/a"))
+        while not world.mcsd.walks.progress():
+            await asyncio.sleep(0.001)
+        await world.kill()
+        assert world.label("/srv/a") == BORN
+        world.volumes.gate.set()
+        await world.boot()
+        await world.quiet()
+        assert world.level_on("/srv/a") == world.level(a)
+        assert world.sighting(a).verdict.isolated is True
+
+    with_world(story)
+
+
+def test_a_removal_during_the_walk_breaks_it_off_and_undoes_it() -> None:
+    async def story(world: World) -> None:
+        world.volumes.gate.clear()
+        a = world.create("a", world.mount("/srv/a"))
+        while not world.mcsd.walks.progress():
+            await asyncio.sleep(0.001)
+        world.docker.remove(a)
+        while world.mcsd.walks.progress():
+            await asyncio.sleep(0.001)
+        world.volumes.gate.set()
+        await world.quiet()
+        world.clock.advance(601)
+        await world.quiet()
+        assert world.label("/srv/a") == BORN
+        assert world.mcsd.scribe.book.grants() == ()
+        assert world.mcsd.scribe.book.volumes() == ()
+
+    with_world(story)
+
+
+def test_a_lost_ledger_is_rebuilt_from_disk_and_containers() -> None:
+    """Promises 2 and 6: nothing is granted that files still carry, and undo stays exact."""
+
+    async def story(world: World) -> None:
+        a = world.create("a", world.mount("/srv/a"))
+        b = world.create("b", world.mount("/srv/b"))
+        await world.quiet()
+        level_a, level_b = world.level(a), world.level(b)
+        await world.kill()
+        world.docker.vanish(b)
+        world.tables = type(world.tables)()
+        await world.boot()
+        assert world.mcsd.scribe.allocator.why_not(level_b), "taken before anything is allocated"
+        await world.quiet()
+        assert world.level(a) == level_a and world.sighting(a).verdict.isolated is True
+        assert world.sighting(a).conflicts == ()
+        world.clock.advance(601)
+        await world.quiet()
+        assert world.label("/srv/b") == BORN
+        assert [grant.container for grant in world.mcsd.scribe.book.grants()] == [a]
+        world.docker.remove(a)
+        world.clock.advance(1)
+        await world.quiet()
+        world.clock.advance(601)
+        await world.quiet()
+        assert world.label("/srv/a") == BORN
+        assert world.mcsd.scribe.book.grants() == ()
+
+    with_world(story)
+
+
+def test_a_reservation_keeps_its_level_and_its_labels() -> None:
+    async def story(world: World) -> None:
+        grant = await world.mcsd.answers.reserve("web", group=None)
+        assert await world.mcsd.answers.reserve("web", group=None) == grant
+        label = f"system_u:system_r:container_t:{grant.level}"
+        a = world.create("web1", world.mount("/srv/a"), process_label=label)
+        await world.quiet()
+        held = world.mcsd.scribe.book.grant_of(a)
+        assert held is not None and held.id == grant.id and held.origin is Origin.ASSIGNED
+        world.docker.remove(a)
+        world.clock.advance(601)
+        await world.quiet()
+        assert world.level_on("/srv/a") == grant.level, "kept for the next one"
+        walks = len(world.volumes.walked)
+        b = world.create("web1", world.mount("/srv/a"), process_label=label)
+        await world.quiet()
+        assert world.level(b) == grant.level and world.sighting(b).verdict.isolated is True
+        assert len(world.volumes.walked) == walks, "nothing is walked"
+        world.docker.remove(b)
+        await world.quiet()
+        await world.mcsd.answers.release("web")
+        world.clock.advance(601)
+        await world.quiet()
+        assert world.label("/srv/a") == BORN and world.mcsd.scribe.book.grants() == ()
+
+    with_world(story)
+
+
+def test_members_of_a_group_share_a_volume_at_the_group_s_pair_alone() -> None:
+    """Promise 1, where sharing was asked for and recorded."""
+
+    async def story(world: World) -> None:
+        one = await world.mcsd.answers.reserve("one", group="team")
+        two = await world.mcsd.answers.reserve("two", group="team")
+        labels = (("io.mcsd.group", "team"), ("io.mcsd.volume", "/data:group"))
+        for name, grant in (("one", one), ("two", two)):
+            process = f"system_u:system_r:container_t:{grant.level}"
+            world.create(name, world.mount("/srv/team"), process_label=process, labels=labels)
+        await world.quiet()
+        level = world.level_on("/srv/team")
+        assert len(level) == 2 and one.level.dominates(level) and two.level.dominates(level)
+        assert not one.level.is_comparable_to(two.level)
+        assert all(sighting.verdict.isolated for sighting in world.mcsd.answers.picture().sightings)
+
+    with_world(story)
