@@ -30,6 +30,8 @@ from tests.fakes.volume_engine import FakeVolumes
 
 T = TypeVar("T")
 
+ENFORCING = SelinuxStatus("kernel", enabled=True, enforcing=True, mls=True, policy="targeted")
+
 
 class HandClock:
     """Time that moves when told."""
@@ -51,7 +53,7 @@ class Kernel:
     """SELinux and the processes of the fake host."""
 
     engine: FakeContainerEngine
-    status_now: SelinuxStatus = SelinuxStatus("kernel", True, True, True, "targeted")
+    status_now: SelinuxStatus = ENFORCING
     strangers: list[Carrier] = field(default_factory=list)
     permissive: set[str] = field(default_factory=set)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from mcsd.core.grants import GrantState, Origin
 from mcsd.core.isolation import Why
 from mcsd.core.labels import Level
 from mcsd.core.processes import Carrier
 from mcsd.core.volumes import ClaimState
-from mcsd.errors import EngineUnavailableError, LedgerError, VolumeFailedError, VolumeRefusedError
+from mcsd.errors import LedgerError, VolumeFailedError, VolumeRefusedError
 from tests.fakes.volume_engine import BORN
 from tests.fakes.world import World, with_world
 
@@ -215,8 +216,6 @@ def test_permissive_turns_everyone_to_not_isolated_and_back() -> None:
     """Promise 8."""
 
     async def story(world: World) -> None:
-        from dataclasses import replace
-
         a = world.create("a")
         await world.quiet()
         world.kernel.status_now = replace(world.kernel.status_now, enforcing=False)
