@@ -1,8 +1,10 @@
 """Processes as holders of levels: what `/proc/PID/attr/current` and `/proc/PID/cgroup` say, parsed.
 
-A process is judged by the low end of its range: a daemon that may rise to `s0-s0:c0.c1023` runs at `s0`. One
-whose low level has more categories than any container gets is an *overlord* (an administrator's shell at
-`s0:c0.c1023`): it dominates everybody on purpose, so it is reported and takes nothing from anyone.
+What a confined process may read goes by the high end of its range, which is what the kernel's constraints
+compare. A range that rises to more categories than any container gets (`s0-s0:c0.c1023`) is how a policy
+spells *no limit*; such a process is judged by the low end instead: a daemon that runs at `s0` holds nothing.
+One whose low end has that many is an *overlord* (an administrator's shell at `s0:c0.c1023`): it dominates
+everybody on purpose, so it is reported and takes nothing from anyone.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from mcsd.core.labels import Context, Level
+from mcsd.core.labels import Context, Level, LevelRange
 from mcsd.errors import LabelSyntaxError
 
 OVERLORD = 16
@@ -34,10 +36,20 @@ def is_overlord(level: Level) -> bool:
     return len(level) > OVERLORD
 
 
+def may_carry(context: str) -> bool:
+    """Tell cheaply whether a context may have categories; most processes' have none."""
+    return ":c" in context
+
+
+def held_level(held: LevelRange) -> Level:
+    """Give the one level of a process's range that counts; see the module."""
+    return held.low if is_overlord(held.high) else held.high
+
+
 def carrier_of(pid: int, context: str, cgroup: str) -> Carrier | None:
     """Read a process's context and control groups; None where its level has no categories."""
     try:
-        level = Context.parse(context).level
+        level = held_level(Context.parse(context).range)
     except LabelSyntaxError:
         return None
     if not level.categories:

@@ -1,0 +1,75 @@
+"""Everybody who runs on this host, from one pass over `/proc`.
+
+Each process is looked at through a descriptor of its own directory, so what is read belongs to one process:
+when it ends, reading fails, even if its number is given to another one meanwhile. A thread that has taken
+another context than its process (`setcon` in a thread) is not told apart.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from mcsd.core.processes import Carrier, carrier_of, may_carry
+from mcsd.errors import SelinuxError
+
+_GONE = {errno.ENOENT, errno.ESRCH}
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_CLOEXEC
+_CHUNK = 1 << 16
+
+
+class ProcProcesses:
+    """`mcsd.ports.Processes` from a mounted procfs."""
+
+    def __init__(self, proc: str | os.PathLike[str] = "/proc") -> None:
+        self._proc = Path(proc)
+
+    def carriers(self) -> tuple[Carrier, ...]:
+        """See `mcsd.ports.Processes`."""
+        if not self._has_selinux():
+            return ()
+        root = os.open(self._proc, _DIRECTORY)
+        try:
+            numbers = sorted(int(name) for name in os.listdir(root) if name.isascii() and name.isdigit())
+            found = (self._look(root, number) for number in numbers)
+            return tuple(carrier for carrier in found if carrier is not None)
+        finally:
+            os.close(root)
+
+    def _has_selinux(self) -> bool:
+        # The kernel registers selinuxfs only when SELinux was not switched off at boot; under another
+        # security module `attr/current` holds something that is no context.
+        listing = (self._proc / "filesystems").read_text(encoding="ascii")
+        return any(line.split()[-1:] == ["selinuxfs"] for line in listing.splitlines())
+
+    def _look(self, root: int, number: int) -> Carrier | None:
+        try:
+            directory = os.open(str(number), _DIRECTORY, dir_fd=root)
+            try:
+                context = _read(directory, "attr/current").rstrip("\0\n")
+                if not may_carry(context):
+                    return None
+                return carrier_of(number, context, _read(directory, "cgroup"))
+            finally:
+                os.close(directory)
+        except OSError as exc:
+            if exc.errno in _GONE:
+                return None
+            # To leave it out would be to say that nothing carries its level.
+            raise SelinuxError(
+                f"process {number}: its label cannot be read: {exc.strerror}",
+                hint="mcsd's domain needs getattr on the processes of all domains; see ausearch -m avc",
+            ) from exc
+
+
+def _read(directory: int, name: str) -> str:
+    descriptor = os.open(name, _FILE, dir_fd=directory)
+    try:
+        parts = []
+        while part := os.read(descriptor, _CHUNK):
+            parts.append(part)
+    finally:
+        os.close(descriptor)
+    return b"".join(parts).decode("utf-8", "surrogateescape")
