@@ -38,6 +38,14 @@ class ContainerEngine(Protocol):
         """Look at one container by id or name; raise `ContainerGoneError` when there is none."""
         ...
 
+    async def glance(self, container: ContainerId) -> Container:
+        """Look at one container without waiting for what the engine is doing with it.
+
+        `inspect` waits while the engine starts the container; this does not, and sees less: name, mounts
+        and labels, nothing about processes, options or modes. Raises `ContainerGoneError`.
+        """
+        ...
+
     def events(self) -> AsyncIterator[EngineEvent]:
         """Stream container events from now on, until cancelled.
 

@@ -69,6 +69,10 @@ class DockerEngine:
         """Look at one container by id or name; raise `ContainerGoneError` when there is none."""
         return await self._ask(lambda client: client.inspect(container))
 
+    async def glance(self, container: ContainerId) -> Container:
+        """Look at one container without waiting for what Docker is doing with it."""
+        return await self._ask(lambda client: client.glance(container))
+
     async def events(self) -> AsyncGenerator[EngineEvent, None]:
         """Stream what happens to containers from now on, `SUBSCRIBED` first."""
         self._refuse_closed()

@@ -9,6 +9,7 @@ or a wrong path also says 404, and mcsd undoes the labels of containers that are
 from __future__ import annotations
 
 import http
+import json
 import re
 import threading
 import time
@@ -23,6 +24,7 @@ from mcsd.adapters.docker_inspect import (
     Labels,
     is_full_id,
     read_container,
+    read_glance,
     read_image_labels,
     read_info,
     read_list,
@@ -108,6 +110,16 @@ class DockerClient:
             raise _gone(asked)
         seen = read_container(self._body(path, answer), name[1])
         if is_full_id(name[1]) and seen.container.id != name[1]:
+            raise _gone(asked)
+        if not seen.container.labels:
+            return seen.container
+        return replace(seen.container, image_labels=self._image_labels(seen))
+
+    def glance(self, asked: str) -> Container:
+        """Look at one container by its full id in the list, which Docker answers while it starts one."""
+        query = {"all": "1", "filters": json.dumps({"id": [asked]})}
+        seen = read_glance(self._expect("/containers/json", query), asked)
+        if seen is None:
             raise _gone(asked)
         if not seen.container.labels:
             return seen.container

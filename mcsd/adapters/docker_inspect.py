@@ -107,6 +107,14 @@ class _Listed(_Read):
     id: _FullId
 
 
+class _Glanced(_Listed):
+    names: list[str] | None
+    image: str = ""
+    image_id: str = Field("", alias="ImageID")
+    labels: dict[str, str] | None
+    mounts: list[_Mount] | None
+
+
 class _Runtime(_Read):
     path: str = Field("", alias="path")
 
@@ -142,6 +150,7 @@ class _Refusal(_Read):
 
 
 _LIST = TypeAdapter(list[_Listed])
+_GLANCES = TypeAdapter(list[_Glanced])
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +229,27 @@ def read_container(body: bytes, asked: str) -> Inspected:
         volumes_from=tuple(host.volumes_from or ()),
     )
     return Inspected(container, seen.image)
+
+
+def read_glance(body: bytes, asked: str) -> Inspected | None:
+    """Read the answer to `GET /containers/json` filtered by one full id; None where it lists another."""
+    try:
+        listed = _GLANCES.validate_json(body)
+    except ValidationError as exc:
+        _refuse(exc, f"about container {asked!r}")
+    for seen in listed:
+        if seen.id == asked:
+            names = sorted(name.removeprefix("/") for name in seen.names or () if name.count("/") == 1)
+            container = Container(
+                id=ContainerId(seen.id),
+                name=names[0] if names else seen.id[:12],
+                running=False,
+                labels=_addressed_labels(_Config(labels=seen.labels)),
+                mounts=tuple(_mount(mount) for mount in seen.mounts or ()),
+                image=seen.image,
+            )
+            return Inspected(container, seen.image_id)
+    return None
 
 
 def read_image_labels(body: bytes, image: str) -> Labels:

@@ -66,6 +66,22 @@ class FakeContainerEngine:
                 return seen
         raise ContainerGoneError(f"docker has no container {container!r}", hint="docker ps -a lists all")
 
+    async def glance(self, container: ContainerId) -> Container:
+        """Look at one container without waiting for what the engine is doing with it."""
+        self._answer()
+        seen = self.present.get(container)
+        if seen is None:
+            raise ContainerGoneError(f"docker has no container {container!r}", hint="docker ps -a lists all")
+        return Container(
+            id=seen.id,
+            name=seen.name,
+            running=False,
+            labels=seen.labels,
+            image_labels=seen.image_labels,
+            mounts=seen.mounts,
+            image=seen.image,
+        )
+
     async def events(self) -> AsyncGenerator[EngineEvent, None]:
         """Stream what happens to containers from now on, `SUBSCRIBED` first."""
         self._answer()
