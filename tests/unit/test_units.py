@@ -1,0 +1,164 @@
+"""The systemd units: what they promise, read back from the files, and what systemd itself says of them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mcsd.adapters.systemd import SOCKET_NAMES
+from mcsd.core.protected import PLACES
+from mcsd.ctl_client import DEFAULT_SOCKET
+
+UNITS = Path(__file__).parents[2] / "systemd"
+MOST_EXPOSED = 2.5
+
+
+def settings(unit: str) -> dict[str, list[str]]:
+    """Read `Section.Key` → values, in order."""
+    found: dict[str, list[str]] = {}
+    section = ""
+    for line in (UNITS / unit).read_text(encoding="utf-8").splitlines():
+        if line.startswith("["):
+            section = line.strip("[]")
+        elif line and not line.startswith("#"):
+            key, _, value = line.partition("=")
+            found.setdefault(f"{section}.{key}", []).append(value)
+    return found
+
+
+SERVICE = settings("mcsd.service")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("Type", "notify"),
+        ("ExecStart", "/usr/sbin/mcsd"),
+        ("Restart", "on-failure"),
+        ("RestartPreventExitStatus", "78"),
+        ("StateDirectory", "mcsd"),
+        ("StateDirectoryMode", "0700"),
+        ("RuntimeDirectory", "mcsd"),
+        ("RuntimeDirectoryPreserve", "yes"),
+        ("NoNewPrivileges", "yes"),
+        ("MemoryDenyWriteExecute", "yes"),
+        ("RestrictAddressFamilies", "AF_UNIX AF_NETLINK"),
+        ("CapabilityBoundingSet", "CAP_DAC_READ_SEARCH CAP_FOWNER"),
+        ("Sockets", "mcsd.socket mcsd-gate.socket"),
+    ],
+)
+def test_the_service_says(key: str, value: str) -> None:
+    assert SERVICE[f"Service.{key}"] == [value]
+
+
+def test_a_stuck_loop_trips_the_watchdog() -> None:
+    assert SERVICE["Service.WatchdogSec"] and SERVICE["Service.NotifyAccess"] == ["main"]
+
+
+def test_docker_never_waits_for_mcsd() -> None:
+    """Neither order nor dependency: what has none cannot be held up."""
+    relations = ("After", "Before", "Wants", "Requires", "Requisite", "BindsTo", "PartOf", "Conflicts")
+    for unit in ("mcsd.service", "mcsd.socket", "mcsd-gate.socket"):
+        named = [
+            word
+            for key in relations
+            for value in settings(unit).get(f"Unit.{key}", [])
+            for word in value.split()
+        ]
+        assert not [word for word in named if word.startswith(("docker", "containerd", "podman"))]
+
+
+def test_volumes_stay_within_reach() -> None:
+    """Promise 8: a volume in a home or in /tmp is the one that the host sees, and can be written."""
+    assert SERVICE["Service.ProtectSystem"] == ["full"]
+    for key in (
+        "ProtectHome",
+        "PrivateTmp",
+        "PrivateUsers",
+        "PrivateNetwork",
+        "RootDirectory",
+        "InaccessiblePaths",
+    ):
+        assert f"Service.{key}" not in SERVICE
+
+
+def test_only_what_can_never_be_a_volume_is_read_only() -> None:
+    system = next(set(rule.paths) for rule in PLACES if rule.name == "system")
+    listed = [path.removeprefix("-") for value in SERVICE["Service.ReadOnlyPaths"] for path in value.split()]
+    assert set(listed) <= system
+
+
+def test_every_missing_protection_has_its_reason() -> None:
+    text = (UNITS / "mcsd.service").read_text(encoding="utf-8")
+    comments = "\n".join(line for line in text.splitlines() if line.startswith("#"))
+    for key in (
+        "User", "ProtectHome", "PrivateTmp", "ProtectProc", "ProcSubset", "PrivateUsers", "PrivateNetwork",
+        "RootDirectory",
+    ):  # fmt: skip
+        assert f"{key}=" in comments
+    assert "@resources stays" in comments
+
+
+@pytest.mark.parametrize(
+    ("unit", "name", "path", "mode", "group"),
+    [
+        ("mcsd.socket", "api", DEFAULT_SOCKET, "0660", "mcsd"),
+        ("mcsd-gate.socket", "gate", "/run/mcsd/gate.sock", "0600", "root"),
+    ],
+)
+def test_the_sockets_belong_to_root_and_their_group(
+    unit: str, name: str, path: str, mode: str, group: str
+) -> None:
+    """Promise 10: who may ask is decided before anybody can."""
+    found = settings(unit)
+    assert found["Socket.ListenStream"] == [path]
+    assert found["Socket.FileDescriptorName"] == [name]
+    assert found["Socket.SocketMode"] == [mode]
+    assert found["Socket.SocketUser"] == ["root"] and found["Socket.SocketGroup"] == [group]
+    assert found["Socket.Service"] == ["mcsd.service"]
+
+
+def test_the_daemon_knows_every_descriptor_by_name() -> None:
+    names = {settings(unit.name)["Socket.FileDescriptorName"][0] for unit in UNITS.glob("*.socket")}
+    assert names == SOCKET_NAMES
+
+
+@pytest.fixture
+def analyzer(tmp_path: Path) -> Path:
+    """Copies of the units whose program exists here."""
+    if shutil.which("systemd-analyze") is None:
+        pytest.fail("systemd-analyze is missing: it comes with systemd")
+    for unit in (*UNITS.glob("*.service"), *UNITS.glob("*.socket")):
+        text = unit.read_text(encoding="utf-8").replace("ExecStart=/usr/sbin/mcsd", "ExecStart=/bin/true")
+        (tmp_path / unit.name).write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def analyze(*arguments: str, directory: Path) -> str:
+    done = subprocess.run(
+        ["systemd-analyze", *arguments],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+def test_systemd_finds_nothing_to_complain_about(analyzer: Path) -> None:
+    units = sorted(str(path) for path in analyzer.iterdir())
+    said = analyze("verify", "--man=no", *units, directory=analyzer)
+    ours = [line for line in said.splitlines() if "mcsd" in line]
+    assert ours == []
+
+
+def test_the_service_is_hardly_exposed(analyzer: Path) -> None:
+    said = analyze(
+        "security", "--offline=true", "--no-pager", str(analyzer / "mcsd.service"), directory=analyzer
+    )
+    verdict = next(line for line in said.splitlines() if "Overall exposure level" in line)
+    assert float(verdict.split(":")[1].split()[0]) <= MOST_EXPOSED, said
