@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 from mcsd.core.containers import Container, ContainerId, Mount, MountKind
 from mcsd.core.host import Host
-from mcsd.core.labels import Context
 from mcsd.core.modes import VolumePolicy, is_claimable, mode_for
 from mcsd.core.plan import Observed, Opened, Sight, Unusable
 from mcsd.core.volumes import ClaimState
-from mcsd.errors import ContainerGoneError, LabelSyntaxError, VolumeFailedError, VolumeRefusedError
+from mcsd.errors import ContainerGoneError, VolumeFailedError, VolumeRefusedError
 from mcsd.ports import ContainerEngine, Selinux, VolumeEngine
 
 
@@ -66,11 +65,7 @@ class Observer:
         context = self._selinux.process_context(pid)
         if context is None:
             return ProcessSight()
-        try:
-            domain = Context.parse(context).type
-        except LabelSyntaxError:
-            return ProcessSight(context)
-        return ProcessSight(context, self._selinux.is_permissive(domain))
+        return ProcessSight(context, self._selinux.is_permissive(context))
 
     def _examine_all(self, container: Container) -> dict[str, Sight]:
         return {

@@ -77,15 +77,31 @@ class Selinux(Protocol):
         ...
 
     def process_context(self, pid: int) -> str | None:
-        """Give a process's context, None when it is gone or there is no SELinux."""
+        """Give a process's context, None when it is gone or there is no SELinux.
+
+        Raises `SelinuxError` where the kernel refuses to show it.
+        """
         ...
 
-    def is_permissive(self, domain: str) -> bool:
-        """Tell whether the policy makes a domain permissive."""
+    def is_permissive(self, context: str) -> bool:
+        """Tell whether the policy makes the domain of a process with this context permissive."""
+        ...
+
+    def separates(self, context: str, file_type: str) -> bool:
+        """Tell whether categories keep a process with this context apart, by asking for two decisions.
+
+        True where the policy lets it read and write files of a type at its own level, and neither at a level
+        that is not comparable to its own: a domain need not be constrained by categories. `file_type` is as
+        for `file_context`.
+        """
         ...
 
     def default_label(self, path: str, mode: int) -> str | None:
         """Give the context that the host's own file contexts name for a path, None where they name none."""
+        ...
+
+    def close(self) -> None:
+        """Give back what is held; idempotent."""
         ...
 
 
@@ -95,7 +111,8 @@ class Processes(Protocol):
     def carriers(self) -> tuple[Carrier, ...]:
         """List the processes whose level has categories, by pid; `()` where there is no SELinux.
 
-        A process that ends while it is looked at is left out.
+        A process that ends while it is looked at is left out. Raises `SelinuxError` where a process's label
+        may not be read, because leaving it out would say that nobody carries it.
         """
         ...
 

@@ -74,8 +74,14 @@ class Kernel:
                 return container.process_label
         return None
 
-    def is_permissive(self, domain: str) -> bool:
-        return domain in self.permissive
+    def is_permissive(self, context: str) -> bool:
+        return Context.parse(context).type in self.permissive
+
+    def separates(self, context: str, file_type: str) -> bool:
+        return True
+
+    def close(self) -> None:
+        pass
 
     def default_label(self, path: str, mode: int) -> str | None:
         return None

@@ -1,0 +1,85 @@
+"""A kernel with SELinux in memory: a policy of a few types, and processes by number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from mcsd.core.host import SelinuxStatus
+from mcsd.core.labels import Context
+from mcsd.errors import LabelSyntaxError, SelinuxError
+
+ENFORCING = SelinuxStatus("kernel", enabled=True, enforcing=True, mls=True, policy="targeted", generation=1)
+
+
+@dataclass
+class FakeSelinux:
+    """`mcsd.ports.Selinux` that tests turn the way they need.
+
+    `aliases` are other names of types. `unconstrained` are domains that categories do not bind, `unreadable`
+    the processes whose labels the kernel does not show. `defaults` are the host's file contexts by path.
+    """
+
+    now: SelinuxStatus = ENFORCING
+    types: set[str] = field(default_factory=lambda: {"container_file_t", "container_t", "var_t"})
+    aliases: dict[str, str] = field(default_factory=lambda: {"svirt_sandbox_file_t": "container_file_t"})
+    processes: dict[int, str] = field(default_factory=dict)
+    unreadable: set[int] = field(default_factory=set)
+    permissive: set[str] = field(default_factory=set)
+    unconstrained: set[str] = field(default_factory=set)
+    defaults: dict[str, str] = field(default_factory=dict)
+    is_closed: bool = False
+
+    def set_enforcing(self, *, enforcing: bool) -> None:
+        """Do as `setenforce` does."""
+        self.now = replace(self.now, enforcing=enforcing)
+
+    def load_policy(self) -> None:
+        """Do as a policy load, or a change of booleans, does."""
+        self.now = replace(self.now, generation=self.now.generation + 1)
+
+    def status(self) -> SelinuxStatus:
+        """See `mcsd.ports.Selinux`."""
+        return self.now
+
+    def canonical(self, context: str) -> str:
+        """See `mcsd.ports.Selinux`."""
+        if not self.now.enabled:
+            raise SelinuxError("SELinux is disabled in the kernel")
+        try:
+            parsed = Context.parse(context)
+        except LabelSyntaxError as exc:
+            raise SelinuxError(f"{context!r} is not a context") from exc
+        kind = self.aliases.get(parsed.type, parsed.type)
+        if kind not in self.types:
+            raise SelinuxError(f"the loaded policy has no type {kind!r}")
+        return str(parsed.with_type(kind))
+
+    def file_context(self, file_type: str, level: str) -> str:
+        """See `mcsd.ports.Selinux`."""
+        return self.canonical(f"system_u:object_r:{file_type}:{level}")
+
+    def process_context(self, pid: int) -> str | None:
+        """See `mcsd.ports.Selinux`."""
+        if not self.now.enabled:
+            return None
+        if pid in self.unreadable:
+            raise SelinuxError(f"the label of process {pid} cannot be read")
+        return self.processes.get(pid)
+
+    def is_permissive(self, context: str) -> bool:
+        """See `mcsd.ports.Selinux`."""
+        return Context.parse(context).type in self.permissive
+
+    def separates(self, context: str, file_type: str) -> bool:
+        """See `mcsd.ports.Selinux`."""
+        self.file_context(file_type, "s0")
+        parsed = Context.parse(context)
+        return bool(parsed.level.categories) and parsed.type not in self.unconstrained
+
+    def default_label(self, path: str, mode: int) -> str | None:
+        """See `mcsd.ports.Selinux`."""
+        return self.defaults.get(path)
+
+    def close(self) -> None:
+        """See `mcsd.ports.Selinux`."""
+        self.is_closed = True
