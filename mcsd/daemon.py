@@ -59,7 +59,10 @@ async def run(config: Config, *, state: Path, socket: Path) -> None:
     """Run until a signal; raise `McsdError` where something it cannot do without is missing."""
     async with AsyncExitStack() as stack:
         journal = SystemdJournal()
+        stack.callback(journal.close)
+        stack.callback(journal.close)
         selinux = open_selinux(config.selinux.backend)
+        stack.callback(selinux.close)
         ledger = open_ledger(state / "ledger.db", journal)
         stack.callback(ledger.close)
         writer = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="ledger"))

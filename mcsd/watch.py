@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
 from mcsd.core.containers import ContainerId, EngineEvent, EngineInfo
 from mcsd.core.notices import Kind, Notice
-from mcsd.errors import EngineProtocolError, EngineUnavailableError, LedgerError, McsdError
+from mcsd.errors import EngineProtocolError, EngineUnavailableError, LedgerError, McsdError, SelinuxError
 from mcsd.herald import Herald
 from mcsd.ports import ContainerEngine
 from mcsd.reconcile import Reconciler
@@ -191,7 +191,7 @@ class Watcher:
                 self._failed.add(container)
         except EngineUnavailableError as exc:
             self._down(exc)
-        except (EngineProtocolError, LedgerError) as exc:
+        except (EngineProtocolError, LedgerError, SelinuxError) as exc:
             fields = {"name": container[:12], "reason": exc.what, "hint": exc.hint, "code": exc.problem}
             self._herald.emit(Notice(Kind.CONTAINER_FAILED, fields, container))
             self._failed.add(container)
