@@ -68,7 +68,7 @@ _VERSION_1 = (
         phase TEXT NOT NULL,
         since REAL NOT NULL,
         inodes INTEGER NOT NULL,
-        skipped TEXT NOT NULL CHECK (json_valid(skipped)),
+        skipped TEXT NOT NULL,
         detail ANY NOT NULL
     ) STRICT, WITHOUT ROWID
     """,
