@@ -2,7 +2,8 @@
 
 A level is a sensitivity and a set of categories. What isolates two holders is not that their strings
 differ but that neither set contains the other: `Level.dominates` is the kernel's `dom`. Two spellings
-of one set (`s0:c2,c1`, `s0:c1.c2`) are one `Level`; `str()` gives the kernel's own canonical spelling
+of one set (`s0:c2,c1`, `s0:c1.c2`) are one `Level`, and what the kernel's `mls_context_to_sid()` would
+not read (`c01`, `c3.c3`) is not read here either; `str()` gives the kernel's own canonical spelling
 (runs of three or more joined by a dot, as `mls_sid_to_context()` in security/selinux/ss/mls.c prints).
 
 The parsers are the only doors in: a value of these types is valid by construction.
@@ -19,7 +20,10 @@ from mcsd.errors import LabelSyntaxError
 CATEGORY_COUNT = 1024
 """Categories an MCS policy declares: `c0` to `c1023`."""
 
-_LEVEL = re.compile(r"s(\d{1,4})(?::(c\d{1,4}(?:[.,]c\d{1,4})*))?", re.ASCII)
+_MASK_BYTES = CATEGORY_COUNT // 8
+
+_NUMBER = r"(?:0|[1-9]\d{0,3})"  # the policy's names have no leading zeros: the kernel knows no `c01`
+_LEVEL = re.compile(rf"s({_NUMBER})(?::(c{_NUMBER}(?:[.,]c{_NUMBER})*))?", re.ASCII)
 _RUN = re.compile(r"c(\d+)(?:\.c(\d+))?", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 
@@ -34,6 +38,16 @@ def category_mask(categories: Iterable[int]) -> int:
     return mask
 
 
+def category_numbers(mask: int) -> tuple[int, ...]:
+    """List the category numbers of a bit mask, rising; the time goes by how many there are."""
+    numbers = []
+    while mask:
+        lowest = mask & -mask
+        numbers.append(lowest.bit_length() - 1)
+        mask ^= lowest
+    return tuple(numbers)
+
+
 def _parse_categories(text: str, *, whole: str) -> int:
     mask = 0
     for part in text.split(","):
@@ -43,8 +57,8 @@ def _parse_categories(text: str, *, whole: str) -> int:
                 f"{part!r} in the level {whole!r} is not a category or a run of categories"
             )
         low, high = int(run[1]), int(run[2] or run[1])
-        if low > high:
-            raise LabelSyntaxError(f"the run {part!r} in the level {whole!r} ends before it begins")
+        if run[2] and low >= high:
+            raise LabelSyntaxError(f"the run {part!r} in the level {whole!r} does not rise")
         mask |= category_mask((low, high)) | ((1 << (high + 1)) - (1 << low))
     return mask
 
@@ -65,6 +79,12 @@ class Level:
 
     sensitivity: int
     categories: int
+
+    def __post_init__(self) -> None:
+        if self.sensitivity < 0 or self.categories < 0 or self.categories >> CATEGORY_COUNT:
+            raise LabelSyntaxError(
+                f"sensitivity {self.sensitivity} with the category mask {self.categories:#x} is not a level"
+            )
 
     @classmethod
     def parse(cls, text: str) -> Level:
@@ -90,10 +110,15 @@ class Level:
 
     def numbers(self) -> tuple[int, ...]:
         """List the category numbers, rising."""
-        return tuple(n for n in range(self.categories.bit_length()) if self.categories >> n & 1)
+        return category_numbers(self.categories)
 
     def __len__(self) -> int:
         return self.categories.bit_count()
+
+    def __hash__(self) -> int:
+        # Python hashes integers modulo 2**61 - 1, where 2**n is 2**(n % 61): all pairs of 1024 categories
+        # would share some 1,900 hashes, and every set of levels would be a list.
+        return hash((self.sensitivity, self.categories.to_bytes(_MASK_BYTES, "little")))
 
     def dominates(self, other: Level) -> bool:
         """Tell whether a subject at this level may read an object at `other` (the kernel's `dom`)."""

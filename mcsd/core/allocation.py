@@ -1,0 +1,267 @@
+"""One allocator for the whole host: which pairs of the configured run are free, and who has the others.
+
+The levels of separate holders form an antichain: none dominates another. So what a held level blocks is
+every pair comparable to it, not the equal one only. A level with one category blocks all pairs that
+contain it, one with more blocks the pairs it contains, and one without blocks nothing.
+
+Everyone counts, each under a kind: grants, reservations, groups, the quarantine, processes that run at a
+level, and what the configuration sets aside. A level is held by reference: it stays taken until its last
+holder gives it back. Choosing takes nothing; the caller writes the choice down first, then takes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import chain
+from typing import Protocol
+
+from mcsd.core.groups import joint_level, member_level
+from mcsd.core.labels import CategoryPair, Level
+from mcsd.core.lattice import LevelIndex
+from mcsd.core.pairs import FreePairs, PairRun
+from mcsd.errors import ConflictError, ExhaustedError
+
+
+class Randomness(Protocol):
+    """`random.SystemRandom` in production, a seeded `random.Random` in tests."""
+
+    def randrange(self, stop: int, /) -> int:
+        """Draw from `0 … stop - 1`, each as likely."""
+        ...
+
+
+class HolderKind(StrEnum):
+    """Why a level is taken. In this order: a pair blocked for several reasons counts under the first."""
+
+    CONFIGURED = "configured"
+    """`[categories] reserved`."""
+    GRANT = "grant"
+    RESERVATION = "reservation"
+    GROUP = "group"
+    QUARANTINE = "quarantine"
+    """Its container is gone; something may still carry it."""
+    PROCESS = "process"
+    """Something runs at it that mcsd has not granted it to."""
+
+
+_ORDER = {kind: order for order, kind in enumerate(HolderKind)}
+_FREE = len(_ORDER)
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who has a level, for explanations. Two holders may have the same kind and name."""
+
+    kind: HolderKind
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many pairs of the run are in which state; the others add up to `total`."""
+
+    total: int
+    free: int
+    granted: int
+    reserved: int
+    grouped: int
+    quarantined: int
+    foreign: int
+    """Blocked by processes that run at such a level, and by nothing else."""
+    configured: int
+
+    def __str__(self) -> str:
+        return (
+            f"of {self.total} pairs {self.granted} are granted, {self.reserved} reserved, "
+            f"{self.grouped} of groups, {self.quarantined} in quarantine, {self.foreign} carried by other "
+            f"processes, {self.configured} set aside by the configuration, {self.free} free"
+        )
+
+    @property
+    def way_out(self) -> str:
+        """What to do when none is left, by what would help soonest."""
+        if self.quarantined:
+            return "mcsctl volumes shows what keeps levels in quarantine, and mcsctl restore PATH cleans it"
+        if self.reserved:
+            return "give up reservations with mcsctl release, or widen [categories] range"
+        return "widen [categories] range, or remove containers"
+
+
+_TRIES = 64
+"""Draws of a member's pair before all free pairs are gone through."""
+
+
+class Allocator:
+    """Which pairs are free. Mutable, for one thread, no I/O."""
+
+    def __init__(self, *, low: int, high: int, random: Randomness) -> None:
+        """Start with all pairs of `c<low>` to `c<high>` free; raise `LabelSyntaxError` for a bad run."""
+        self._run = PairRun(low, high)
+        self._free = FreePairs(self._run.total)
+        self._random = random
+        self._held: dict[Level, tuple[Holder, ...]] = {}
+        self._index = LevelIndex()
+        self._processes: dict[Level, Holder] = {}
+        self._kinds = bytearray([_FREE]) * self._run.total
+        self._tally = [0] * _FREE + [self._run.total]
+
+    # --- who holds what ----------------------------------------------------------------------------
+
+    def take(self, level: Level, holder: Holder) -> None:
+        """Count one more holder of a level; every pair comparable to it is blocked. Asks nobody's leave:
+        levels that an engine chose are facts."""
+        holders = self._held.get(level, ())
+        self._held[level] = (*holders, holder)
+        if not holders:
+            self._index.add(level)
+            for rank in self._run.ranks_comparable_to(level):
+                self._free.block(rank)
+        if not holders or _ORDER[holder.kind] < _order_of(holders):
+            for rank in self._run.ranks_comparable_to(level):
+                self._recount(rank, min(_ORDER[holder.kind], self._kinds[rank]))
+
+    def give_back(self, level: Level, holder: Holder) -> None:
+        """Count one holder less; the last one frees what no other level blocks.
+
+        Raises `ValueError` where that holder does not have that level.
+        """
+        holders = self._held.get(level, ())
+        if holder not in holders:
+            raise ValueError(f"{holder} does not hold {level}")
+        at = holders.index(holder)
+        left = holders[:at] + holders[at + 1 :]
+        if left:
+            self._held[level] = left
+        else:
+            del self._held[level]
+            self._index.remove(level)
+            for rank in self._run.ranks_comparable_to(level):
+                self._free.unblock(rank)
+        if not left or _order_of(left) != _order_of(holders):
+            self._recount_all(level, _order_of(holders))
+
+    def replace_processes(self, levels: Mapping[Level, Holder]) -> None:
+        """Make these the levels that processes hold, in place of those of the last call.
+
+        Only what differs is touched.
+        """
+        before, self._processes = self._processes, dict(levels)
+        for level, holder in self._processes.items():
+            if before.get(level) != holder:
+                self.take(level, holder)
+        for level, holder in before.items():
+            if self._processes.get(level) != holder:
+                self.give_back(level, holder)
+
+    def _recount(self, rank: int, order: int) -> None:
+        self._tally[self._kinds[rank]] -= 1
+        self._tally[order] += 1
+        self._kinds[rank] = order
+
+    def _recount_all(self, level: Level, former: int) -> None:
+        """Say anew under what the pairs count that counted under a kind that has left `level`."""
+        for rank in self._run.ranks_comparable_to(level):
+            if self._kinds[rank] == former:
+                self._recount(rank, self._order_at(rank))
+
+    def _order_at(self, rank: int) -> int:
+        if not self._free.blocks_on(rank):
+            return _FREE
+        blocking = self._index.comparable_to(self._run.pair_at(rank).level)
+        return min(_order_of(self._held[level]) for level in blocking)
+
+    # --- asking ------------------------------------------------------------------------------------
+
+    def holders_of(self, level: Level) -> tuple[Holder, ...]:
+        """List the holders of exactly this level, the first one first."""
+        return self._held.get(level, ())
+
+    def why_not(self, level: Level) -> tuple[Holder, ...]:
+        """List who holds a level comparable to this one, `()` where it would be separate from all."""
+        return tuple(chain.from_iterable(self._held[one] for one in self._index.comparable_to(level)))
+
+    def counts(self) -> Counts:
+        """Count the pairs, in constant time."""
+        tally = {kind: self._tally[order] for kind, order in _ORDER.items()}
+        return Counts(
+            total=self._run.total,
+            free=self._tally[_FREE],
+            granted=tally[HolderKind.GRANT],
+            reserved=tally[HolderKind.RESERVATION],
+            grouped=tally[HolderKind.GROUP],
+            quarantined=tally[HolderKind.QUARANTINE],
+            foreign=tally[HolderKind.PROCESS],
+            configured=tally[HolderKind.CONFIGURED],
+        )
+
+    # --- choosing ----------------------------------------------------------------------------------
+
+    def choose(self) -> CategoryPair:
+        """Draw a free pair, each as likely, in constant time. Takes nothing.
+
+        Raises `ExhaustedError` with the counts where none is free.
+        """
+        if not len(self._free):
+            raise self._exhausted("no pair is free")
+        return self._draw()
+
+    def choose_member(self, *groups: CategoryPair) -> CategoryPair:
+        """Draw a free pair with which a new member of these groups is separate from all but the groups.
+
+        The member's level is then `member_level(pair, groups)`; see `mcsd.core.groups`. Each pair that
+        will do is as likely. Takes nothing; certain to end. Raises `ConflictError` where no pair can do,
+        because somebody else holds part of the groups' categories, and `ExhaustedError` where none is left.
+        """
+        self._refuse_intruders(groups)
+        fits = self._fitting(groups)
+        for _ in range(_TRIES if len(self._free) else 0):
+            pair = self._draw()
+            if fits(pair):
+                return pair
+        fitting = [pair for pair in map(self._run.pair_at, self._free) if fits(pair)]
+        if not fitting:
+            raise self._exhausted(f"no pair is left for a member of {_listed(groups)}")
+        return fitting[self._random.randrange(len(fitting))]
+
+    def _draw(self) -> CategoryPair:
+        return self._run.pair_at(self._free[self._random.randrange(len(self._free))])
+
+    def _fitting(self, groups: Iterable[CategoryPair]) -> Callable[[CategoryPair], bool]:
+        common, allowed = joint_level(groups), {group.level for group in groups}
+
+        def fits(pair: CategoryPair) -> bool:
+            level = member_level(pair, groups)
+            if len(level) != len(common) + 2:
+                return False
+            return allowed.issuperset(self._index.comparable_to(level))
+
+        return fits
+
+    def _refuse_intruders(self, groups: Iterable[CategoryPair]) -> None:
+        common, allowed = joint_level(groups), {group.level for group in groups}
+        for level in self._index.comparable_to(common):
+            if not common.dominates(level):
+                continue
+            for holder in self._held[level]:
+                if level not in allowed or holder.kind is not HolderKind.GROUP:
+                    raise ConflictError(
+                        f"no level of a member of {_listed(groups)} can be separate: {holder} holds {level}",
+                        hint="remove that holder, or make the group anew under another name",
+                    )
+
+    def _exhausted(self, what: str) -> ExhaustedError:
+        counts = self.counts()
+        return ExhaustedError(f"{what} in {self._run}: {counts}", hint=counts.way_out)
+
+
+def _order_of(holders: Iterable[Holder]) -> int:
+    return min(_ORDER[holder.kind] for holder in holders)
+
+
+def _listed(groups: Iterable[CategoryPair]) -> str:
+    return " and ".join(f"the group at {group}" for group in groups)

@@ -1,0 +1,103 @@
+"""Finding comparable levels among many: the questions isolation asks of the lattice, without a scan.
+
+Levels form a lattice under dominance. Whoever asks "who is not separate from this level?" wants the held
+levels that contain its categories or are contained in them. Both are found from the categories:
+
+- a set that contains these is among those that carry the rarest of them;
+- a set contained in these is one of their 2^k - 1 subsets, of which k = 2 or 4 have few.
+
+Levels without categories are left out on both sides. Every holder dominates the bare `s0`, so it isolates
+nobody; to call it comparable would make it a conflict with everyone. Who has it is reported as not
+isolated instead.
+"""
+
+from __future__ import annotations
+
+from itertools import chain, combinations
+
+from mcsd.core.labels import Level, category_numbers
+
+
+class CategorySets:
+    """A family of non-empty category sets, as bit masks, in which subsets and supersets are found.
+
+    Inside they go by their numbers: tuples hash well, and bit masks do not (see `Level.__hash__`).
+    """
+
+    def __init__(self) -> None:
+        self._masks: dict[tuple[int, ...], int] = {}
+        self._carrying: dict[int, set[tuple[int, ...]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._masks)
+
+    def add(self, mask: int) -> None:
+        """Put a set in; it may be there."""
+        numbers = category_numbers(mask)
+        self._masks[numbers] = mask
+        for category in numbers:
+            self._carrying.setdefault(category, set()).add(numbers)
+
+    def remove(self, mask: int) -> None:
+        """Take a set out; raises `KeyError` where it is not there."""
+        numbers = category_numbers(mask)
+        del self._masks[numbers]
+        for category in numbers:
+            carrying = self._carrying[category]
+            carrying.remove(numbers)
+            if not carrying:
+                del self._carrying[category]
+
+    def subsets_of(self, mask: int) -> list[int]:
+        """List the sets that have no other categories than these."""
+        if 1 << mask.bit_count() > len(self._masks):
+            return [one for one in self._masks.values() if one & mask == one]
+        numbers = category_numbers(mask)
+        parts = chain.from_iterable(combinations(numbers, size) for size in range(1, len(numbers) + 1))
+        return [self._masks[part] for part in parts if part in self._masks]
+
+    def supersets_of(self, mask: int) -> list[int]:
+        """List the sets that have all of these categories, of which there is at least one."""
+        nobody: set[tuple[int, ...]] = set()
+        carrying = [self._carrying.get(category, nobody) for category in category_numbers(mask)]
+        masks = (self._masks[numbers] for numbers in min(carrying, key=len))
+        return [one for one in masks if one & mask == mask]
+
+
+class LevelIndex:
+    """Levels, of which those that are comparable to any one are found fast."""
+
+    def __init__(self) -> None:
+        self._by_sensitivity: dict[int, CategorySets] = {}
+
+    def __len__(self) -> int:
+        """How many levels with categories there are."""
+        return sum(map(len, self._by_sensitivity.values()))
+
+    def add(self, level: Level) -> None:
+        """Put a level in; one without categories is passed over."""
+        if level.categories:
+            self._by_sensitivity.setdefault(level.sensitivity, CategorySets()).add(level.categories)
+
+    def remove(self, level: Level) -> None:
+        """Take a level out; raises `KeyError` where it is not there."""
+        if not level.categories:
+            return
+        sets = self._by_sensitivity[level.sensitivity]
+        sets.remove(level.categories)
+        if not sets:
+            del self._by_sensitivity[level.sensitivity]
+
+    def comparable_to(self, level: Level) -> tuple[Level, ...]:
+        """List the levels that equal, dominate or are dominated by this one, in the order of `numbers`."""
+        if not level.categories:
+            return ()
+        found: set[Level] = set()
+        for sensitivity, sets in self._by_sensitivity.items():
+            if sensitivity <= level.sensitivity:
+                found.update(Level(sensitivity, mask) for mask in sets.subsets_of(level.categories))
+            if sensitivity >= level.sensitivity:
+                found.update(Level(sensitivity, mask) for mask in sets.supersets_of(level.categories))
+        if len(found) < 2:
+            return tuple(found)
+        return tuple(sorted(found, key=lambda one: (one.sensitivity, one.numbers())))
