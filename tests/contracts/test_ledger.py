@@ -1,0 +1,125 @@
+"""The contract of `Ledger`, held by SQLite on disk and by the fake; and any story told to both."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mcsd.adapters.ledger import SqliteLedger
+from mcsd.core.changes import (
+    Change,
+    DropClaim,
+    DropGroup,
+    DropVolume,
+    Group,
+    PutClaim,
+    PutGrant,
+    PutGroup,
+    PutVolume,
+)
+from mcsd.core.grants import GrantState, Origin
+from mcsd.core.labels import Level
+from mcsd.core.volumes import ClaimMode, ClaimState, GrantId, VolumePhase
+from mcsd.errors import LedgerError
+from mcsd.ports import Ledger
+from tests.contracts.ledger import LedgerContract, World
+from tests.fakes.ledger import MemoryLedger, Tables
+from tests.fakes.ledger_records import claim, grant, volume
+from tests.fakes.settled import settled
+
+
+class FakeWorld:
+    """The ledger in memory: what stays is its tables."""
+
+    def __init__(self) -> None:
+        self._tables = Tables()
+
+    def open(self) -> Ledger:
+        return MemoryLedger(self._tables)
+
+
+class DiskWorld:
+    """The ledger on disk."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / "state" / "ledger.db"
+
+    def open(self) -> Ledger:
+        return SqliteLedger(self._path)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    with settled():
+        yield FakeWorld() if request.param == "memory" else DiskWorld(tmp_path)
+
+
+class TestLedger(LedgerContract):
+    """Both of them."""
+
+
+GRANTS = st.integers(1, 4)
+PLACES = st.sampled_from(["/data", "/logs", "/\udc80"])
+VOLUMES = st.sampled_from("abc").map(volume)
+GRANT_CHANGES = st.builds(
+    lambda number, state, origin, level: PutGrant(grant(number, state=state, origin=origin, level=level)),
+    GRANTS,
+    st.sampled_from(GrantState),
+    st.sampled_from(Origin),
+    st.integers(0, (1 << 1024) - 1).map(lambda mask: Level(0, mask)),
+)
+VOLUME_CHANGES = st.builds(
+    lambda put, phase, inodes: PutVolume(volume(put.id[0], phase=phase, inodes=inodes)),
+    VOLUMES,
+    st.sampled_from(VolumePhase),
+    st.integers(0, 1 << 40),
+)
+CLAIM_CHANGES = st.builds(
+    lambda number, place, on, mode, state: PutClaim(claim(number, place, on=on, mode=mode, state=state)),
+    GRANTS,
+    PLACES,
+    st.none() | VOLUMES,
+    st.sampled_from(ClaimMode),
+    st.sampled_from(ClaimState),
+)
+CHANGES: st.SearchStrategy[Change] = st.one_of(
+    GRANT_CHANGES,
+    VOLUME_CHANGES,
+    CLAIM_CHANGES,
+    VOLUMES.map(lambda one: DropVolume(one.id)),
+    st.builds(lambda number, place: DropClaim(GrantId(number), place), GRANTS, PLACES),
+    st.builds(lambda name, low: PutGroup(Group(name, low, low + 1, 0.5)), PLACES, st.integers(0, 9)),
+    PLACES.map(DropGroup),
+)
+
+
+@given(st.lists(st.lists(CHANGES, max_size=5), max_size=12))
+@settings(max_examples=60, deadline=None)
+def test_disk_and_memory_agree_on_any_story(story: list[list[Change]]) -> None:
+    """Promise 3: after every transaction, refused or not, both hold the same."""
+    with tempfile.TemporaryDirectory() as directory:
+        real, fake = SqliteLedger(Path(directory) / "ledger.db"), MemoryLedger()
+        try:
+            for changes in story:
+                assert _refuses(real, changes) == _refuses(fake, changes)
+                assert real.load() == fake.load()
+        finally:
+            real.close()
+        again = SqliteLedger(Path(directory) / "ledger.db")
+        try:
+            assert again.load() == fake.load()
+        finally:
+            again.close()
+
+
+def _refuses(ledger: Ledger, changes: list[Change]) -> bool:
+    try:
+        ledger.apply(changes)
+    except LedgerError:
+        return True
+    return False

@@ -1,0 +1,97 @@
+"""Records for tests of the ledger, and one story of transactions that uses every kind of change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from mcsd.core.changes import (
+    Change,
+    DropClaim,
+    DropGroup,
+    DropVolume,
+    Group,
+    PutClaim,
+    PutGrant,
+    PutGroup,
+    PutVolume,
+)
+from mcsd.core.containers import ContainerId
+from mcsd.core.grants import Grant, GrantState, Origin
+from mcsd.core.labels import Level
+from mcsd.core.volumes import (
+    Claim,
+    ClaimMode,
+    ClaimState,
+    GrantId,
+    Identity,
+    Volume,
+    VolumeId,
+    VolumePhase,
+)
+
+_GRANT = Grant(
+    id=GrantId(1),
+    container=ContainerId("c" * 64),
+    name="web",
+    level=Level.of(12, 900),
+    origin=Origin.ADOPTED,
+    state=GrantState.ACTIVE,
+    since=1764000000.25,
+)
+_VOLUME = Volume(
+    id=VolumeId("a" * 32),
+    path="/srv/web",
+    identity=Identity(64769, 4711),
+    target="system_u:object_r:container_file_t:s0:c12,c900",
+    phase=VolumePhase.LABELLING,
+    since=1764000001.5,
+)
+_CLAIM = Claim(
+    grant=_GRANT.id,
+    destination="/data",
+    source="/srv/web",
+    mode=ClaimMode.PRIVATE,
+    state=ClaimState.PENDING,
+    volume=_VOLUME.id,
+)
+
+
+def grant(number: int = 1, **values: Any) -> Grant:
+    """Give a grant with this number."""
+    return replace(_GRANT, id=GrantId(number), **values)
+
+
+def volume(name: str = "a", **values: Any) -> Volume:
+    """Give a volume whose id is made of one letter."""
+    return replace(_VOLUME, id=VolumeId(name * 32), **values)
+
+
+def claim(number: int = 1, destination: str = "/data", on: Volume | None = None, **values: Any) -> Claim:
+    """Give a claim of the grant with this number, on a volume or on none."""
+    named = None if on is None else on.id
+    return replace(_CLAIM, grant=GrantId(number), destination=destination, volume=named, **values)
+
+
+STORY: tuple[tuple[Change, ...], ...] = (
+    (PutGrant(grant(1)), PutVolume(volume("a")), PutClaim(claim(1, on=volume("a")))),
+    (
+        PutVolume(volume("a", phase=VolumePhase.LABELLED, inodes=3, skipped={"device-node": 1})),
+        PutClaim(claim(1, on=volume("a"), state=ClaimState.READY)),
+    ),
+    (
+        PutGroup(Group("team", 5, 6, 1764000002.0)),
+        PutGrant(grant(2, level=Level.of(5, 6, 30, 31), group="team", container="d" * 64)),
+    ),
+    (PutClaim(claim(2, "/logs", mode=ClaimMode.IGNORE, state=ClaimState.UNMANAGED)),),
+    (PutGrant(grant(1, state=GrantState.QUARANTINED, since=1764000100.0)),),
+    (PutVolume(volume("a", phase=VolumePhase.RESTORING)),),
+    (DropClaim(GrantId(1), "/data"), DropVolume(volume("a").id)),
+    (PutGrant(grant(1, state=GrantState.FREE, since=1764000200.0)),),
+    (
+        DropClaim(GrantId(2), "/logs"),
+        PutGrant(grant(2, state=GrantState.FREE, group="team", container="d" * 64)),
+        DropGroup("team"),
+    ),
+    (PutGrant(grant(3, level=Level.of(12, 900))),),
+)
