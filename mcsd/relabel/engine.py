@@ -18,26 +18,49 @@ from mcsd.core.protected import PSEUDO_FILE_SYSTEMS, ProtectionRules, is_unlabel
 from mcsd.core.volumes import Identity, VolumeId
 from mcsd.errors import VolumeFailedError, VolumeRefusedError
 from mcsd.relabel import kernel
+from mcsd.relabel.index import Intervals
 from mcsd.relabel.mounts import Mount, mounts
+from mcsd.relabel.native import is_usable, native_loop, new_index
 from mcsd.relabel.opening import Opened, opened
-from mcsd.relabel.originals import SUFFIX, Originals, bare, sync_directory
+from mcsd.relabel.originals import SUFFIX, Store, bare
+from mcsd.relabel.passing import Effort, Gate
 from mcsd.relabel.places import Atlas, judge_place, judge_type, spot_of
+from mcsd.relabel.sweep import python_loop
 from mcsd.relabel.tally import Tally
 from mcsd.relabel.treatments import Relabelling, Restoring, Verifying
 from mcsd.relabel.values import Cancellation, Label, Progress, Root, StoredVolume, Walk
-from mcsd.relabel.walk import VolumeWalk
+from mcsd.relabel.walk import Means, VolumeWalk
 
 DefaultLabel = Callable[[str, int], str | None]
 Report = Callable[[Progress], None]
+_LARGE_AT_ONCE = 2
+"""Large walks that write at a time; more would only make the disk seek."""
 
 
 class Engine:
-    """See the module. `store` is made if it is not there; `default_label` asks the host's policy."""
+    """See the module. `store` is made if it is not there; `default_label` asks the host's policy.
 
-    def __init__(self, *, store: Path, rules: ProtectionRules, default_label: DefaultLabel) -> None:
-        self._store = str(store)
+    `native` False walks in plain Python even where the extension is there.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Path,
+        rules: ProtectionRules,
+        default_label: DefaultLabel,
+        effort: Effort | None = None,
+        native: bool = True,
+    ) -> None:
+        is_native = native and is_usable()
+        self._store = Store(str(store), new_index if is_native else Intervals)
         self._rules = rules
         self._default_label = default_label
+        self._means = Means(
+            native_loop if is_native else python_loop,
+            Effort.of_this_host() if effort is None else effort,
+            Gate(_LARGE_AT_ONCE),
+        )
         self._guard = threading.Lock()
         self._locks: dict[VolumeId, threading.Lock] = {}
         store.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -112,9 +135,7 @@ class Engine:
         """
         wanted = os.fsencode(target).rstrip(b"\0") + b"\0"
         with self._alone(volume), self._root(path, identity) as root:
-            originals = Originals.open(self._store, volume) or Originals.create(
-                self._store, volume, root.path, identity
-            )
+            originals = self._store.open(volume) or self._store.create(volume, root.path, identity)
             try:
                 tally = Tally(progress, cancelled, originals.volume.count)
                 stored = originals.volume
@@ -123,7 +144,12 @@ class Engine:
                     return Walk(seen=1, already=1, complete=True, level="known")
                 _require_writable(root, path)
                 walk = VolumeWalk(
-                    root, Relabelling(originals, wanted), tally, originals, links_consented=links_consented
+                    root,
+                    Relabelling(originals, wanted),
+                    tally,
+                    self._means,
+                    originals,
+                    links_consented=links_consented,
                 )
                 complete = walk.relabel(target)
                 if complete and (originals.volume.state, originals.volume.target) != ("complete", target):
@@ -148,14 +174,15 @@ class Engine:
         called again; `forget` drops the originals after a complete one.
         """
         with self._alone(volume):
-            originals = Originals.open(self._store, volume)
+            originals = self._store.open(volume)
             if originals is None:
                 return Walk(complete=True, level="known")
             try:
                 with self._root(path, identity) as root:
                     tally = Tally(progress, cancelled, originals.volume.count)
                     _require_writable(root, path)
-                    walk = VolumeWalk(root, Restoring(originals, self._default_label), tally, originals)
+                    restoring = Restoring(originals, self._default_label)
+                    walk = VolumeWalk(root, restoring, tally, self._means, originals)
                     complete = walk.restore()
                     if complete:
                         originals.finish("restored", originals.volume.target, tally.seen)
@@ -167,7 +194,7 @@ class Engine:
         """Count what does not carry `target` (`SkipReason.DIFFERS`), without writing anything."""
         with self._root(path, identity) as root:
             tally = Tally()
-            walk = VolumeWalk(root, Verifying(os.fsencode(target)), tally)
+            walk = VolumeWalk(root, Verifying(os.fsencode(target)), tally, self._means)
             return tally.walk(complete=walk.verify())
 
     # -- the store
@@ -175,19 +202,18 @@ class Engine:
     def forget(self, volume: VolumeId) -> None:
         """Drop a volume's originals; idempotent."""
         with self._alone(volume):
-            Path(self._store, volume + SUFFIX).unlink(missing_ok=True)
-            sync_directory(self._store)
+            self._store.forget(volume)
         with self._guard:
             self._locks.pop(volume, None)
 
     def volumes(self) -> tuple[StoredVolume, ...]:
         """List the volumes whose originals are on disk; a damaged file is listed as `damaged`."""
         found: list[StoredVolume] = []
-        for file in sorted(Path(self._store).glob("*" + SUFFIX)):
+        for file in sorted(Path(self._store.directory).glob("*" + SUFFIX)):
             volume = VolumeId(file.name.removesuffix(SUFFIX))
             try:
                 with self._alone(volume):
-                    originals = Originals.open(self._store, volume)
+                    originals = self._store.open(volume)
                 if originals is not None:
                     found.append(originals.volume)
                     originals.close()

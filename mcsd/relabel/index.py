@@ -1,104 +1,180 @@
-"""Which inodes have a recorded original, and which one: small and sorted.
+"""Which inodes have a recorded original, and which one, as intervals.
 
-A class is a number for one (label, time of recording). Runs of sorted inode numbers are merged like a
-binary counter, so that a million inodes cost some ten bytes each and a look-up a few bisections. Where an
-inode was recorded more than once the higher class, which is the later record, counts.
+Trees are made file by file, so neighbouring inode numbers mostly share an origin: a million files are some
+thousand intervals. `Intervals` is the plain form of what the C extension keeps; both pass the same tests.
+Where an inode was recorded more than once the later record counts.
 """
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from mcsd.relabel.values import Label
 
 
-def encode_inodes(inodes: Sequence[int]) -> bytes:
-    """Write rising inode numbers as the differences between them, seven bits to a byte."""
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The label that some inodes had when they were looked at, at `time` (ns since the epoch)."""
+
+    label: Label
+    time: int
+
+
+class Index(Protocol):
+    """Inode number to origin."""
+
+    def add(self, encoded: bytes, time: int, label: Label) -> None:
+        """Add inodes, as `encode_inodes` gives them; raises `ValueError` for anything else."""
+        ...
+
+    def find(self, inode: int) -> tuple[int, Label] | None:
+        """Give the time and the label of an inode's origin, None where none is recorded."""
+        ...
+
+    def groups(self) -> list[tuple[int, Label, bytes]]:
+        """Give everything again, as `add` takes it: time, label, encoded inodes, in the order of adding."""
+        ...
+
+
+class Span(NamedTuple):
+    """Inodes from `first` up to but not including `end`; `origin` rises with the order of recording."""
+
+    first: int
+    end: int
+    origin: int
+
+
+def encode_inodes(inodes: Iterable[int]) -> bytes:
+    """Write rising inode numbers as runs of neighbours: see `encode_spans`."""
+    return encode_spans(_neighbours(inodes))
+
+
+def encode_spans(spans: Iterable[tuple[int, int]]) -> bytes:
+    """Write rising (first, end) pairs: the gap before each, and its length.
+
+    Numbers are written seven bits to a byte, the lowest first, with the eighth bit set on all but the last.
+    """
     out = bytearray()
     last = 0
-    for inode in inodes:
-        delta, last = inode - last, inode
-        while delta > 0x7F:
-            out.append(delta & 0x7F | 0x80)
-            delta >>= 7
-        out.append(delta)
+    for first, end in spans:
+        for number in (first - last, end - first):
+            while number > 0x7F:
+                out.append(number & 0x7F | 0x80)
+                number >>= 7
+            out.append(number)
+        last = end
     return bytes(out)
 
 
-def decode_inodes(data: bytes) -> array[int]:
-    """Read what `encode_inodes` wrote; raises `ValueError` for anything else."""
-    inodes = array("Q")
-    inode = shift = delta = 0
+def _neighbours(inodes: Iterable[int]) -> Iterator[tuple[int, int]]:
+    first = end = -1
+    for inode in inodes:
+        if first >= 0 and inode <= end:
+            end = max(end, inode + 1)
+            continue
+        if first >= 0:
+            yield first, end
+        first, end = inode, inode + 1
+    if first >= 0:
+        yield first, end
+
+
+def _numbers(data: bytes) -> Iterator[int]:
+    number = shift = 0
     for byte in data:
-        delta |= (byte & 0x7F) << shift
+        number |= (byte & 0x7F) << shift
+        if number >= 1 << 64:
+            raise ValueError("a number in the list of inodes does not fit 64 bits")
         if byte & 0x80:
             shift += 7
             continue
-        inode += delta
-        if inode >= 1 << 64:
-            raise ValueError("an inode number does not fit 64 bits")
-        inodes.append(inode)
-        shift = delta = 0
+        yield number
+        number = shift = 0
     if shift:
         raise ValueError("the list of inodes ends in the middle of a number")
-    return inodes
 
 
-class Index:
-    """Inode number to class. Not thread-safe: one walk owns it."""
+def decode_inodes(data: bytes) -> list[tuple[int, int]]:
+    """Read what `encode_inodes` wrote as pairs of (first, end); raises `ValueError` for anything else."""
+    spans: list[tuple[int, int]] = []
+    end = 0
+    numbers = _numbers(data)
+    for gap in numbers:
+        count = next(numbers, 0)
+        first, end = end + gap, end + gap + count
+        if not 0 < count < 1 << 32 or end >= 1 << 64:
+            raise ValueError("the list of inodes has a run of impossible length")
+        spans.append((first, end))
+    return spans
+
+
+class Intervals:
+    """An `Index` in plain Python. Not thread-safe: one walk owns it."""
 
     def __init__(self) -> None:
-        self._runs: list[tuple[array[int], array[int]]] = []
+        self._runs: list[list[Span]] = []
+        self._origins: list[tuple[int, Label]] = []
 
-    def add(self, encoded: bytes, kind: int) -> None:
-        """Add inodes (as `encode_inodes` gives them) under a class no lower than any before."""
-        inodes = decode_inodes(encoded)
-        if not inodes:
+    def add(self, encoded: bytes, time: int, label: Label) -> None:
+        """See `Index`."""
+        run = [Span(first, end, len(self._origins)) for first, end in decode_inodes(encoded)]
+        self._origins.append((time, label))
+        if not run:
             return
-        run = (inodes, array("L", [kind]) * len(inodes))
-        while self._runs and len(self._runs[-1][0]) < 2 * len(run[0]):
-            run = _merged(self._runs.pop(), run)
+        while self._runs and len(self._runs[-1]) < 2 * len(run):
+            run = list(_joined(_merged(self._runs.pop(), run)))
         self._runs.append(run)
 
-    def find(self, inode: int) -> int:
-        """Give an inode's class, -1 where none is recorded."""
-        for inodes, kinds in reversed(self._runs):
-            place = bisect_left(inodes, inode)
-            if place < len(inodes) and inodes[place] == inode:
-                return kinds[place]
-        return -1
+    def find(self, inode: int) -> tuple[int, Label] | None:
+        """See `Index`."""
+        for run in reversed(self._runs):
+            place = bisect_right(run, inode, key=lambda span: span.first)
+            if place and inode < run[place - 1].end:
+                return self._origins[run[place - 1].origin]
+        return None
 
-    def __len__(self) -> int:
-        return sum(1 for _ in self.items())
-
-    def items(self) -> Iterator[tuple[int, int]]:
-        """Give (inode, class), rising by inode."""
-        return iter(zip(*_folded(self._runs), strict=True))
-
-
-def _folded(runs: Iterable[tuple[array[int], array[int]]]) -> tuple[array[int], array[int]]:
-    whole: tuple[array[int], array[int]] = (array("Q"), array("L"))
-    for run in runs:
-        whole = _merged(whole, run)
-    return whole
+    def groups(self) -> list[tuple[int, Label, bytes]]:
+        """See `Index`."""
+        whole: list[Span] = []
+        for run in self._runs:
+            whole = list(_merged(whole, run))
+        spans: dict[int, list[tuple[int, int]]] = {}
+        for span in whole:
+            spans.setdefault(span.origin, []).append((span.first, span.end))
+        return [(*self._origins[one], encode_spans(spans[one])) for one in sorted(spans)]
 
 
-def _merged(
-    older: tuple[array[int], array[int]], newer: tuple[array[int], array[int]]
-) -> tuple[array[int], array[int]]:
-    inodes, kinds = array("Q"), array("L")
-    (one, one_kind), (two, two_kind) = older, newer
-    i = j = 0
-    while i < len(one) and j < len(two):
-        if one[i] < two[j]:
-            inodes.append(one[i])
-            kinds.append(one_kind[i])
+def _merged(older: list[Span], newer: list[Span]) -> Iterator[Span]:
+    """Merge two runs; where they overlap `newer` counts."""
+    i = 0
+    start = older[0].first if older else 0
+    for new in newer:
+        while i < len(older) and start < new.end:
+            old = older[i]
+            if start < new.first:
+                yield Span(start, min(old.end, new.first), old.origin)
+            if old.end > new.end:
+                start = new.end
+                break
             i += 1
+            start = older[i].first if i < len(older) else 0
+        yield new
+    if i < len(older):
+        yield Span(start, older[i].end, older[i].origin)
+        yield from older[i + 1 :]
+
+
+def _joined(spans: Iterable[Span]) -> Iterator[Span]:
+    last: Span | None = None
+    for span in spans:
+        if last is not None and (last.end, last.origin) == (span.first, span.origin):
+            last = Span(last.first, span.end, last.origin)
             continue
-        i += one[i] == two[j]
-        inodes.append(two[j])
-        kinds.append(two_kind[j])
-        j += 1
-    inodes.extend(one[i:] or two[j:])
-    kinds.extend(one_kind[i:] or two_kind[j:])
-    return inodes, kinds
+        if last is not None:
+            yield last
+        last = span
+    if last is not None:
+        yield last

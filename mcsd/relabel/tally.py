@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 
 from mcsd.relabel.values import Cancellation, Progress, SkipReason, Walk
 
@@ -78,6 +79,11 @@ class Tally:
         if self.skipped[reason] < _EXAMPLES:
             self.examples.append((reason, path()))
         self.skipped[reason] += 1
+
+    def take_over(self, reason: SkipReason, count: int, paths: Iterable[str]) -> None:
+        """Count what somebody else has counted, with their examples."""
+        self.examples += [(reason, path) for path in islice(paths, max(0, _EXAMPLES - self.skipped[reason]))]
+        self.skipped[reason] += count
 
     def report(self) -> None:
         """Tell the caller how far the walk is, not too often."""

@@ -1,19 +1,39 @@
 """What a walk does with an inode: three treatments, each a decision from what was seen of it.
 
-Nothing here touches the file system; what a decision says is carried out by the pass, records first.
+Nothing here touches the file system; what a decision says is carried out by the loop, records first. The
+C loop has the same rules (`_decide.c`) and asks only what a label is (`verdict`) and what a file born in
+the volume should carry (`default`).
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import Flag, IntEnum
 from typing import Protocol
 
 from mcsd.relabel.originals import Originals, bare
 from mcsd.relabel.places import is_left_alone
 from mcsd.relabel.values import Label, SkipReason
+
+
+class Mode(IntEnum):
+    """The kinds of walk; numbered as the C loop numbers them."""
+
+    RELABEL = 0
+    RESTORE = 1
+    VERIFY = 2
+
+
+class Verdict(Flag):
+    """What a label is to a walk; numbered as the C loop numbers them."""
+
+    NOTHING = 0
+    OURS = 2
+    TARGET = 4
+    LEFT_ALONE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +45,17 @@ class Sight:
     born: int
     label: Label
     links: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Where an inode was met; asked for only when it matters.
+
+    `path` is its host path, `above` the (inode, time of birth) of the directories over it, nearest first.
+    """
+
+    path: Callable[[], str]
+    above: Callable[[], Iterable[tuple[int, int]]] = tuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +78,31 @@ NOTHING = Decision()
 class Treatment(Protocol):
     """Decides about one inode after the other."""
 
-    def decide(self, sight: Sight, path: Callable[[], str], parent: Label) -> Decision:
-        """Say what to do; `parent` is what the inode's directory will carry, `path` its host path."""
+    @property
+    def mode(self) -> Mode:
+        """Which of the three it is."""
+        ...
+
+    @property
+    def target(self) -> bytes:
+        """The label to be written, b"" where there is not one."""
+        ...
+
+    @property
+    def root_label(self) -> Label:
+        """What a file born in the volume falls back on in the end."""
+        ...
+
+    def verdict(self, label: Label) -> Verdict:
+        """Say what a label is."""
+        ...
+
+    def default(self, path: str, mode: int, fallback: Label) -> Label:
+        """Give what a file born in the volume carries when it is given back."""
+        ...
+
+    def decide(self, sight: Sight, around: Surroundings) -> Decision:
+        """Say what to do with an inode."""
         ...
 
 
@@ -58,20 +112,32 @@ class Relabelling:
 
     originals: Originals
     target: bytes
+    mode: Mode = field(default=Mode.RELABEL, init=False)
+    root_label: Label = field(default=None, init=False)
 
-    def decide(self, sight: Sight, path: Callable[[], str], parent: Label) -> Decision:
+    def verdict(self, label: Label) -> Verdict:
         """See `Treatment`."""
-        originals = self.originals
-        is_ours = originals.is_ours(sight.label)
-        if not is_ours and is_left_alone(sight.label):
+        verdict = Verdict.OURS if self.originals.is_ours(label) else Verdict.NOTHING
+        if bare(label) == bare(self.target):
+            verdict |= Verdict.TARGET
+        return verdict | Verdict.LEFT_ALONE if is_left_alone(label) else verdict
+
+    def default(self, path: str, mode: int, fallback: Label) -> Label:
+        """See `Treatment`; never asked for."""
+        return fallback
+
+    def decide(self, sight: Sight, around: Surroundings) -> Decision:
+        """See `Treatment`."""
+        verdict = self.verdict(sight.label)
+        is_ours = Verdict.OURS in verdict
+        if not is_ours and Verdict.LEFT_ALONE in verdict:
             return Decision(skip=SkipReason.PROTECTED_TYPE)
-        origin = originals.origin_of(sight.inode, sight.born)
+        origin = self.originals.origin_of(sight.inode, sight.born)
         if is_ours:
             records = origin is None and not self._was_born_here(sight)
         else:
             records = origin is None or origin.label != sight.label
-        writes = bare(sight.label) != bare(self.target)
-        return Decision(records=records, writes=writes, label=self.target)
+        return Decision(records=records, writes=Verdict.TARGET not in verdict, label=self.target)
 
     def _was_born_here(self, sight: Sight) -> bool:
         return self.originals.swept or sight.born >= self.originals.created > 0
@@ -79,12 +145,27 @@ class Relabelling:
 
 @dataclass(frozen=True, slots=True)
 class Restoring:
-    """What carries a label of ours gets its original back, or what the host's policy says."""
+    """What carries a label of ours gets its original back, or what the host's policy says.
+
+    `root_label` is the last thing to fall back on: what the root carries when it has been given back.
+    """
 
     originals: Originals
     default_label: Callable[[str, int], str | None]
+    root_label: Label = None
+    target: bytes = field(default=b"", init=False)
+    mode: Mode = field(default=Mode.RESTORE, init=False)
 
-    def decide(self, sight: Sight, path: Callable[[], str], parent: Label) -> Decision:
+    def verdict(self, label: Label) -> Verdict:
+        """See `Treatment`."""
+        return Verdict.OURS if self.originals.is_ours(label) else Verdict.NOTHING
+
+    def default(self, path: str, mode: int, fallback: Label) -> Label:
+        """See `Treatment`."""
+        label = self.default_label(path, mode)
+        return fallback if label is None else os.fsencode(label).rstrip(b"\0") + b"\0"
+
+    def decide(self, sight: Sight, around: Surroundings) -> Decision:
         """See `Treatment`."""
         origin = self.originals.origin_of(sight.inode, sight.born)
         if not self.originals.is_ours(sight.label):
@@ -93,9 +174,12 @@ class Restoring:
             return NOTHING
         if origin is not None:
             return Decision(writes=origin.label != sight.label, label=origin.label, is_known=True)
-        default = self.default_label(path(), sight.mode)
-        label = parent if default is None else os.fsencode(default).rstrip(b"\0") + b"\0"
+        label = self.default(around.path(), sight.mode, self._fallback(around))
         return Decision(writes=label != sight.label, label=label)
+
+    def _fallback(self, around: Surroundings) -> Label:
+        origins = (self.originals.origin_of(inode, born) for inode, born in around.above())
+        return next((origin.label for origin in origins if origin is not None), self.root_label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +187,25 @@ class Verifying:
     """Whatever does not carry the target is counted."""
 
     target: bytes
+    mode: Mode = field(default=Mode.VERIFY, init=False)
+    root_label: Label = field(default=None, init=False)
 
-    def decide(self, sight: Sight, path: Callable[[], str], parent: Label) -> Decision:
+    def verdict(self, label: Label) -> Verdict:
         """See `Treatment`."""
-        if bare(sight.label) == bare(self.target):
+        if bare(label) == bare(self.target):
+            return Verdict.TARGET
+        return Verdict.LEFT_ALONE if is_left_alone(label) else Verdict.NOTHING
+
+    def default(self, path: str, mode: int, fallback: Label) -> Label:
+        """See `Treatment`; never asked for."""
+        return fallback
+
+    def decide(self, sight: Sight, around: Surroundings) -> Decision:
+        """See `Treatment`."""
+        verdict = self.verdict(sight.label)
+        if Verdict.TARGET in verdict:
             return NOTHING
-        if is_left_alone(sight.label):
+        if Verdict.LEFT_ALONE in verdict:
             return Decision(skip=SkipReason.PROTECTED_TYPE)
         if sight.links > 1 and not stat.S_ISDIR(sight.mode):
             return Decision(skip=SkipReason.MULTIPLY_LINKED)

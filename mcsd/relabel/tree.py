@@ -9,23 +9,23 @@ from __future__ import annotations
 import errno
 import os
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
 from mcsd.relabel import kernel
-from mcsd.relabel.values import Label
 
 _OPEN = 64
 
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """A directory below the root. `label` is what it will carry when the walk has passed."""
+    """A directory below the root, or the root itself; `born` as in `kernel.Stat`."""
 
     parent: Node | None
     name: bytes
     inode: int
-    label: Label = None
+    born: int
     descriptor: int = -1
 
     def path(self) -> bytes:
@@ -36,6 +36,13 @@ class Node:
             parts.append(node.name)
             node = node.parent
         return b"/".join(reversed(parts))
+
+    def upwards(self) -> Iterator[tuple[int, int]]:
+        """Give inode and time of birth of this and the directories over it."""
+        node: Node | None = self
+        while node is not None:
+            yield node.inode, node.born
+            node = node.parent
 
 
 class SwappedError(OSError):
@@ -49,7 +56,7 @@ class Tree:
     """Opens directories of one volume and keeps the latest open. `root` stays the caller's."""
 
     def __init__(self, root: int, stat: kernel.Stat) -> None:
-        self.root = Node(None, b"", stat.inode, descriptor=root)
+        self.root = Node(None, b"", stat.inode, stat.born, root)
         self._device, self._mount = stat.device, stat.mount
         self._open: OrderedDict[int, Node] = OrderedDict()
 

@@ -10,15 +10,27 @@ labels are mostly right by then, so it is short; a pass that finds nothing to wr
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 from mcsd.relabel import kernel
+from mcsd.relabel.links import take_linked
 from mcsd.relabel.opening import Opened
 from mcsd.relabel.originals import Originals
-from mcsd.relabel.sweep import TICK, Sweep, write_failure
+from mcsd.relabel.passing import TICK, Effort, Gate, Loop, Pass, write_failure
 from mcsd.relabel.tally import Tally
-from mcsd.relabel.treatments import Decision, Sight, Treatment
-from mcsd.relabel.tree import Tree
+from mcsd.relabel.treatments import Decision, Restoring, Sight, Surroundings, Treatment
+from mcsd.relabel.values import SkipReason
 
 _PASSES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What walks are done with: the same for all of an engine's."""
+
+    loop: Loop
+    effort: Effort
+    gate: Gate
 
 
 class VolumeWalk:
@@ -29,11 +41,12 @@ class VolumeWalk:
         root: Opened,
         treatment: Treatment,
         tally: Tally,
+        means: Means,
         originals: Originals | None = None,
         *,
         links_consented: bool = False,
     ) -> None:
-        self._root, self._treatment = root, treatment
+        self._root, self._treatment, self._means = root, treatment, means
         self._originals, self._tally = originals, tally
         self._links_consented = links_consented
         self._intent: tuple[str, str] | None = None
@@ -53,11 +66,17 @@ class VolumeWalk:
     def restore(self) -> bool:
         """Put everything back, the root first; say whether nothing of ours is left."""
         assert self._originals is not None
+        assert isinstance(self._treatment, Restoring)
         self._intent = ("restoring", self._originals.volume.target)
         self._take_root()
-        if not self._tally.is_broken:
-            self._sweep_until_quiet()
-            self._tally.seen += 1
+        if self._tally.is_broken:
+            return False
+        foreign = self._tally.skipped[SkipReason.FOREIGN_LABEL]
+        self._treatment = replace(self._treatment, root_label=kernel.label_of(self._root.descriptor))
+        self._sweep_until_quiet()
+        self._tally.seen += 1
+        if foreign:
+            self._tally.skip(SkipReason.FOREIGN_LABEL, lambda: ".")
         return not self._tally.is_broken
 
     def verify(self) -> bool:
@@ -84,23 +103,23 @@ class VolumeWalk:
         self._tally.start_pass()
         if not self._root.is_directory:
             return False
-        had, decision = self._decide()
-        tree = Tree(self._root.descriptor, self._root.stat)
-        tree.root.label = decision.label if decision.writes else had
+        walk = Pass(
+            self._root,
+            self._treatment,
+            self._originals,
+            self._tally,
+            self.begin,
+            self._means.effort,
+            self._means.gate,
+            links_consented=self._links_consented,
+        )
         try:
-            sweep = Sweep(
-                tree,
-                self._root.path,
-                self._treatment,
-                self._originals,
-                self._tally,
-                begin=self.begin,
-                links_consented=self._links_consented,
-            )
-            sweep.run()
-            return sweep.was_disturbed
+            names = self._means.loop(walk)
+            if not self._tally.is_over:
+                take_linked(names, walk)
         finally:
-            tree.close()
+            walk.leave_place()
+        return walk.was_disturbed
 
     def _take_root(self) -> bool:
         """Do to the root what is done to everything else; say whether it was written."""
@@ -113,7 +132,7 @@ class VolumeWalk:
             if decision.writes or decision.records:
                 self.begin()
             if decision.records and self._originals is not None:
-                self._originals.record([(had, [root.identity.inode])], kernel.stamp())
+                self._originals.record_inodes([(had, [root.identity.inode])], kernel.stamp())
             if decision.writes:
                 kernel.set_label(root.descriptor, decision.label)
                 self._tally.changed += 1
@@ -126,4 +145,4 @@ class VolumeWalk:
         root = self._root
         had = kernel.label_of(root.descriptor)
         sight = Sight(root.identity.inode, root.stat.mode, root.stat.born, had)
-        return had, self._treatment.decide(sight, lambda: root.path, None)
+        return had, self._treatment.decide(sight, Surroundings(lambda: root.path))

@@ -1,0 +1,290 @@
+/* Looks at what a directory holds, and keeps by descriptor what is to be written.
+ *
+ * The label is read by name, relative to the current directory; then the name is opened, and the inode
+ * looked at through the descriptor. If the inode's time of change is older than the first of these steps,
+ * no link to it came or went since: so the label read is its label, the name was its name when it was
+ * opened, and a link count of one means that this name is the only one. An inode that changed later is
+ * read again through its descriptor, and its name and link count are settled before it is written (flush.c).
+ */
+#include "_walk.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#define LISTING (32 * 1024)
+#define MANY_CHILDREN 1024
+#define PINNED_MAX 64
+
+struct place { /* where names are looked up */
+    struct node *node;
+    int descriptor;
+    int64_t since; /* a stamp from before anything in this part of the listing was looked at */
+};
+
+void go_to(struct worker *worker, int descriptor)
+{
+    if (worker->here != descriptor)
+        worker->here = fchdir(descriptor) == 0 ? descriptor : -1;
+}
+
+const char *as_number(int descriptor, char room[16])
+{
+    char *at = room + 15;
+    *at = 0;
+    do
+        *--at = (char)('0' + descriptor % 10);
+    while (descriptor /= 10);
+    return at;
+}
+
+void note_change(struct walk *walk, const struct statx *found)
+{
+    if (modified_at(found) >= walk->began - TICK)
+        atomic_store_explicit(&walk->is_disturbed, true, memory_order_relaxed);
+}
+
+/* Read what a descriptor's inode carries; NULL with errno. */
+static const struct label *label_of(struct worker *worker, int descriptor)
+{
+    char text[LABEL_MAX], number[16];
+    go_to(worker, worker->proc);
+    ssize_t length = getxattr(as_number(descriptor, number), SELINUX, text, sizeof text);
+    if (length < 0 && errno != ENODATA)
+        return NULL;
+    errno = ENOMEM;
+    return label_seen(worker, text, length);
+}
+
+/* Read what a name in the current directory carries; NULL where that cannot be told. */
+static const struct label *label_by_name(struct worker *worker, int descriptor, const char *name)
+{
+    char text[LABEL_MAX];
+    go_to(worker, descriptor);
+    if (worker->here != descriptor)
+        return NULL;
+    ssize_t length = lgetxattr(name, SELINUX, text, sizeof text);
+    return length < 0 && errno != ENODATA ? NULL : label_seen(worker, text, length);
+}
+
+/* A descriptor is needed where the table is full: make room by writing what is held already. */
+static int open_name(struct worker *worker, const struct place *place, const char *name)
+{
+    for (;;) {
+        int descriptor = openat(place->descriptor, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        if (descriptor >= 0 || (errno != EMFILE && errno != ENFILE) || !worker->batch.count)
+            return descriptor;
+        flush(worker);
+    }
+}
+
+static bool batch_add(struct batch *batch, struct entry *entry, const char *name)
+{
+    size_t length = strlen(name) + 1;
+    if (batch->count == batch->room) {
+        size_t room = batch->room ? 2 * batch->room : 256;
+        struct entry *grown = realloc(batch->entries, room * sizeof *grown);
+        if (!grown)
+            return false;
+        batch->entries = grown;
+        batch->room = room;
+    }
+    if (batch->names_used + length > batch->names_room) {
+        size_t room = 2 * batch->names_room + length + 1024;
+        char *grown = realloc(batch->names, room);
+        if (!grown)
+            return false;
+        batch->names = grown;
+        batch->names_room = room;
+    }
+    entry->name = (uint32_t)batch->names_used;
+    memcpy(batch->names + batch->names_used, name, length);
+    batch->names_used += length;
+    node_hold(entry->node);
+    batch->entries[batch->count++] = *entry;
+    return true;
+}
+
+static bool may_be_labelled(struct walk *walk, const struct statx *found, const struct node *node,
+                            const char *name)
+{
+    bool is_inside = is_in_volume(walk, found);
+    if (is_inside && !S_ISCHR(found->stx_mode) && !S_ISBLK(found->stx_mode))
+        return true;
+    skip(walk, is_inside ? DEVICE_NODE : MOUNT_POINT, node, name);
+    return false;
+}
+
+/* Hold an inode that was looked at, or leave it. True: the descriptor is held. */
+static bool consider(struct worker *worker, const struct place *place, const char *name, int descriptor,
+                     const struct statx *found, const struct label *had)
+{
+    struct walk *walk = worker->walk;
+    bool is_fresh = changed_at(found) >= place->since - TICK;
+    if (is_fresh || !had)
+        had = label_of(worker, descriptor);
+    if (!had) {
+        skip(walk, reason_for(errno), place->node, name);
+        return false;
+    }
+    struct entry entry = {.node = place->node,
+                          .had = had,
+                          .inode = found->stx_ino,
+                          .changed = changed_at(found),
+                          .mode = found->stx_mode,
+                          .descriptor = descriptor,
+                          .is_unsure = is_fresh};
+    if (!decide(worker, &entry, found, name))
+        return false;
+    if (batch_add(&worker->batch, &entry, name))
+        return true;
+    fail(walk, ENOMEM);
+    return false;
+}
+
+static void found_directory(struct worker *worker, const struct place *place, const char *name,
+                            const struct statx *found)
+{
+    note_change(worker->walk, found);
+    struct node *child = node_new(place->node, name, strlen(name), found->stx_ino, born_at(found),
+                                  worker->number);
+    if (!child || push(&worker->own, (struct item){child, NULL}) != 0) {
+        node_release(child);
+        fail(worker->walk, ENOMEM);
+    }
+}
+
+static bool is_plain(unsigned char type)
+{
+    return type == DT_REG || type == DT_LNK || type == DT_FIFO || type == DT_SOCK;
+}
+
+static void visit(struct worker *worker, const struct place *place, const struct dirent64 *at)
+{
+    struct walk *walk = worker->walk;
+    const char *name = at->d_name;
+    struct statx found;
+    const struct label *had = label_by_name(worker, place->descriptor, name);
+    if (had && is_plain(at->d_type) && is_settled(worker, had, at->d_ino)) {
+        worker->seen++;
+        return;
+    }
+    int descriptor = open_name(worker, place, name);
+    if (descriptor < 0 && errno == ENOENT)
+        return; /* it was there when the directory was read; as if it had not been */
+    worker->seen++;
+    if (descriptor < 0 || look_at(descriptor, &found) != 0)
+        skip(walk, reason_for(errno), place->node, name);
+    else if (may_be_labelled(walk, &found, place->node, name)) {
+        bool is_held = consider(worker, place, name, descriptor, &found, had);
+        if (S_ISDIR(found.stx_mode))
+            found_directory(worker, place, name, &found);
+        if (is_held) {
+            if (worker->batch.count >= worker->batch.limit)
+                flush(worker);
+            return;
+        }
+    }
+    if (descriptor >= 0)
+        close(descriptor);
+}
+
+static void visit_all(struct worker *worker, struct node *node, int descriptor, const char *data, size_t size)
+{
+    struct place place = {node, descriptor, clock_stamp()};
+    for (size_t at = 0; at < size && !atomic_load_explicit(&worker->walk->is_stopped, memory_order_relaxed);) {
+        const struct dirent64 *name = (const void *)(data + at);
+        at += name->d_reclen;
+        if (name->d_name[0] == '.' && (!name->d_name[1] || (name->d_name[1] == '.' && !name->d_name[2])))
+            continue;
+        visit(worker, &place, name);
+    }
+    atomic_fetch_add(&worker->walk->seen, worker->seen);
+    worker->seen = 0;
+}
+
+static void read_block(struct worker *worker, struct item item)
+{
+    bool is_temporary;
+    int descriptor = node_open(worker, item.node, &is_temporary);
+    if (descriptor < 0) {
+        skip(worker->walk, reason_for(errno), item.node, "");
+    } else {
+        if (!is_temporary)
+            node_pin(worker, item.node);
+        visit_all(worker, item.node, descriptor, item.block->data, item.block->size);
+        if (is_temporary) {
+            forget_here(worker, descriptor);
+            close(descriptor);
+        } else {
+            node_unpin(worker, item.node);
+        }
+    }
+    free(item.block);
+}
+
+static size_t waiting(const struct worker *worker)
+{
+    return worker->own.count - worker->own.first;
+}
+
+/* Leave a large directory half read, to walk what was found in it first. */
+static bool put_off(struct worker *worker, struct node *node, size_t before)
+{
+    if (waiting(worker) - before < MANY_CHILDREN || worker->pinned_count > PINNED_MAX)
+        return false;
+    if (push(&worker->own, (struct item){node_hold(node), NULL}) != 0) {
+        node_release(node);
+        return false;
+    }
+    struct item *first = &worker->own.at[worker->own.first + before];
+    struct item *last = &worker->own.at[worker->own.count - 1];
+    struct item swapped = *first;
+    *first = *last;
+    *last = swapped;
+    return true;
+}
+
+static void read_directory(struct worker *worker, struct node *node)
+{
+    struct walk *walk = worker->walk;
+    bool is_temporary;
+    int descriptor = node_open(worker, node, &is_temporary);
+    if (descriptor < 0 && (errno == EMFILE || errno == ENFILE) && worker->batch.count) {
+        flush(worker);
+        descriptor = node_open(worker, node, &is_temporary);
+    }
+    if (descriptor < 0) {
+        skip(walk, reason_for(errno), node, "");
+        return;
+    }
+    node_pin(worker, node);
+    size_t before = waiting(worker);
+    for (bool is_first = true; !atomic_load(&walk->is_stopped); is_first = false) {
+        long size = syscall(SYS_getdents64, descriptor, worker->listing, LISTING);
+        if (size < 0)
+            skip(walk, reason_for(errno), node, "");
+        if (size <= 0)
+            break;
+        if (is_first || !donate_block(worker, node, worker->listing, (size_t)size))
+            visit_all(worker, node, descriptor, worker->listing, (size_t)size);
+        if (put_off(worker, node, before))
+            return;
+    }
+    node_unpin(worker, node);
+}
+
+void process(struct worker *worker, struct item item)
+{
+    if (item.block)
+        read_block(worker, item);
+    else
+        read_directory(worker, item.node);
+    node_release(item.node);
+}

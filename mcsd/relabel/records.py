@@ -1,0 +1,120 @@
+"""How the originals of a volume are written down: records with a checksum, one after the other.
+
+A record is a kind, a length, how much of the file was known to be on disk when it was written, a CRC-32 of
+all that and of the payload, and the payload. A record that was cut off (the checksum tells) was never
+flushed, so nothing depends on it; when a later one says that it had been flushed, the file is damaged.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from enum import IntEnum
+
+from mcsd.core.volumes import Identity
+from mcsd.relabel.index import Origin
+from mcsd.relabel.values import StoredVolume
+
+MAGIC = b"mcsd originals 1\n"
+_FRAME = struct.Struct("<BIQI")
+_GROUP = struct.Struct("<qBH")
+
+
+class Kind(IntEnum):
+    """What a record holds."""
+
+    HEADER = 1
+    TARGET = 2
+    STATE = 3
+    ORIGINALS = 4
+
+
+_KINDS = frozenset(map(int, Kind))
+
+
+class DamagedError(Exception):
+    """A file of originals that is not what was written."""
+
+
+def frame(kind: Kind, payload: bytes, durable: int = 0) -> bytes:
+    """Make a record; `durable` bytes of the file are known to be on disk."""
+    head = _FRAME.pack(kind, len(payload), durable, 0)[:-4]
+    return head + zlib.crc32(payload, zlib.crc32(head)).to_bytes(4, "little") + payload
+
+
+def records(data: bytes) -> Iterator[tuple[int, Kind, bytes]]:
+    """Give the sound records of a file with the place each ends at; raises `DamagedError`."""
+    if not data.startswith(MAGIC):
+        raise DamagedError("it does not begin as such a file does")
+    place = len(MAGIC)
+    while (record := _record_at(data, place)) is not None:
+        place += _FRAME.size + len(record[1])
+        yield place, *record
+    if place < len(data) and _was_flushed(data, place):
+        raise DamagedError(f"the record at byte {place} is damaged, and sound ones follow")
+
+
+def _record_at(data: bytes, place: int) -> tuple[Kind, bytes] | None:
+    if place + _FRAME.size > len(data):
+        return None
+    kind, length, durable, _ = _FRAME.unpack_from(data, place)
+    end = place + _FRAME.size + length
+    if kind not in _KINDS or end > len(data):
+        return None
+    payload = data[place + _FRAME.size : end]
+    return (Kind(kind), payload) if data[place:end] == frame(kind, payload, durable) else None
+
+
+def _was_flushed(data: bytes, place: int) -> bool:
+    """Tell whether a sound record further on says that the file was on disk beyond `place`."""
+    for later in range(place + 1, len(data) - _FRAME.size + 1):
+        _, _, durable, _ = _FRAME.unpack_from(data, later)
+        if place < durable <= later and _record_at(data, later) is not None:
+            return True
+    return False
+
+
+def header(volume: StoredVolume, created: int) -> bytes:
+    """Write whose originals these are; `created` in nanoseconds since the epoch."""
+    fields = {
+        "volume": volume.id,
+        "path": volume.path,
+        "device": volume.identity.device,
+        "inode": volume.identity.inode,
+        "created": created,
+    }
+    return json.dumps(fields).encode()
+
+
+def read_header(payload: bytes) -> tuple[str, Identity, int]:
+    """Give path, identity and time of creation; raises `ValueError` and `KeyError`."""
+    fields: Mapping[str, int | str] = json.loads(payload)
+    identity = Identity(int(fields["device"]), int(fields["inode"]))
+    return str(fields["path"]), identity, int(fields["created"])
+
+
+def state(name: str, target: str, count: int) -> bytes:
+    """Write how far the work is."""
+    return json.dumps({"state": name, "target": target, "count": count}).encode()
+
+
+def read_state(payload: bytes) -> tuple[str, str, int]:
+    """Give state, target and count; raises `ValueError` and `KeyError`."""
+    fields: Mapping[str, int | str] = json.loads(payload)
+    return str(fields["state"]), str(fields["target"]), int(fields["count"])
+
+
+def group(origin: Origin, encoded: bytes) -> bytes:
+    """Write the inodes, encoded as the index does it, that share an origin."""
+    label = origin.label or b""
+    head = _GROUP.pack(origin.time, origin.label is None, len(label))
+    return head + label + zlib.compress(encoded, 6)
+
+
+def read_group(payload: bytes) -> tuple[Origin, bytes]:
+    """Give an origin and its encoded inodes; raises `ValueError`, `struct.error` and `zlib.error`."""
+    time, absent, length = _GROUP.unpack_from(payload)
+    label = payload[_GROUP.size : _GROUP.size + length]
+    return Origin(None if absent else label, time), zlib.decompress(payload[_GROUP.size + length :])
