@@ -7,21 +7,27 @@ contain it, one with more blocks the pairs it contains, and one without blocks n
 Everyone counts, each under a kind: grants, reservations, groups, the quarantine, processes that run at a
 level, and what the configuration sets aside. A level is held by reference: it stays taken until its last
 holder gives it back. Choosing takes nothing; the caller writes the choice down first, then takes it.
+
+An overlord's level (`mcsd.core.processes`) is comparable to everybody's. It is not separate from anyone,
+which is reported; were it to block what it contains, nobody would get a level at all. Only the
+configuration may set so much aside.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 from itertools import chain
 from typing import Protocol
 
 from mcsd.core.groups import joint_level, member_level
-from mcsd.core.labels import CategoryPair, Level
+from mcsd.core.holders import Counts, Holder, HolderKind
+from mcsd.core.labels import CATEGORY_COUNT, CategoryPair, Level
 from mcsd.core.lattice import LevelIndex
 from mcsd.core.pairs import FreePairs, PairRun
+from mcsd.core.processes import is_overlord
 from mcsd.errors import ConflictError, ExhaustedError
+
+__all__ = ["Allocator", "Counts", "Holder", "HolderKind", "Randomness"]
 
 
 class Randomness(Protocol):
@@ -32,68 +38,11 @@ class Randomness(Protocol):
         ...
 
 
-class HolderKind(StrEnum):
-    """Why a level is taken. In this order: a pair blocked for several reasons counts under the first."""
-
-    CONFIGURED = "configured"
-    """`[categories] reserved`."""
-    GRANT = "grant"
-    RESERVATION = "reservation"
-    GROUP = "group"
-    QUARANTINE = "quarantine"
-    """Its container is gone; something may still carry it."""
-    PROCESS = "process"
-    """Something runs at it that mcsd has not granted it to."""
-
-
 _ORDER = {kind: order for order, kind in enumerate(HolderKind)}
 _FREE = len(_ORDER)
 
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """Who has a level, for explanations. Two holders may have the same kind and name."""
-
-    kind: HolderKind
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.name!r}"
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """How many pairs of the run are in which state; the others add up to `total`."""
-
-    total: int
-    free: int
-    granted: int
-    reserved: int
-    grouped: int
-    quarantined: int
-    foreign: int
-    """Blocked by processes that run at such a level, and by nothing else."""
-    configured: int
-
-    def __str__(self) -> str:
-        return (
-            f"of {self.total} pairs {self.granted} are granted, {self.reserved} reserved, "
-            f"{self.grouped} of groups, {self.quarantined} in quarantine, {self.foreign} carried by other "
-            f"processes, {self.configured} set aside by the configuration, {self.free} free"
-        )
-
-    @property
-    def way_out(self) -> str:
-        """What to do when none is left, by what would help soonest."""
-        if self.quarantined:
-            return "mcsctl volumes shows what keeps levels in quarantine, and mcsctl restore PATH cleans it"
-        if self.reserved:
-            return "give up reservations with mcsctl release, or widen [categories] range"
-        return "widen [categories] range, or remove containers"
-
-
 _TRIES = 64
-"""Draws of a member's pair before all free pairs are gone through."""
+"""Draws of a member's pair before all pairs that might do are gone through."""
 
 
 class Allocator:
@@ -115,21 +64,27 @@ class Allocator:
     def take(self, level: Level, holder: Holder) -> None:
         """Count one more holder of a level; every pair comparable to it is blocked. Asks nobody's leave:
         levels that an engine chose are facts."""
+        if _is_passed_over(level, holder):
+            return
         holders = self._held.get(level, ())
         self._held[level] = (*holders, holder)
+        order = _ORDER[holder.kind]
         if not holders:
             self._index.add(level)
             for rank in self._run.ranks_comparable_to(level):
                 self._free.block(rank)
-        if not holders or _ORDER[holder.kind] < _order_of(holders):
+                self._recount(rank, min(order, self._kinds[rank]))
+        elif order < _order_of(holders):
             for rank in self._run.ranks_comparable_to(level):
-                self._recount(rank, min(_ORDER[holder.kind], self._kinds[rank]))
+                self._recount(rank, min(order, self._kinds[rank]))
 
     def give_back(self, level: Level, holder: Holder) -> None:
         """Count one holder less; the last one frees what no other level blocks.
 
         Raises `ValueError` where that holder does not have that level.
         """
+        if _is_passed_over(level, holder):
+            return
         holders = self._held.get(level, ())
         if holder not in holders:
             raise ValueError(f"{holder} does not hold {level}")
@@ -223,10 +178,22 @@ class Allocator:
             pair = self._draw()
             if fits(pair):
                 return pair
-        fitting = [pair for pair in map(self._run.pair_at, self._free) if fits(pair)]
+        fitting = [pair for pair in self._candidates(groups) if fits(pair)]
         if not fitting:
             raise self._exhausted(f"no pair is left for a member of {_listed(groups)}")
         return fitting[self._random.randrange(len(fitting))]
+
+    def _candidates(self, groups: Iterable[CategoryPair]) -> list[CategoryPair]:
+        """List the free pairs of categories neither of which alone, with the groups', has what is held."""
+        common, allowed = joint_level(groups), {group.level for group in groups}
+
+        def is_clear(category: int) -> bool:
+            level = common.union(Level.of(category))
+            return all(one in allowed for one in self._index.dominated_by(level))
+
+        clear = [is_clear(category) for category in range(CATEGORY_COUNT)]
+        pairs = map(self._run.pair_at, self._free)
+        return [pair for pair in pairs if clear[pair.low] and clear[pair.high]]
 
     def _draw(self) -> CategoryPair:
         return self._run.pair_at(self._free[self._random.randrange(len(self._free))])
@@ -244,9 +211,7 @@ class Allocator:
 
     def _refuse_intruders(self, groups: Iterable[CategoryPair]) -> None:
         common, allowed = joint_level(groups), {group.level for group in groups}
-        for level in self._index.comparable_to(common):
-            if not common.dominates(level):
-                continue
+        for level in self._index.dominated_by(common):
             for holder in self._held[level]:
                 if level not in allowed or holder.kind is not HolderKind.GROUP:
                     raise ConflictError(
@@ -257,6 +222,10 @@ class Allocator:
     def _exhausted(self, what: str) -> ExhaustedError:
         counts = self.counts()
         return ExhaustedError(f"{what} in {self._run}: {counts}", hint=counts.way_out)
+
+
+def _is_passed_over(level: Level, holder: Holder) -> bool:
+    return is_overlord(level) and holder.kind is not HolderKind.CONFIGURED
 
 
 def _order_of(holders: Iterable[Holder]) -> int:

@@ -25,6 +25,8 @@ from mcsd.core.changes import (
 )
 from mcsd.core.containers import ContainerId
 from mcsd.core.grants import Grant, GrantState
+from mcsd.core.labels import Level
+from mcsd.core.separation import Separation
 from mcsd.core.volumes import Claim, GrantId, Identity, Volume, VolumeId
 
 
@@ -37,6 +39,7 @@ class Book:
         self._claims: dict[GrantId, dict[str, Claim]] = {}
         self._groups: dict[str, Group] = {}
         self._by_container: dict[ContainerId, GrantId] = {}
+        self._separation: Separation[GrantId] = Separation()
         self._by_identity: dict[Identity, VolumeId] = {}
         self._by_volume: dict[VolumeId, set[tuple[GrantId, str]]] = {}
         self._paths: list[tuple[str, VolumeId]] = []
@@ -68,6 +71,14 @@ class Book:
         """The newest grant a container holds; older ones can only be on their way out."""
         key = self._by_container.get(container)
         return None if key is None else self._grants[key]
+
+    def grants_at(self, level: Level) -> tuple[Grant, ...]:
+        """The grants on exactly this level, oldest first."""
+        return tuple(self._grants[key] for key in sorted(self._separation.equal_to(level)))
+
+    def grants_near(self, level: Level) -> tuple[Grant, ...]:
+        """The grants whose level equals, dominates or is dominated by this one, oldest first."""
+        return tuple(self._grants[key] for key in sorted(self._separation.comparable_to(level)))
 
     def volume(self, key: VolumeId) -> Volume | None:
         """The volume of that id."""
@@ -141,8 +152,10 @@ class Book:
             del self._by_container[old.container]
         self.next_grant = max(self.next_grant, grant.id + 1)
         if grant.state is GrantState.FREE:
+            self._separation.drop(grant.id)
             return
         self._grants[grant.id] = grant
+        self._separation.put(grant.id, grant.level)
         if grant.container and self._by_container.get(grant.container, 0) <= grant.id:
             self._by_container[grant.container] = grant.id
 

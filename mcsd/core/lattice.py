@@ -13,6 +13,7 @@ isolated instead.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from itertools import chain, combinations
 
 from mcsd.core.labels import Level, category_numbers
@@ -88,16 +89,28 @@ class LevelIndex:
         if not sets:
             del self._by_sensitivity[level.sensitivity]
 
+    def dominated_by(self, level: Level) -> tuple[Level, ...]:
+        """List the levels that this one dominates, itself too where it is in, in the order of `numbers`."""
+        return _sorted(self._dominated_by(level))
+
+    def dominating(self, level: Level) -> tuple[Level, ...]:
+        """List the levels that dominate this one, itself too where it is in, in the order of `numbers`."""
+        return _sorted(self._dominating(level))
+
     def comparable_to(self, level: Level) -> tuple[Level, ...]:
         """List the levels that equal, dominate or are dominated by this one, in the order of `numbers`."""
-        if not level.categories:
-            return ()
-        found: set[Level] = set()
+        return _sorted({*self._dominated_by(level), *self._dominating(level)})
+
+    def _dominated_by(self, level: Level) -> Iterator[Level]:
         for sensitivity, sets in self._by_sensitivity.items():
-            if sensitivity <= level.sensitivity:
-                found.update(Level(sensitivity, mask) for mask in sets.subsets_of(level.categories))
-            if sensitivity >= level.sensitivity:
-                found.update(Level(sensitivity, mask) for mask in sets.supersets_of(level.categories))
-        if len(found) < 2:
-            return tuple(found)
-        return tuple(sorted(found, key=lambda one: (one.sensitivity, one.numbers())))
+            if sensitivity <= level.sensitivity and level.categories:
+                yield from (Level(sensitivity, mask) for mask in sets.subsets_of(level.categories))
+
+    def _dominating(self, level: Level) -> Iterator[Level]:
+        for sensitivity, sets in self._by_sensitivity.items():
+            if sensitivity >= level.sensitivity and level.categories:
+                yield from (Level(sensitivity, mask) for mask in sets.supersets_of(level.categories))
+
+
+def _sorted(levels: Iterable[Level]) -> tuple[Level, ...]:
+    return tuple(sorted(levels, key=lambda one: (one.sensitivity, one.numbers())))

@@ -56,15 +56,10 @@ def conflicts_of(grant: Grant, book: Book) -> tuple[Grant, ...]:
 
     A level without categories isolates nobody and is reported as such, not as a conflict with everyone.
     """
-    if not grant.level.categories:
-        return ()
     return tuple(
         other
-        for other in book.grants()
-        if other.id != grant.id
-        and other.level.categories
-        and grant.level.is_comparable_to(other.level)
-        and not are_shared(grant, other, book)
+        for other in book.grants_near(grant.level)
+        if other.id != grant.id and not are_shared(grant, other, book)
     )
 
 
