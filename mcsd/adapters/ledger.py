@@ -4,9 +4,9 @@
   read with `sqlite3` at any time; one who keeps a write transaction open makes `apply` fail after a while.
 - `apply` is one transaction in WAL mode with `synchronous=FULL`: one `fsync` of the log. When it returns,
   the changes survive `kill -9` and loss of power; when it raises, nothing has happened.
-- Opening looks before it touches. A newer mcsd's database is left as it is, byte for byte. What is not a
-  sound database raises `LedgerDamagedError`, and `set_aside` moves it out of the way; no damage is ever
-  taken for an empty ledger.
+- Opening looks before it touches, and reads everything. A newer mcsd's database is left as it is, byte for
+  byte. What is not a sound database with rows that make sense raises `LedgerDamagedError`, and `set_aside`
+  moves it out of the way; no damage is ever taken for an empty ledger.
 - The database must stay where it is: if its files are removed or replaced while mcsd runs, `apply` fails,
   because what it wrote would be gone with the process.
 """
@@ -77,6 +77,7 @@ class SqliteLedger:
         self.path = Path(path).absolute()
         files.prepare_directory(self.path)
         self._owner = files.Ownership(self.path)
+        self._database: sqlite3.Connection | None = None
         try:
             self.is_new = not files.is_present(self.path)
             if self.is_new:
@@ -84,10 +85,11 @@ class SqliteLedger:
                     files.create(self.path, migrations)
             files.restrict(self.path)
             inspect(self.path, len(migrations))
-            self._database: sqlite3.Connection | None = connect(self.path, migrations)
+            self._database = connect(self.path, migrations)
             self._identities = self._look()
+            self.load()  # rows that make no sense are damage too, and it must come out here
         except BaseException:
-            self._owner.release()
+            self.close()
             raise
 
     def load(self) -> Contents:

@@ -54,6 +54,8 @@ def explaining(path: Path, operation: str) -> Iterator[None]:
         yield
     except sqlite3.Error as exc:
         raise _explain(path, operation, exc) from exc
+    except UnicodeDecodeError as exc:  # a message of SQLite's that quotes a damaged schema
+        raise damaged(path, "its text is not UTF-8") from exc
 
 
 def inspect(path: Path, newest: int) -> None:
