@@ -128,14 +128,14 @@ bool decide(struct worker *worker, struct entry *entry, const struct statx *foun
     enum reason reason = walk->mode == RELABEL   ? decide_relabel(walk, &is)
                          : walk->mode == RESTORE ? decide_restore(&is)
                                                  : decide_verify(&is, found);
-    bool is_known = walk->mode == RESTORE && is.origin;
+    bool is_known = walk->mode == RESTORE && (is.origin || is.verdict & EXCLUSIVE);
     pthread_rwlock_unlock(&walk->index->lock);
     if (reason != REASONS)
         skip(walk, reason, entry->node, name);
     if (reason != REASONS || !(entry->records || entry->writes))
         return false;
     if (S_ISDIR(found->stx_mode) || is_known) {
-        entry->is_unsure = false; /* it has one name, or is an inode that was recorded */
+        entry->is_unsure = false; /* it has one name, was recorded, or carries what no other volume's files do */
         return true;
     }
     return may_write(worker, entry, found, name);

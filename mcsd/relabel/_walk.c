@@ -499,7 +499,8 @@ PyMODINIT_FUNC PyInit__walk(void)
     if (add_type(module, "Index", index_type) != 0 || add_type(module, "Walk", walk_type) != 0 ||
         PyModule_AddIntConstant(module, "OURS", OURS) != 0 ||
         PyModule_AddIntConstant(module, "TARGET", TARGET) != 0 ||
-        PyModule_AddIntConstant(module, "LEFT_ALONE", LEFT_ALONE) != 0)
+        PyModule_AddIntConstant(module, "LEFT_ALONE", LEFT_ALONE) != 0 ||
+        PyModule_AddIntConstant(module, "EXCLUSIVE", EXCLUSIVE) != 0)
         Py_CLEAR(module);
     Py_XDECREF(walk_type);
     return module;

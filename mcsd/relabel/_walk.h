@@ -100,7 +100,7 @@ struct items {
 
 /* -- tally.c: every distinct label met, once, and what is counted */
 
-enum verdict { JUDGED = 1, OURS = 2, TARGET = 4, LEFT_ALONE = 8 };
+enum verdict { JUDGED = 1, OURS = 2, TARGET = 4, LEFT_ALONE = 8, EXCLUSIVE = 16 };
 
 struct label {
     struct label *next;

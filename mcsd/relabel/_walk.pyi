@@ -3,6 +3,7 @@ from mcsd.relabel.values import Label
 OURS: int
 TARGET: int
 LEFT_ALONE: int
+EXCLUSIVE: int
 
 class Index:
     def __init__(self) -> None: ...

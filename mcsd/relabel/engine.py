@@ -11,18 +11,19 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from mcsd.core.protected import PSEUDO_FILE_SYSTEMS, ProtectionRules, is_unlabelled
 from mcsd.core.volumes import Identity, VolumeId
 from mcsd.errors import VolumeFailedError, VolumeRefusedError
 from mcsd.relabel import kernel
+from mcsd.relabel.handles import GoneError, handle_of, open_again
 from mcsd.relabel.index import Intervals
 from mcsd.relabel.mounts import Mount, mounts
 from mcsd.relabel.native import is_usable, native_loop, new_index
 from mcsd.relabel.opening import Opened, opened
-from mcsd.relabel.originals import SUFFIX, Store, bare
+from mcsd.relabel.originals import SUFFIX, Originals, Store, bare
 from mcsd.relabel.passing import Effort, Gate
 from mcsd.relabel.places import Atlas, judge_place, judge_type, spot_of
 from mcsd.relabel.sweep import python_loop
@@ -135,7 +136,9 @@ class Engine:
         """
         wanted = os.fsencode(target).rstrip(b"\0") + b"\0"
         with self._alone(volume), self._root(path, identity) as root:
-            originals = self._store.open(volume) or self._store.create(volume, root.path, identity)
+            originals = self._store.open(volume) or self._store.create(
+                volume, root.path, identity, handle_of(root.descriptor)
+            )
             try:
                 tally = Tally(progress, cancelled, originals.volume.count)
                 stored = originals.volume
@@ -170,15 +173,16 @@ class Engine:
     ) -> Walk:
         """Put the originals back, the root first, where the present label is one that mcsd wrote.
 
-        A volume without originals was never written to: there is nothing to do. Can be broken off and
-        called again; `forget` drops the originals after a complete one.
+        A volume without originals was never written to: there is nothing to do. One that was renamed is
+        found by its handle; one that was removed is `gone`. Can be broken off and called again; `forget`
+        drops the originals after a complete one.
         """
         with self._alone(volume):
             originals = self._store.open(volume)
             if originals is None:
                 return Walk(complete=True, level="known")
             try:
-                with self._root(path, identity) as root:
+                with self._root_of(originals, path, identity) as root:
                     tally = Tally(progress, cancelled, originals.volume.count)
                     _require_writable(root, path)
                     restoring = Restoring(originals, self._default_label)
@@ -187,6 +191,8 @@ class Engine:
                     if complete:
                         originals.finish("restored", originals.volume.target, tally.seen)
                     return tally.walk(complete=complete)
+            except GoneError:
+                return Walk(complete=True, level="known", gone=True)
             finally:
                 originals.close()
 
@@ -237,6 +243,21 @@ class Engine:
                     f"device {root.identity.device}, and was {identity.inode} of {identity.device}",
                     hint="it was replaced, or something is mounted over it or no longer mounted",
                 )
+            yield root
+
+    @contextmanager
+    def _root_of(self, originals: Originals, path: str, identity: Identity) -> Iterator[Opened]:
+        """Open a volume's root by its path, or else by its handle; raises `GoneError` as well."""
+        with ExitStack() as stack:
+            try:
+                root = stack.enter_context(self._root(path, identity))
+            except (VolumeFailedError, VolumeRefusedError):
+                handle = originals.handle
+                descriptor = None if handle is None else open_again(handle, identity, path)
+                if descriptor is None:
+                    raise
+                stack.callback(os.close, descriptor)
+                root = Opened(kernel.path_of(descriptor), descriptor, descriptor, kernel.stat_of(descriptor))
             yield root
 
 

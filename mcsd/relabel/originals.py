@@ -27,6 +27,7 @@ from pathlib import Path
 from mcsd.core.volumes import Identity, VolumeId
 from mcsd.errors import VolumeFailedError
 from mcsd.relabel import kernel, records
+from mcsd.relabel.handles import Handle
 from mcsd.relabel.index import Index, Intervals, Origin, encode_inodes
 from mcsd.relabel.records import DamagedError, Kind
 from mcsd.relabel.values import Label, StoredVolume
@@ -52,12 +53,14 @@ class Store:
         """Where a volume's originals are."""
         return os.path.join(self.directory, volume + SUFFIX)
 
-    def create(self, volume: VolumeId, path: str, identity: Identity) -> Originals:
+    def create(
+        self, volume: VolumeId, path: str, identity: Identity, handle: Handle | None = None
+    ) -> Originals:
         """Make the file of a new volume; it is on disk, with its name, when this returns."""
         now = kernel.stamp()
         stored = StoredVolume(volume, path, identity, now / 1_000_000_000, "", "new")
         with _reporting(path):
-            self.write(volume, ((Kind.HEADER, records.header(stored, now)),))
+            self.write(volume, ((Kind.HEADER, records.header(stored, now, handle)),))
             return Originals(self, volume)
 
     def open(self, volume: VolumeId) -> Originals | None:
@@ -110,6 +113,7 @@ class Originals:
     def __init__(self, store: Store, volume: VolumeId) -> None:
         self.volume = StoredVolume(volume, "", Identity(0, 0), 0.0, "", "new")
         self.created = 0
+        self.handle: Handle | None = None
         self.index = store.new_index()
         self.ours: set[bytes] = set()
         self.swept = False
@@ -157,7 +161,7 @@ class Originals:
             raise DamagedError(f"record {self._records} says nothing sensible: {exc}") from exc
 
     def _take_header(self, payload: bytes) -> None:
-        path, identity, self.created = records.read_header(payload)
+        path, identity, self.created, self.handle = records.read_header(payload)
         self.volume = replace(self.volume, path=path, identity=identity, created=self.created / 1_000_000_000)
 
     def _take_state(self, payload: bytes) -> None:
@@ -229,7 +233,7 @@ class Originals:
 
     def _rewrite(self) -> None:
         """Leave out what later records have replaced, and join what belongs together."""
-        parts = [(Kind.HEADER, records.header(self.volume, self.created))]
+        parts = [(Kind.HEADER, records.header(self.volume, self.created, self.handle))]
         parts += [(Kind.TARGET, label) for label in sorted(self.ours)]
         parts += [
             (Kind.ORIGINALS, records.group(Origin(label, time), encoded))

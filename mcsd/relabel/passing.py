@@ -11,6 +11,7 @@ import os
 import resource
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from mcsd.errors import VolumeFailedError
@@ -92,11 +93,22 @@ class Pass:
     was_disturbed: bool = False
     """Set by the loop: whether a directory changed since the pass began, so that something may be missed."""
     has_place: bool = False
+    has_given_way: bool = False
 
     def take_place(self) -> None:
         """Wait at the gate once the walk has proved to be a large one."""
         if not self.has_place and self.tally.seen > self.effort.quick:
             self.has_place = self.gate.enter(self.tally)
+
+    def give_way(self) -> None:
+        """Take the low priority, for good, in a thread that walks a large volume itself.
+
+        The disk's follows from it (ioprio_set(2)).
+        """
+        if not self.has_given_way and self.tally.seen > self.effort.quick:
+            self.has_given_way = True
+            with suppress(PermissionError):  # already lower, and not allowed to be raised
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self.effort.nice)
 
     def leave_place(self) -> None:
         """Let the next large walk in."""

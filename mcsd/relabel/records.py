@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from enum import IntEnum
 
 from mcsd.core.volumes import Identity
+from mcsd.relabel.handles import Handle
 from mcsd.relabel.index import Origin
 from mcsd.relabel.values import StoredVolume
 
@@ -76,7 +77,7 @@ def _was_flushed(data: bytes, place: int) -> bool:
     return False
 
 
-def header(volume: StoredVolume, created: int) -> bytes:
+def header(volume: StoredVolume, created: int, handle: Handle | None) -> bytes:
     """Write whose originals these are; `created` in nanoseconds since the epoch."""
     fields = {
         "volume": volume.id,
@@ -84,15 +85,16 @@ def header(volume: StoredVolume, created: int) -> bytes:
         "device": volume.identity.device,
         "inode": volume.identity.inode,
         "created": created,
+        "handle": "" if handle is None else str(handle),
     }
     return json.dumps(fields).encode()
 
 
-def read_header(payload: bytes) -> tuple[str, Identity, int]:
-    """Give path, identity and time of creation; raises `ValueError` and `KeyError`."""
+def read_header(payload: bytes) -> tuple[str, Identity, int, Handle | None]:
+    """Give path, identity, time of creation and the root's handle; raises `ValueError` and `KeyError`."""
     fields: Mapping[str, int | str] = json.loads(payload)
     identity = Identity(int(fields["device"]), int(fields["inode"]))
-    return str(fields["path"]), identity, int(fields["created"])
+    return str(fields["path"]), identity, int(fields["created"]), Handle.parse(str(fields["handle"]))
 
 
 def state(name: str, target: str, count: int) -> bytes:

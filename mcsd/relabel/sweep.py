@@ -77,6 +77,7 @@ class _Sweep:
         while names := self._names(top):
             children += [node for name in names if (node := self._visit(top, name)) is not None]
             self._tally.report()
+            self._walk.give_way()
             if self._tally.is_over or (children and not crowded):
                 self._stack += reversed(children)
                 return

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from enum import Flag, IntEnum
 from typing import Protocol
 
+from mcsd.core.labels import Context
+from mcsd.errors import LabelSyntaxError
 from mcsd.relabel.originals import Originals, bare
 from mcsd.relabel.places import is_left_alone
 from mcsd.relabel.values import Label, SkipReason
@@ -34,6 +36,8 @@ class Verdict(Flag):
     OURS = 2
     TARGET = 4
     LEFT_ALONE = 8
+    EXCLUSIVE = 16
+    """Ours, and with categories: nobody else on the host has files with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,8 @@ class Surroundings:
 class Decision:
     """What to do: record what it carries, write a label (`writes` says whether; None removes it), or skip.
 
-    `is_known` says that the inode itself was recorded earlier, so its names prove nothing more.
+    `is_known` says that the inode itself was recorded earlier, or carries what no other volume's files do:
+    then its names prove nothing more.
     """
 
     records: bool = False
@@ -73,6 +78,13 @@ class Decision:
 
 
 NOTHING = Decision()
+
+
+def _has_categories(label: Label) -> bool:
+    try:
+        return bool(Context.parse(os.fsdecode(bare(label) or b"")).level.categories)
+    except LabelSyntaxError:
+        return False
 
 
 class Treatment(Protocol):
@@ -158,7 +170,9 @@ class Restoring:
 
     def verdict(self, label: Label) -> Verdict:
         """See `Treatment`."""
-        return Verdict.OURS if self.originals.is_ours(label) else Verdict.NOTHING
+        if not self.originals.is_ours(label):
+            return Verdict.NOTHING
+        return Verdict.OURS | Verdict.EXCLUSIVE if _has_categories(label) else Verdict.OURS
 
     def default(self, path: str, mode: int, fallback: Label) -> Label:
         """See `Treatment`."""
@@ -175,7 +189,8 @@ class Restoring:
         if origin is not None:
             return Decision(writes=origin.label != sight.label, label=origin.label, is_known=True)
         label = self.default(around.path(), sight.mode, self._fallback(around))
-        return Decision(writes=label != sight.label, label=label)
+        is_known = Verdict.EXCLUSIVE in self.verdict(sight.label)
+        return Decision(writes=label != sight.label, label=label, is_known=is_known)
 
     def _fallback(self, around: Surroundings) -> Label:
         origins = (self.originals.origin_of(inode, born) for inode, born in around.above())

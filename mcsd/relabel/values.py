@@ -76,7 +76,8 @@ class Walk:
     of mcsd's any more), and so did the root. Inodes that a rule keeps out of scope are counted in `skipped`
     and do not make it incomplete; errors do. `examples` are a few paths below the root for each reason, with
     undecodable bytes as surrogate escapes. `level` is how much was done: "known" looked at the root alone,
-    "check" read and found nothing to change, "change" wrote.
+    "check" read and found nothing to change, "change" wrote. `gone` says that a volume to be restored was
+    removed for good, with all that was in it: that is complete as well.
     """
 
     seen: int = 0
@@ -88,6 +89,7 @@ class Walk:
     level: Depth = "check"
     seconds: float = 0.0
     cancelled: bool = False
+    gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
