@@ -24,6 +24,7 @@ from mcsd.core.modes import Rule, VolumePolicy
 from mcsd.core.notices import Kind, Notice
 from mcsd.core.volumes import VolumeId
 from mcsd.execute import Means
+from mcsd.gatekeeper import Gatekeeper
 from mcsd.herald import Herald
 from mcsd.hostview import HostView
 from mcsd.observe import Observer
@@ -35,6 +36,7 @@ from mcsd.relabel.values import StoredVolume
 from mcsd.reservations import Reservations
 from mcsd.scribe import Scribe
 from mcsd.sightings import Sightings
+from mcsd.starts import Starts
 from mcsd.supervision import Job
 from mcsd.walks import Lanes, Walks
 from mcsd.watch import Watcher
@@ -56,6 +58,8 @@ class Outside:
     """Everything that is not mcsd's own. `writer` is the one thread that the ledger is called from."""
 
     docker: ContainerEngine
+    docker_for_gate: ContainerEngine
+    """The same engine over connections of its own: those of `docker` may all wait for a start to end."""
     ledger: Ledger
     volumes: LabelStore
     lanes: Lanes
@@ -102,6 +106,7 @@ class Assembly:
         book = Book(outside.ledger.load())
         allocator = allocator_of(config, outside.random)
         self.scribe = Scribe(outside.ledger, book, allocator, self.herald, outside.writer)
+        self.starts = Starts(clock)
         self.walks = Walks(outside.volumes, outside.lanes, clock)
         self.carriers = Carriers(outside.processes, allocator, self._judge_again)
         self.sightings = Sightings(book, self.host, self.herald, self.carriers)
@@ -109,7 +114,19 @@ class Assembly:
         self.reclaimer = Reclaimer(
             self.scribe, self.walks, self.herald, clock, config.volumes.linger, self.carriers.levels
         )
+        self.reservations = Reservations(self.scribe, self.carriers, self.reclaimer, self.herald, clock)
+        self._means = Means(self.scribe.allocator, clock.now, _new_volume_id, self._file_context)
+        self._observer = Observer(
+            outside.docker,
+            outside.volumes,
+            selinux,
+            self.host,
+            volume_policy(config),
+            config.explicit_paths(),
+            self.starts,
+        )
         self.reconciler = self._make_reconciler()
+        self.gatekeeper = self._make_gatekeeper()
         self.watcher = Watcher(
             engine=outside.docker,
             reconciler=self.reconciler,
@@ -125,28 +142,35 @@ class Assembly:
         self.sightings.tell_changes()
 
     def _make_reconciler(self) -> Reconciler:
-        outside, policy = self._outside, volume_policy(self._config)
-
-        def file_context(level: Level) -> str:
-            return outside.selinux.file_context(self._config.labels.file_type, str(level))
-
         return Reconciler(
-            observer=Observer(
-                outside.docker,
-                outside.volumes,
-                outside.selinux,
-                self.host,
-                policy,
-                self._config.explicit_paths(),
-            ),
+            observer=self._observer,
             scribe=self.scribe,
             walks=self.walks,
             reclaimer=self.reclaimer,
             sightings=self.sightings,
             herald=self.herald,
-            means=Means(self.scribe.allocator, outside.clock.now, _new_volume_id, file_context),
-            policy=policy,
+            means=self._means,
+            policy=volume_policy(self._config),
             carriers=self.carriers,
+            starts=self.starts,
+        )
+
+    def _file_context(self, level: Level) -> str:
+        return self._outside.selinux.file_context(self._config.labels.file_type, str(level))
+
+    def _make_gatekeeper(self) -> Gatekeeper:
+        return Gatekeeper(
+            config=self._config.gate,
+            docker=self._outside.docker_for_gate,
+            observer=self._observer,
+            reconciler=self.reconciler,
+            reservations=self.reservations,
+            scribe=self.scribe,
+            sightings=self.sightings,
+            starts=self.starts,
+            herald=self.herald,
+            host=self.host,
+            means=self._means,
         )
 
     def _make_answers(self) -> Answers:
@@ -162,7 +186,7 @@ class Assembly:
                 sightings=self.sightings,
                 carriers=self.carriers,
                 reclaimer=self.reclaimer,
-                reservations=Reservations(self.scribe, self.carriers, self.reclaimer, self.herald, clock),
+                reservations=self.reservations,
                 watcher=self.watcher,
                 selinux=self._outside.selinux,
             )

@@ -30,6 +30,7 @@ from mcsd.config import DEFAULT_PATH, Config, load
 from mcsd.core.notices import Kind, Notice
 from mcsd.core.protected import ProtectionRules
 from mcsd.errors import ConfigurationError, LedgerDamagedError, McsdError
+from mcsd.gate_server import GateServer
 from mcsd.ports import Journal
 from mcsd.relabel import Engine, Lanes
 from mcsd.supervision import run_until_signalled
@@ -70,6 +71,8 @@ async def run(config: Config, *, state: Path, socket: Path) -> None:
         stack.push_async_callback(lanes.close)
         docker = DockerEngine(config.docker.url, timeout=config.docker.timeout)
         stack.push_async_callback(docker.close)
+        docker_for_gate = DockerEngine(config.docker.url, timeout=config.docker.timeout, threads=2)
+        stack.push_async_callback(docker_for_gate.close)
         homes = [entry.pw_dir for entry in pwd.getpwall()]
         volumes = Engine(
             store=state / "originals",
@@ -80,6 +83,7 @@ async def run(config: Config, *, state: Path, socket: Path) -> None:
             config,
             Outside(
                 docker=docker,
+                docker_for_gate=docker_for_gate,
                 ledger=ledger,
                 volumes=volumes,
                 lanes=lanes,
@@ -94,6 +98,11 @@ async def run(config: Config, *, state: Path, socket: Path) -> None:
         server = ApiServer(assembly.answers)
         await server.start(inherited_sockets("api") or [open_socket(socket)])
         stack.push_async_callback(server.stop)
+        gate = GateServer(assembly.gatekeeper, assembly.answers)
+        await gate.start(
+            inherited_sockets("gate") or [open_socket(socket.with_name("gate.sock"), mode=0o600)]
+        )
+        stack.push_async_callback(gate.stop)
         notifier = Notifier()
 
         def stopping() -> None:

@@ -72,7 +72,7 @@ def _draft(action: Action, stage: Stage, book: Book, means: Means) -> None:
             _put_grant(replace(grant, shares_with=shares, group=group), stage, Kind.GRANTED)
         case Assign(container):
             level = means.allocator.choose().level
-            _put_grant(_new_grant(container, level, Origin.ASSIGNED, book, means), stage, Kind.GRANTED)
+            _put_grant(assigned(container, level, book, means), stage, Kind.GRANTED)
         case Occupy(container, grant_id):
             grant = _advanced(_grant(book, grant_id), GrantEvent.STARTED, means)
             _put_grant(replace(grant, container=container.id, name=container.name), stage, Kind.GRANTED)
@@ -112,6 +112,11 @@ def _new_grant(container: Container, level: Level, origin: Origin, book: Book, m
     )
 
 
+def assigned(container: Container, level: Level, book: Book, means: Means, *, group: str = "") -> Grant:
+    """Make the grant on a level that mcsd has chosen for a container."""
+    return replace(_new_grant(container, level, Origin.ASSIGNED, book, means), group=group)
+
+
 def _advanced(grant: Grant, event: GrantEvent, means: Means) -> Grant:
     advanced = replace(grant, state=next_state(grant.state, event), since=means.now())
     if event is GrantEvent.VACATED:
@@ -121,8 +126,13 @@ def _advanced(grant: Grant, event: GrantEvent, means: Means) -> Grant:
 
 def _put_grant(grant: Grant, stage: Stage, kind: Kind) -> None:
     stage.changes.append(PutGrant(grant))
+    stage.notices.append(grant_notice(grant, kind))
+
+
+def grant_notice(grant: Grant, kind: Kind) -> Notice:
+    """Tell of a grant as it is now."""
     fields = {"name": grant.name, "level": str(grant.level), "origin": grant.origin, "state": grant.state}
-    stage.notices.append(Notice(kind, fields, grant.container))
+    return Notice(kind, fields, grant.container)
 
 
 def _claim_notice(claim: Claim, grant: Grant) -> list[Notice]:

@@ -7,12 +7,14 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from mcsd.core.containers import Container, ContainerId, Mount, MountKind
+from mcsd.core.gating import is_gated
 from mcsd.core.host import Host
 from mcsd.core.modes import VolumePolicy, is_claimable, mode_for
 from mcsd.core.plan import Observed, Opened, Sight, Unusable
 from mcsd.core.volumes import ClaimState
 from mcsd.errors import ContainerGoneError, VolumeFailedError, VolumeRefusedError
 from mcsd.ports import ContainerEngine, Selinux, VolumeEngine
+from mcsd.starts import Starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,9 @@ class Observer:
         host: Callable[[], Host],
         policy: VolumePolicy,
         explicit_paths: Collection[str],
+        starts: Starts,
     ) -> None:
+        self._starts = starts
         self._engine = engine
         self._volumes = volumes
         self._selinux = selinux
@@ -52,8 +56,18 @@ class Observer:
 
     async def look_at(self, container: Container) -> Observed:
         """Examine the volumes of a container that has been inspected."""
+        host = self._host()
         sights = await asyncio.to_thread(self._examine_all, container) if container.mounts else {}
-        return Observed(container.id, container, self._host(), sights)
+        gated = is_gated(container, host)
+        return Observed(
+            container.id,
+            container,
+            host,
+            sights,
+            gated=gated,
+            starting=self._starts.is_starting(container.id),
+            process=(await self.process_of(container)).context if gated else None,
+        )
 
     async def process_of(self, container: Container) -> ProcessSight:
         """Read what the container's init process runs as."""

@@ -25,6 +25,7 @@ from mcsd.observe import Observer, ProcessSight
 from mcsd.reclaimer import Reclaimer
 from mcsd.scribe import Scribe
 from mcsd.sightings import Sightings
+from mcsd.starts import Starts
 from mcsd.walks import Walks
 
 ROUNDS = 12
@@ -54,6 +55,7 @@ class Reconciler:
         means: Means,
         policy: VolumePolicy,
         carriers: Carriers,
+        starts: Starts,
     ) -> None:
         self._observer = observer
         self._scribe = scribe
@@ -64,6 +66,7 @@ class Reconciler:
         self._means = means
         self._policy = policy
         self._carriers = carriers
+        self._starts = starts
         self._busy: dict[ContainerId, _Turn] = {}
 
     @asynccontextmanager
@@ -84,17 +87,28 @@ class Reconciler:
 
         Raises what the engine raises; everything about the container itself is reported and kept on it.
         """
-        async with self.alone(container_id):
+        while True:
+            epoch = self._starts.epoch(container_id)
             observed = await self._observer.look(container_id)
-            try:
-                observed = await self._settle(observed)
-            except McsdError as exc:
-                await self._failed(observed, exc)
-                return False
-            await self._seen(observed)
-            return True
+            async with self.alone(container_id):
+                if self._starts.epoch(container_id) == epoch:
+                    return await self._reconcile(observed)
 
-    async def _settle(self, observed: Observed) -> Observed:
+    async def _reconcile(self, observed: Observed) -> bool:
+        try:
+            observed = await self.settle(observed)
+        except McsdError as exc:
+            await self._failed(observed, exc)
+            return False
+        await self._seen(observed)
+        return True
+
+    async def refresh_carriers(self) -> None:
+        """Scan who runs at which level, before something is chosen."""
+        await self._carriers.refresh()
+
+    async def settle(self, observed: Observed) -> Observed:
+        """Plan and execute until nothing is left to do; the caller is `alone` with the container."""
         for _ in range(ROUNDS):
             observed = replace(observed, intruders=self._intruders(observed.id))
             stage = await self._decide(observed)
@@ -107,7 +121,8 @@ class Reconciler:
                 await self._walk_all(stage.walks, observed.id)
                 attempted |= {claim.destination for claim, _ in stage.walks}
             if observed.container is not None and (stage.walks or stage.vacate):
-                observed = await self._observer.look_at(observed.container)
+                sights = (await self._observer.look_at(observed.container)).sights
+                observed = replace(observed, sights=sights)
             observed = replace(observed, attempted=attempted)
         raise McsdError(
             f"the plan for container {observed.id[:12]} did not come to rest in {ROUNDS} rounds",
@@ -173,9 +188,14 @@ class Reconciler:
 
     async def _seen(self, observed: Observed) -> None:
         if observed.container is None:
+            self._starts.forget(observed.id)
             self._sightings.forget(observed.id)
             self._reclaimer.wake()
         else:
+            if observed.container.running:
+                self._starts.end(observed.id)
+            if observed.gated and not observed.container.running:
+                self._reclaimer.wake()
             process = await self._observer.process_of(observed.container)
             self._sightings.see(observed.container, process, self._means.now(), settled=True)
 

@@ -56,7 +56,7 @@ class Reservations:
             if present is not None:
                 return self._same(present, group)
             await self._carriers.refresh()
-            changes, level = self._chosen(group)
+            changes, level = self.choose(group)
             grant = Grant(
                 id=GrantId(self._scribe.book.next_grant),
                 container=ContainerId(""),
@@ -102,7 +102,11 @@ class Reservations:
             )
         return grant
 
-    def _chosen(self, group: str | None) -> tuple[list[Change], Level]:
+    def choose(self, group: str | None) -> tuple[list[Change], Level]:
+        """Draw a level, a member's where a group is named; the changes make the group if it is new.
+
+        The caller holds `deciding` until it has committed them. Raises `ExhaustedError`, `ConflictError`.
+        """
         allocator = self._scribe.allocator
         if group is None:
             return [], allocator.choose().level

@@ -155,6 +155,19 @@ class Kind(Enum):
         "The ledger was lost or came from an older backup. The volumes are taken over, and their levels are "
         "not granted to anybody else until they are clean.",
     )
+    START_REFUSED = NoticeKind(
+        "28fe58cb2e5343f89457aa6604bd9963",
+        4,
+        "container {name} is not started: {reason}; {hint}",
+        "The gate held the start because it could not be prepared, and [gate] on_error is refuse. Docker "
+        "shows the same reason to whoever started the container.",
+    )
+    START_UNPREPARED = NoticeKind(
+        "b7d15dad2d5b46daa6e14aad2211cce3",
+        4,
+        "container {name} is started although it could not be prepared: {reason}; {hint}",
+        "[gate] on_error is start, so the container runs; it may be denied its volumes.",
+    )
     INTERNAL = NoticeKind(
         "740bf6e5ad214ff38aa3a3af174e601d",
         2,

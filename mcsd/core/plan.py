@@ -54,6 +54,12 @@ class Observed:
     attempted: frozenset[str] = frozenset()
     intruders: tuple[str, ...] = ()
     """Processes outside this engine's containers that run at a level comparable to this one's."""
+    gated: bool = False
+    """Whether its starts come through the gate: then mcsd chooses its level, and takes it back at exit."""
+    starting: bool = False
+    """Whether the gate has let a start begin that has not been seen to run yet."""
+    process: str | None = None
+    """The context of its first process, where that was looked at."""
 
 
 # --- actions: frozen values; the executor's match over them is complete --------------------------------
@@ -146,9 +152,46 @@ def plan(observed: Observed, book: Book, policy: VolumePolicy) -> tuple[Action, 
     container = observed.container
     if container is None:
         return () if grant is None else _removal(grant)
+    if observed.gated:
+        return _gated(observed, container, grant, book, policy)
+    if grant is not None and _is_elsewhere(container, grant):
+        if grant.state is not GrantState.QUARANTINED:
+            return (Advance(grant.id, GrantEvent.REMOVED),)
+        grant = None
     if grant is None:
         return _acquisition(container, observed.host, book)
     return _life(container, grant) or tuple(_claims(observed, container, grant, book, policy))
+
+
+def _is_elsewhere(container: Container, grant: Grant) -> bool:
+    """Tell whether the engine starts the container at another level than its grant's: the gate was on."""
+    if not container.process_label:
+        return False
+    return Context.parse(container.process_label).level != grant.level
+
+
+def _gated(
+    observed: Observed, container: Container, grant: Grant | None, book: Book, policy: VolumePolicy
+) -> tuple[Action, ...]:
+    """The life of a container whose level the gate has chosen: what the engine says of it does not count."""
+    if grant is None:
+        return _found_running(observed, container)
+    if grant.name != container.name:
+        return (Rename(grant.id, container.name),)
+    if not (container.running or observed.starting):
+        if grant.state is GrantState.QUARANTINED:
+            return ()
+        return (Advance(grant.id, GrantEvent.VACATED if grant.reservation else GrantEvent.RECLAIMED),)
+    if container.running and grant.state is not GrantState.ACTIVE:
+        return (Advance(grant.id, GrantEvent.STARTED),)
+    return tuple(_claims(observed, container, grant, book, policy))
+
+
+def _found_running(observed: Observed, container: Container) -> tuple[Action, ...]:
+    """A start that mcsd did not witness: what its process carries is what it holds."""
+    if not container.running or observed.process is None or not container.process_label:
+        return ()
+    return (Adopt(container, Context.parse(observed.process).level, shares_with(container)),)
 
 
 def _removal(grant: Grant) -> tuple[Action, ...]:

@@ -56,6 +56,8 @@ class Kernel:
     status_now: SelinuxStatus = ENFORCING
     strangers: list[Carrier] = field(default_factory=list)
     permissive: set[str] = field(default_factory=set)
+    labels: dict[ContainerId, str] = field(default_factory=dict)
+    """What containers' processes run as, where it is not what Docker says."""
 
     def status(self) -> SelinuxStatus:
         return self.status_now
@@ -70,8 +72,8 @@ class Kernel:
 
     def process_context(self, pid: int) -> str | None:
         for container in self.engine.present.values():
-            if container.pid == pid and container.process_label:
-                return container.process_label
+            if container.pid == pid:
+                return self.labels.get(container.id, container.process_label) or None
         return None
 
     def is_permissive(self, context: str) -> bool:
@@ -87,11 +89,12 @@ class Kernel:
         return None
 
     def carriers(self) -> tuple[Carrier, ...]:
-        own = [
-            Carrier(c.pid or 0, c.process_label, Context.parse(c.process_label).level, c.id)
-            for c in tuple(self.engine.present.values())
-            if c.running and c.process_label and Context.parse(c.process_label).level.categories
-        ]
+        own = []
+        for container in tuple(self.engine.present.values()):
+            label = self.labels.get(container.id, container.process_label)
+            if container.running and label and Context.parse(label).level.categories:
+                level = Context.parse(label).level
+                own.append(Carrier(container.pid or 0, label, level, container.id))
         return (*own, *self.strangers)
 
 
@@ -146,6 +149,7 @@ class World:
             self.config,
             Outside(
                 docker=self.docker,
+                docker_for_gate=self.docker,
                 ledger=self.ledger,
                 volumes=self.volumes,
                 lanes=self._lanes,

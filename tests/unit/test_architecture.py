@@ -11,7 +11,6 @@ PACKAGE = Path(__file__).parents[2] / "mcsd"
 FILES = sorted(PACKAGE.rglob("*.py"))
 IMPURE = {
     "asyncio",
-    "datetime",
     "logging",
     "os",
     "random",

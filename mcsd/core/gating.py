@@ -1,0 +1,97 @@
+"""Starting through the gate: which level a container gets, decided from what is written down.
+
+The gate calls at every start, before the container's first instruction. In this order:
+
+- `--ipc/--pid=container:X`: X's level, because Docker has both share what only one level can use;
+- a level that whoever created the container gave (`label=level:…`), reserved or not: that one;
+- `[gate] level = "docker"`: the one that Docker chose;
+- `sticky`: the last one, while it is still this container's, so that nothing has to be walked;
+- otherwise a fresh one, with its group's pair where the container names a group.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import PurePosixPath
+
+from mcsd.core.book import Book
+from mcsd.core.containers import Container
+from mcsd.core.grants import Grant, GrantEvent, GrantState
+from mcsd.core.host import Host
+from mcsd.core.labels import Context
+from mcsd.core.plan import Adopt, Advance, Occupy
+from mcsd.core.sharing import shares_with
+
+PROGRAM = "mcsd-gate"
+"""The file name by which a runtime in Docker's list is known to be the gate."""
+
+
+def is_gated(container: Container, host: Host) -> bool:
+    """Tell whether a container's starts come through the gate: by the runtime that Docker has for it."""
+    if host.engine is None:
+        return False
+    path = dict(host.engine.runtimes).get(container.runtime or host.engine.default_runtime, "")
+    return PurePosixPath(path).name == PROGRAM
+
+
+class Wanted(StrEnum):
+    """`[gate] level`."""
+
+    STICKY = "sticky"
+    FRESH = "fresh"
+    DOCKER = "docker"
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """Assign a level nobody holds; `group` names the group it is to be a member of, "" for none."""
+
+    container: Container
+    group: str = ""
+
+
+Choice = Adopt | Advance | Occupy | Fresh | None
+"""None: the container holds its level already, and it is active."""
+
+
+def choose(container: Container, book: Book, wanted: Wanted) -> Choice:
+    """Say how a container that starts comes to its level; `process_label` must be the engine's choice."""
+    own = book.grant_of(container.id)
+    level = Context.parse(container.process_label).level
+    other = _sharing(container, book)
+    if other is not None:
+        return _keep(own) if own and own.level == other.level else _adopt(container, other)
+    if wanted is Wanted.DOCKER or has_own_level(container):
+        if own is not None and own.level == level:
+            return _keep(own)
+        for grant in book.grants():
+            if grant.level == level and not grant.container:
+                return Occupy(container, grant.id)
+        return Adopt(container, level)
+    if own is not None and wanted is Wanted.STICKY and own.group == (container.label("group") or ""):
+        return _keep(own)
+    return Fresh(container, container.label("group") or "")
+
+
+def _keep(grant: Grant) -> Advance | None:
+    return None if grant.state is GrantState.ACTIVE else Advance(grant.id, GrantEvent.STARTED)
+
+
+def _adopt(container: Container, other: Grant) -> Adopt:
+    return Adopt(container, other.level, other.container)
+
+
+def _sharing(container: Container, book: Book) -> Grant | None:
+    wanted = shares_with(container)
+    if not wanted:
+        return None
+    holders = (grant for grant in book.grants() if grant.state.is_living)
+    return next((grant for grant in holders if wanted in (grant.container, grant.name)), None)
+
+
+def has_own_level(container: Container) -> bool:
+    """Tell whether whoever created the container gave it a level, in any of Docker's spellings."""
+    return any(
+        option.startswith(("label=level:", "label:level:", "level:")) for option in container.security_options
+    )

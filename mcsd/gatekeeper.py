@@ -1,0 +1,218 @@
+"""The daemon's side of the gate: a container's level and volumes, ready before its first instruction.
+
+`create` is asked at each start and answers when everything is prepared; `delete` says that a start has ended
+or failed. While the gate waits, Docker holds the container: nothing here may ask Docker's `inspect` about it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+
+from mcsd.config import GateOnError, GateTable
+from mcsd.core.changes import Change, PutGrant
+from mcsd.core.containers import Container, ContainerId
+from mcsd.core.gating import Choice, Fresh, Wanted, choose
+from mcsd.core.grants import Grant, GrantEvent, next_state
+from mcsd.core.labels import Context, Level
+from mcsd.core.notices import Kind, Notice
+from mcsd.core.plan import Observed
+from mcsd.core.volumes import Claim, ClaimState
+from mcsd.errors import GateError, LabelSyntaxError, McsdError
+from mcsd.execute import Means, Stage, assigned, draft, grant_notice
+from mcsd.herald import Herald
+from mcsd.hostview import HostView
+from mcsd.observe import Observer
+from mcsd.ports import ContainerEngine
+from mcsd.reconcile import Reconciler
+from mcsd.reservations import Reservations
+from mcsd.scribe import Scribe
+from mcsd.sightings import Sightings
+from mcsd.starts import Starts
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequest:
+    """What the gate knows of a start. Labels are the engine's choice."""
+
+    container: ContainerId
+    process_label: str
+    mount_label: str
+    security_options: tuple[str, ...] = ()
+    ipc_mode: str = ""
+    pid_mode: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The answer: the labels to start with; empty ones mean those that the engine chose."""
+
+    process_label: str = ""
+    mount_label: str = ""
+    warning: str = ""
+
+
+class Gatekeeper:
+    """Prepares starts. Owned by the event loop's thread."""
+
+    def __init__(
+        self,
+        *,
+        config: GateTable,
+        docker: ContainerEngine,
+        observer: Observer,
+        reconciler: Reconciler,
+        reservations: Reservations,
+        scribe: Scribe,
+        sightings: Sightings,
+        starts: Starts,
+        herald: Herald,
+        host: HostView,
+        means: Means,
+    ) -> None:
+        self._config = config
+        self._docker = docker
+        self._observer = observer
+        self._reconciler = reconciler
+        self._reservations = reservations
+        self._scribe = scribe
+        self._sightings = sightings
+        self._starts = starts
+        self._herald = herald
+        self._host = host
+        self._means = means
+
+    async def create(self, request: StartRequest) -> Admission:
+        """Prepare a start; raise `GateError` where it must not go on."""
+        try:
+            async with asyncio.timeout(self._config.deadline):
+                return await self._prepare(request)
+        except TimeoutError:
+            seconds = self._config.deadline
+            return self._failed(
+                request,
+                f"its volumes are not ready after {seconds:g} s",
+                f"see mcsctl show {request.container[:12]}; the work goes on, or raise [gate] deadline",
+            )
+        except GateError:
+            raise
+        except McsdError as exc:
+            return self._failed(request, exc.what, exc.hint)
+
+    def delete(self, container: ContainerId) -> None:
+        """The container's process has ended, or never came to be."""
+        self._starts.end(container)
+
+    async def _prepare(self, request: StartRequest) -> Admission:
+        container = await self._container(request)
+        async with self._reconciler.alone(container.id):
+            self._starts.begin(container.id)
+            try:
+                return await self._prepare_alone(container, request)
+            except BaseException:
+                self._starts.end(container.id)
+                raise
+
+    async def _prepare_alone(self, container: Container, request: StartRequest) -> Admission:
+        grant = await self._grant(container)
+        observed = Observed(container.id, container, self._host(), gated=True, starting=True)
+        observed = replace(observed, sights=(await self._observer.look_at(container)).sights)
+        await self._reconciler.settle(observed)
+        missing = [claim for claim in self._claims(grant) if claim.state is not ClaimState.READY]
+        if missing:
+            first = missing[0]
+            admission = self._failed(
+                request, f"volume {first.source}: {first.reason or first.state.value}", first.hint
+            )
+            return replace(self._labels(request, grant), warning=admission.warning)
+        return self._labels(request, grant)
+
+    async def _container(self, request: StartRequest) -> Container:
+        """Put together what is known of the container: last seen or glanced at, and what the gate says."""
+        seen = self._sightings.get(request.container)
+        container = seen or await self._docker.glance(request.container)
+        try:
+            Context.parse(request.process_label)
+            Context.parse(request.mount_label)
+        except LabelSyntaxError as exc:
+            raise GateError(
+                f"Docker chose a label that cannot be read: {exc.what}",
+                hint="see --security-opt label of the container",
+            ) from exc
+        return replace(
+            container,
+            running=False,
+            pid=None,
+            status="created",
+            process_label=request.process_label,
+            mount_label=request.mount_label,
+            security_options=request.security_options or container.security_options,
+            ipc_mode=request.ipc_mode or container.ipc_mode,
+            pid_mode=request.pid_mode or container.pid_mode,
+        )
+
+    def _claims(self, grant: Grant) -> tuple[Claim, ...]:
+        claims = self._scribe.book.claims_of(grant.id)
+        return tuple(claim for claim in claims if claim.mode.is_labelled)
+
+    def _labels(self, request: StartRequest, grant: Grant) -> Admission:
+        return Admission(_at(request.process_label, grant.level), _at(request.mount_label, grant.level))
+
+    def _failed(self, request: StartRequest, reason: str, hint: str) -> Admission:
+        fields = {"name": self._name(request), "reason": reason, "hint": hint}
+        if self._config.on_error is GateOnError.REFUSE:
+            self._herald.emit(Notice(Kind.START_REFUSED, fields, request.container))
+            raise GateError(f"container {self._name(request)} is not started: {reason}", hint=hint)
+        self._herald.emit(Notice(Kind.START_UNPREPARED, fields, request.container))
+        return Admission(warning=f"started all the same, as [gate] on_error says: {reason}")
+
+    def _name(self, request: StartRequest) -> str:
+        seen = self._sightings.get(request.container)
+        return seen.name if seen else request.container[:12]
+
+    # --- the level ---------------------------------------------------------------------------------
+
+    async def _grant(self, container: Container) -> Grant:
+        await self._reconciler.refresh_carriers()
+        async with self._scribe.deciding:
+            book = self._scribe.book
+            choice = choose(container, book, Wanted(self._config.level.value))
+            if choice is not None:
+                stage = self._draft(container, choice)
+                await self._scribe.commit(stage.changes)
+                for notice in stage.notices:
+                    self._herald.emit(notice)
+            grant = book.grant_of(container.id)
+            assert grant is not None, "the container holds what was chosen"
+            return grant
+
+    def _draft(self, container: Container, choice: Choice) -> Stage:
+        book = self._scribe.book
+        if isinstance(choice, Fresh):
+            changes, level = self._reservations.choose(choice.group or None)
+            grant = assigned(container, level, book, self._means, group=choice.group)
+            stage = Stage(changes=[*changes, PutGrant(grant)], notices=[grant_notice(grant, Kind.GRANTED)])
+        else:
+            assert choice is not None
+            stage = draft([choice], book, self._means)
+        return replace(stage, changes=[*self._former(container.id, stage.changes), *stage.changes])
+
+    def _former(self, container: ContainerId, changes: list[Change]) -> list[Change]:
+        """Take back what the container held until now and does not hold any more."""
+        kept = {change.grant.id for change in changes if isinstance(change, PutGrant)}
+        return [
+            PutGrant(
+                replace(
+                    grant,
+                    state=next_state(grant.state, GrantEvent.RECLAIMED),
+                    since=self._means.now(),
+                )
+            )
+            for grant in self._scribe.book.grants()
+            if grant.container == container and grant.id not in kept and grant.state.is_living
+        ]
+
+
+def _at(context: str, level: Level) -> str:
+    parsed = Context.parse(context)
+    return f"{parsed.user}:{parsed.role}:{parsed.type}:{level}"

@@ -1,0 +1,192 @@
+"""The gate program: what it takes apart, what it passes on untouched, what it tells Docker."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcsd import gate
+
+ID = "f" * 64
+PROGRAM = [("/usr/bin/python3"), "-IS", gate.__file__]
+
+
+def call(*words: str) -> gate.Call:
+    return gate.Call(list(words))
+
+
+def test_a_call_is_taken_apart() -> None:
+    one = call(
+        *("--root", "/run/runc", "--log=/l", "--log-format", "json", "--systemd-cgroup"),
+        *("create", "--bundle", "/b", "--pid-file", "/p", ID),
+    )
+    assert (one.command, one.container) == ("create", ID)
+    assert one.option("--bundle", "-b") == "/b" and one.option("--log") == "/l"
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)))
+def test_whatever_is_passed_on_is_passed_on_as_it_came(words: list[str]) -> None:
+    theirs = [word for word in words if word.partition("=")[0] not in gate._OURS]
+    assert call(*theirs).passed == theirs
+    assert call("--mcsd-runtime", "/x", *theirs).passed == theirs
+    assert call("--mcsd-runtime=/x", *theirs).passed == theirs
+
+
+@pytest.fixture
+def runtime(tmp_path: Path) -> Path:
+    """A runtime that writes down how it was called, and leaves with 7."""
+    path = tmp_path / "runtime"
+    path.write_text(
+        "#!/usr/bin/python3 -IS\nimport os, sys, json, _signal\n"
+        f"open({str(tmp_path / 'called')!r}, 'w').write(json.dumps([sys.argv[1:], os.getcwd(),"
+        " os.environ.get('MARK'), os.path.exists('/proc/self/fd/' + os.environ['KEPT'])]))\nsys.exit(7)\n"
+    )
+    path.chmod(0o755)
+    return path
+
+
+def run(runtime: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    descriptor = os.open("/dev/null", os.O_RDONLY)
+    try:
+        return subprocess.run(
+            [*PROGRAM, f"--mcsd-runtime={runtime}", *words],
+            cwd=runtime.parent,
+            env={**os.environ, **environment, "KEPT": str(descriptor)},
+            pass_fds=[descriptor],
+            text=True,
+            capture_output=True,
+            timeout=20,
+        )
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize("words", [["start", ID], ["features"], ["--version"], ["kill", ID, "9"], []])
+def test_a_call_it_does_not_handle_is_a_plain_exec(runtime: Path, words: list[str]) -> None:
+    done = run(runtime, *words, MARK="x")
+    assert done.returncode == 7 and done.stderr == ""
+    assert json.loads((runtime.parent / "called").read_text()) == [words, str(runtime.parent), "x", True]
+
+
+def bundle_at(path: Path, **fields: Any) -> Path:
+    path.mkdir()
+    label = "system_u:system_r:container_t:s0:c1,c2"
+    config = {"process": {"selinuxLabel": label}, "linux": {"mountLabel": label}, "root": {"path": "rootfs"}}
+    (path / "config.json").write_text(json.dumps({**config, **fields}))
+    return path
+
+
+def create(runtime: Path, sock: Path, bundle: Path, *, log: Path) -> subprocess.CompletedProcess[str]:
+    return run(
+        runtime,
+        *(f"--mcsd-socket={sock}", f"--mcsd-configuration={runtime.parent / 'etc'}"),
+        *("--log", str(log), "--log-format", "json", "create", "--bundle", str(bundle), ID),
+    )
+
+
+class Answering:
+    """A daemon that gives one answer."""
+
+    def __init__(self, path: Path, answer: bytes) -> None:
+        self.asked = b""
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.bind(str(path))
+        self._socket.listen()
+        self._answer = answer
+        self._thread = threading.Thread(target=self._serve)
+
+    def __enter__(self) -> Answering:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join(10)
+        self._socket.close()
+
+    def _serve(self) -> None:
+        connection, _ = self._socket.accept()
+        with connection:
+            while not self.asked.endswith(b"\n"):
+                self.asked += connection.recv(65536)
+            connection.sendall(self._answer)
+
+
+def test_a_refusal_ends_the_start_and_reaches_docker_s_log(runtime: Path, tmp_path: Path) -> None:
+    bundle, log = bundle_at(tmp_path / "b"), tmp_path / "log.json"
+    refusal = {"admitted": False, "reason": "volume /etc is refused", "hint": "use another"}
+    with Answering(tmp_path / "s", json.dumps(refusal).encode() + b"\n") as daemon:
+        done = create(runtime, tmp_path / "s", bundle, log=log)
+    assert done.returncode == 1 and not (tmp_path / "called").exists()
+    entry = json.loads(log.read_text())
+    assert entry["level"] == "error" and entry["msg"] == "mcsd: volume /etc is refused; use another"
+    asked = json.loads(daemon.asked)
+    assert asked["operation"] == "create" and asked["container"] == ID
+
+
+def test_the_same_labels_leave_every_mount_as_it_is(runtime: Path, tmp_path: Path) -> None:
+    bundle = bundle_at(tmp_path / "b")
+    label = "system_u:system_r:container_t:s0:c1,c2"
+    answer = {"admitted": True, "process_label": label, "mount_label": label}
+    with Answering(tmp_path / "s", json.dumps(answer).encode() + b"\n"):
+        done = create(runtime, tmp_path / "s", bundle, log=tmp_path / "log")
+    assert done.returncode == 7, done.stderr
+
+
+def test_a_root_that_is_not_an_overlay_is_said_to_be_none(runtime: Path, tmp_path: Path) -> None:
+    bundle = bundle_at(tmp_path / "b")
+    (bundle / "rootfs").mkdir()
+    other = "system_u:system_r:container_t:s0:c3,c4"
+    answer = {"admitted": True, "process_label": other, "mount_label": other}
+    with Answering(tmp_path / "s", json.dumps(answer).encode() + b"\n"):
+        done = create(runtime, tmp_path / "s", bundle, log=tmp_path / "log")
+    assert done.returncode == 1 and "is not an overlay" in done.stderr
+
+
+@pytest.mark.parametrize("answer", [b"", b"nonsense\n", b"{"])
+def test_without_an_answer_a_start_is_refused_by_default(
+    runtime: Path, tmp_path: Path, answer: bytes
+) -> None:
+    """Promise 9."""
+    bundle = bundle_at(tmp_path / "b")
+    with Answering(tmp_path / "s", answer):
+        done = create(runtime, tmp_path / "s", bundle, log=tmp_path / "log")
+    assert done.returncode == 1 and "mcsd" in done.stderr
+    assert not (tmp_path / "called").exists()
+
+
+def test_without_mcsd_the_configuration_decides(runtime: Path, tmp_path: Path) -> None:
+    bundle = bundle_at(tmp_path / "b")
+    (tmp_path / "etc" / "conf.d").mkdir(parents=True)
+    for name, wanted, status in (("mcsd.toml", "start", 7), ("conf.d/x.toml", "refuse", 1)):
+        (tmp_path / "etc" / name).write_text(f'[gate]\non_error = "{wanted}"\n')
+        done = create(runtime, tmp_path / "none", bundle, log=tmp_path / "log")
+        assert done.returncode == status, done.stderr
+
+
+def test_a_container_that_docker_does_not_confine_is_passed_on(runtime: Path, tmp_path: Path) -> None:
+    bundle = bundle_at(tmp_path / "b", process={})
+    assert create(runtime, tmp_path / "none", bundle, log=tmp_path / "log").returncode == 7
+
+
+def test_a_checkpoint_is_declined_with_the_reason(runtime: Path) -> None:
+    done = run(runtime, "checkpoint", ID)
+    assert done.returncode == 1 and "checkpoint" in done.stderr
+
+
+def test_an_end_is_told_and_waits_for_nobody(runtime: Path, tmp_path: Path) -> None:
+    assert run(runtime, f"--mcsd-socket={tmp_path / 'none'}", "delete", ID).returncode == 7
+
+
+def test_mount_options_are_split_outside_quotes() -> None:
+    text = 'lowerdir=l/A:l/B,context="a:b:c:s0:c1,c2",index=off'
+    assert gate.split_options(text) == ["lowerdir=l/A:l/B", 'context="a:b:c:s0:c1,c2"', "index=off"]
+    assert gate.unescape(r"/a\040b\134c") == "/a b\\c"

@@ -1,0 +1,284 @@
+"""Starts through the gate, over fakes: which level, what is ready, what is refused, what is taken back."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from mcsd.core.containers import ContainerId
+from mcsd.core.grants import GrantState
+from mcsd.core.labels import Context, Level
+from mcsd.errors import GateError, LedgerError, VolumeRefusedError
+from mcsd.gatekeeper import Admission, StartRequest
+from tests.fakes.volume_engine import BORN
+from tests.fakes.world import World, with_world
+
+GATE = "/usr/libexec/mcsd/mcsd-gate"
+
+
+def gated(world: World) -> None:
+    """Have Docker start everything through the gate."""
+    info = world.docker.engine_info
+    world.docker.engine_info = replace(info, default_runtime="mcsd", runtimes=(("mcsd", GATE),))
+
+
+async def reboot(world: World) -> None:
+    gated(world)
+    await world.kill()
+    await world.boot()
+    await world.quiet()
+
+
+def request(world: World, ident: ContainerId, *options: str) -> StartRequest:
+    container = world.docker.present[ident]
+    return StartRequest(
+        ident, container.process_label, container.mount_label, options, container.ipc_mode, container.pid_mode
+    )
+
+
+async def start(world: World, ident: ContainerId, *options: str) -> Admission:
+    """Start as Docker does with the gate in between: the process runs at what the gate was told."""
+    admission = await world.mcsd.gatekeeper.create(request(world, ident, *options))
+    world.start(ident)
+    world.kernel.labels[ident] = admission.process_label or world.docker.present[ident].process_label
+    return admission
+
+
+def stop(world: World, ident: ContainerId) -> None:
+    world.mcsd.gatekeeper.delete(ident)
+    world.docker.die(ident)
+
+
+def level_of(admission: Admission) -> Level:
+    assert Context.parse(admission.process_label).level == Context.parse(admission.mount_label).level
+    return Context.parse(admission.process_label).level
+
+
+def test_everything_is_ready_before_the_first_instruction() -> None:
+    async def story(world: World) -> None:
+        await reboot(world)
+        a = world.create("aa", world.mount("/srv/a"), runtime="mcsd", start=False)
+        await world.quiet()
+        assert world.label("/srv/a") == BORN, "mcsd has not chosen yet"
+        admission = await start(world, a)
+        level = level_of(admission)
+        assert len(level) == 2 and world.level_on("/srv/a") == level == world.level(a)
+        await world.quiet()
+        assert world.sighting(a).verdict.isolated is True
+        assert world.level(a) == level, "what Docker goes on saying of the label counts for nothing"
+
+    with_world(story)
+
+
+def test_exit_means_reclaimed() -> None:
+    """Promise 2."""
+
+    async def story(world: World) -> None:
+        await reboot(world)
+        a = world.create("aa", world.mount("/srv/a"), runtime="mcsd", start=False)
+        await start(world, a)
+        await world.quiet()
+        stop(world, a)
+        await world.quiet()
+        (grant,) = world.mcsd.scribe.book.grants()
+        assert grant.state is GrantState.QUARANTINED
+        world.clock.advance(601)
+        await world.quiet()
+        assert world.mcsd.scribe.book.grants() == ()
+        assert world.label("/srv/a") == BORN
+
+    with_world(story)
+
+
+def test_sticky_keeps_the_level_and_walks_nothing_while_it_lingers() -> None:
+    async def story(world: World) -> None:
+        await reboot(world)
+        a = world.create("aa", world.mount("/srv/a"), runtime="mcsd", start=False)
+        first = level_of(await start(world, a))
+        await world.quiet()
+        stop(world, a)
+        await world.quiet()
+        walks = len(world.volumes.walked)
+        assert level_of(await start(world, a)) == first
+        assert len(world.volumes.walked) == walks
+        await world.quiet()
+        assert world.sighting(a).verdict.isolated is True
+
+    with_world(story)
+
+
+def test_fresh_gives_another_level_at_each_start() -> None:
+    """Red Hat's guide: start the same container twice, and it gets a new category the second time."""
+
+    async def story(world: World) -> None:
+        await reboot(world)
+        a = world.create("aa", world.mount("/srv/a"), runtime="mcsd", start=False)
+        first = level_of(await start(world, a))
+        await world.quiet()
+        stop(world, a)
+        second = level_of(await start(world, a))
+        assert first != second and world.level_on("/srv/a") == second
+        await world.quiet()
+        assert [grant.level for grant in world.mcsd.scribe.book.grants()] == [second], "the first is free"
+        assert world.sighting(a).verdict.isolated is True
+
+    with_world(story, gate={"level": "fresh"})
+
+
+def test_a_level_that_the_user_gave_is_kept() -> None:
+    async def story(world: World) -> None:
+        await reboot(world)
+        label = "system_u:system_r:container_t:s0:c7,c8"
+        a = world.create("aa", process_label=label, runtime="mcsd", start=False)
+        admission = await start(world, a, "label=level:s0:c7,c8")
+        assert level_of(admission) == Level.parse("s0:c7,c8")
+
+    with_world(story)
+
+
+def test_a_group_s_members_come_to_their_level_by_the_label_alone() -> None:
+    async def story(world: World) -> None:
+        await reboot(world)
+        labels = (("io.mcsd.group", "team"), ("io.mcsd.volume", "/data:group"))
+        mount = world.mount("/srv/team")
+        a = world.create("aa", mount, labels=labels, runtime="mcsd", start=False)
+        b = world.create("bb", mount, labels=labels, runtime="mcsd", start=False)
+        one, two = level_of(await start(world, a)), level_of(await start(world, b))
+        shared = world.level_on("/srv/team")
+        assert one.dominates(shared) and two.dominates(shared) and not one.is_comparable_to(two)
+
+    with_world(story)
+
+
+def test_a_container_in_another_s_ipc_namespace_gets_its_level() -> None:
+    async def story(world: World) -> None:
+        await reboot(world)
+        a = world.create("aa", runtime="mcsd", start=False)
+        one = level_of(await start(world, a))
+        b = world.create("bb", runtime="mcsd", start=False, ipc_mode=f"container:{a}")
+        two = level_of(await start(world, b))
+        assert one == two
+        await world.quiet()
+        assert world.sighting(a).conflicts == world.sighting(b).conflicts == ()
+
+    with_world(story)
+
+
+def test_a_refused_volume_refuses_the_start_and_says_why() -> None:
+    """Promise 9."""
+
+    async def story(world: World) -> None:
+        await reboot(world)
+        mount = world.mount("/etc")
+        world.volumes.trees["/etc"].error = VolumeRefusedError("volume '/etc' is refused", rule="x")
+        a = world.create("aa", mount, runtime="mcsd", start=False)
+        with pytest.raises(GateError, match="is not started: volume /etc: volume '/etc' is refused"):
+            await world.mcsd.gatekeeper.create(request(world, a))
+        assert "START_REFUSED" in world.papers.kinds()
+        await world.quiet()
+        assert world.mcsd.scribe.book.grants() == (), "no leaked grant"
+
+    with_world(story)
+
+
+def test_on_error_start_lets_it_run_and_says_so() -> None:
+    async def story(world: World) -> None:
+        await reboot(world)
+        mount = world.mount("/etc")
+        world.volumes.trees["/etc"].error = VolumeRefusedError("volume '/etc' is refused", rule="x")
+        a = world.create("aa", mount, runtime="mcsd", start=False)
+        admission = await start(world, a)
+        assert "volume '/etc' is refused" in admission.warning
+        assert "START_UNPREPARED" in world.papers.kinds()
+        await world.quiet()
+        assert world.sighting(a).verdict.isolated is False, "promise 8"
+
+    with_world(story, gate={"on_error": "start"})
+
+
+def test_a_ledger_that_cannot_be_written_refuses_the_start() -> None:
+    """Promises 3 and 9."""
+
+    async def story(world: World) -> None:
+        await reboot(world)
+        a = world.create("aa", world.mount("/srv/a"), runtime="mcsd", start=False)
+        world.ledger.failure = LedgerError("the disk is full")
+        with pytest.raises(GateError, match="the disk is full"):
+            await world.mcsd.gatekeeper.create(request(world, a))
+        assert world.label("/srv/a") == BORN
+        world.ledger.failure = None
+
+    with_world(story)
+
+
+def test_a_walk_that_takes_too_long_refuses_the_start() -> None:
+    async def story(world: World) -> None:
+        await reboot(world)
+        world.volumes.gate.clear()
+        a = world.create("aa", world.mount("/srv/a"), runtime="mcsd", start=False)
+        with pytest.raises(GateError, match="not ready after"):
+            await world.mcsd.gatekeeper.create(request(world, a))
+        world.volumes.gate.set()
+        await asyncio.sleep(0)
+
+    with_world(story, gate={"deadline": 0.2})
+
+
+def test_a_start_that_is_never_heard_of_again_leaks_no_level() -> None:
+    """The gate, or Docker, was killed between the answer and the container's first instruction."""
+
+    async def story(world: World) -> None:
+        await reboot(world)
+        a = world.create("aa", world.mount("/srv/a"), runtime="mcsd", start=False)
+        await world.mcsd.gatekeeper.create(request(world, a))
+        await world.quiet()
+        (grant,) = world.mcsd.scribe.book.grants()
+        assert grant.state is GrantState.ACTIVE, "it may yet come"
+        world.clock.advance(121)
+        await world.quiet()
+        world.clock.advance(601)
+        await world.quiet()
+        assert world.mcsd.scribe.book.grants() == () and world.label("/srv/a") == BORN
+
+    with_world(story)
+
+
+def test_a_running_container_that_a_lost_ledger_forgot_holds_what_its_process_carries() -> None:
+    """Promise 7."""
+
+    async def story(world: World) -> None:
+        await reboot(world)
+        a = world.create("aa", world.mount("/srv/a"), runtime="mcsd", start=False)
+        level = level_of(await start(world, a))
+        await world.quiet()
+        await world.kill()
+        world.tables = type(world.tables)()
+        world.volumes.originals.clear()
+        await world.boot()
+        await world.quiet()
+        assert world.level(a) == level
+        assert world.sighting(a).verdict.isolated is True
+
+    with_world(story)
+
+
+def test_a_container_started_without_the_gate_again_is_adopted_as_docker_has_it() -> None:
+    async def story(world: World) -> None:
+        await reboot(world)
+        a = world.create("aa", world.mount("/srv/a"), runtime="mcsd", start=False)
+        await start(world, a)
+        await world.quiet()
+        stop(world, a)
+        world.docker.engine_info = replace(world.docker.engine_info, runtimes=(("mcsd", "/usr/bin/runc"),))
+        world.kernel.labels.clear()
+        await world.kill()
+        await world.boot()
+        world.start(a)
+        await world.quiet()
+        assert world.level(a) == Context.parse(world.docker.present[a].process_label).level
+        assert world.level_on("/srv/a") == world.level(a)
+        assert world.sighting(a).verdict.isolated is True
+
+    with_world(story)
