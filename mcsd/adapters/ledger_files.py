@@ -24,6 +24,8 @@ from mcsd.errors import LedgerDamagedError, LedgerError, LedgerLockedError
 
 WAL, SHM = "-wal", "-shm"
 """What SQLite keeps beside a database in WAL mode: its write-ahead log, and the log's index."""
+JOURNAL = "-journal"
+"""What SQLite keeps beside a database while it is being put into WAL mode: the way back."""
 
 _PID_WIDTH = 10
 
@@ -140,14 +142,16 @@ def create(path: Path, migrations: Sequence[Migration] = MIGRATIONS) -> None:
     """Make a new, empty ledger, complete and durable or not at all; raises `sqlite3.Error` too."""
     draft = beside(path, ".new")
     with _reporting(path, "create it"):
-        for left_over in (draft, beside(draft, "-journal")):
-            left_over.unlink(missing_ok=True)
+        for suffix in ("", JOURNAL, WAL, SHM):
+            beside(draft, suffix).unlink(missing_ok=True)
         os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        # A rollback journal here: when COMMIT is done, everything is in the one file that is renamed.
+        # A rollback journal here: when COMMIT is done, everything is in the one file that is renamed. Into
+        # WAL mode before that, because on the way a crash would leave a journal under the final name.
         database = sqlite3.connect(draft, isolation_level=None)
         try:
             database.execute("PRAGMA synchronous = FULL")
             migrate(database, migrations)
+            database.execute("PRAGMA journal_mode = WAL")
         finally:
             database.close()
         draft.rename(path)
@@ -167,7 +171,7 @@ def set_aside(path: str | os.PathLike[str], now: float) -> Path:
             new = _unused_name(old, now)
             # The database first: a crash in between leaves a log without its database, which is damage
             # again, and never an old database that has silently lost its log.
-            for suffix in ("", WAL, SHM):
+            for suffix in ("", JOURNAL, WAL, SHM):
                 if os.path.lexists(beside(old, suffix)):
                     beside(old, suffix).rename(beside(new, suffix))
             sync_directory(old.parent)
@@ -179,7 +183,7 @@ def set_aside(path: str | os.PathLike[str], now: float) -> Path:
 def _unused_name(path: Path, now: float) -> Path:
     stem = beside(path, f".damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}")
     name, number = stem, 1
-    while any(os.path.lexists(beside(name, suffix)) for suffix in ("", WAL, SHM)):
+    while any(os.path.lexists(beside(name, suffix)) for suffix in ("", JOURNAL, WAL, SHM)):
         number += 1
         name = beside(stem, f".{number}")
     return name

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+from mcsd.adapters.ledger_files import JOURNAL, beside
 from mcsd.adapters.ledger_schema import APPLICATION_ID, Migration, migrate, version_of
 from mcsd.errors import LedgerDamagedError, LedgerError, LedgerNewerError
 
@@ -59,9 +60,13 @@ def explaining(path: Path, operation: str) -> Iterator[None]:
 
 
 def inspect(path: Path, newest: int) -> None:
-    """Judge a database without changing it or its log: a read-only connection writes to neither."""
+    """Judge a database without changing it or its log: a read-only connection writes to neither.
+
+    Only one that a crash left half-way into WAL mode must be taken back first, to be read at all.
+    """
+    mode = "rw" if beside(path, JOURNAL).exists() else "ro"
     with explaining(path, "read it"):
-        database = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=BUSY_TIMEOUT)
+        database = sqlite3.connect(f"file:{quote(str(path))}?mode={mode}", uri=True, timeout=BUSY_TIMEOUT)
         try:
             version = version_of(database)
             (application,) = database.execute("PRAGMA application_id").fetchone()

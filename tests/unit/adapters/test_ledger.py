@@ -303,9 +303,9 @@ class TestDamage:
     def test_damaged_ledger_is_set_aside_whole_under_a_dated_name(self, path: Path, told: Contents) -> None:
         damaged = b"damaged" * 100
         path.write_bytes(damaged)
-        path.with_name("ledger.db-wal").write_bytes(b"log")
         with pytest.raises(LedgerDamagedError):
             SqliteLedger(path)
+        path.with_name("ledger.db-wal").write_bytes(b"log")
         moved = set_aside(path, NOON)
         assert moved.name == "ledger.db.damaged-20261124T120000Z"
         assert moved.read_bytes() == damaged
@@ -360,7 +360,7 @@ class TestBeginning:
 
     def test_draft_that_a_crash_left_is_no_ledger(self, path: Path) -> None:
         path.parent.mkdir(mode=0o700)
-        for name in ("ledger.db.new", "ledger.db.new-journal"):
+        for name in ("ledger.db.new", "ledger.db.new-journal", "ledger.db.new-wal"):
             (path.parent / name).write_bytes(b"half")
         assert loaded(path) == Contents()
         assert sorted(os.listdir(path.parent)) == ["ledger.db", "ledger.db.lock"]
