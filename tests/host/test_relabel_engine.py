@@ -1,0 +1,412 @@
+"""The engine on real files: what is labelled, what is left alone, and that undo is exact."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from mcsd.core.volumes import Identity
+from mcsd.errors import VolumeFailedError, VolumeRefusedError
+from mcsd.relabel import Progress, SkipReason
+from tests.host.relabel_stages import stage as stage
+from tests.host.relabel_trees import (
+    HOME,
+    ID,
+    OTHER,
+    TARGET,
+    Stage,
+    carrying,
+    grow,
+    label_of,
+    labels,
+    mounted,
+    paths,
+    put_label,
+)
+
+pytestmark = pytest.mark.host
+
+
+def test_everything_in_scope_carries_the_target_and_then_what_it_had(stage: Stage) -> None:
+    """Promises 5 and 6: links, pipes, sockets and odd names too; what links lead to is not touched."""
+    grow(stage.root)
+    before, outside = labels(stage.root), label_of("/etc/passwd")
+    walk = stage.relabel()
+    assert walk.complete
+    assert walk.level == "change"
+    assert not walk.skipped
+    assert walk.seen == walk.changed == len(before)
+    assert carrying(stage.root, TARGET) == set(before)
+    back = stage.restore()
+    assert back.complete
+    assert labels(stage.root) == before
+    assert label_of("/etc/passwd") == outside
+
+
+def test_a_second_walk_only_reads(stage: Stage) -> None:
+    """Times of change do not move when there is nothing to change."""
+    grow(stage.root)
+    stage.relabel()
+    times = {path: os.lstat(path).st_ctime_ns for path in paths(stage.root)}
+    walk = stage.relabel()
+    assert (walk.level, walk.changed, walk.complete) == ("check", 0, True)
+    assert times == {path: os.lstat(path).st_ctime_ns for path in paths(stage.root)}
+
+
+def test_what_is_known_is_not_walked(stage: Stage) -> None:
+    grow(stage.root)
+    stage.relabel()
+    put_label(stage.root / "d1/f1", HOME)
+    walk = stage.relabel(known=True)
+    assert (walk.level, walk.seen, walk.complete) == ("known", 1, True)
+    assert stage.relabel(known=False).changed == 1
+
+
+@pytest.mark.parametrize("spoil", ["root label", "another target", "unfinished"])
+def test_nothing_is_known_without_both_the_store_and_the_root(stage: Stage, spoil: str) -> None:
+    """Promise 4."""
+    grow(stage.root)
+    if spoil == "unfinished":
+        enough = threading.Event()
+        stage.relabel(cancelled=enough, progress=lambda progress: enough.set())
+        put_label(stage.root, TARGET)
+    else:
+        stage.relabel()
+    if spoil == "root label":
+        put_label(stage.root, HOME)
+    walk = stage.relabel(OTHER if spoil == "another target" else TARGET, known=True)
+    assert walk.level != "known"
+    assert walk.complete
+
+
+def test_the_first_original_outlives_several_targets(stage: Stage) -> None:
+    """Promise 6."""
+    grow(stage.root)
+    before = labels(stage.root)
+    stage.relabel()
+    stage.engine = stage.fresh()
+    assert stage.relabel(OTHER).complete
+    assert stage.restore().complete
+    assert labels(stage.root) == before
+
+
+def test_what_somebody_else_labelled_meanwhile_is_left_as_it_is(stage: Stage) -> None:
+    """Promise 6: only what still carries a label that mcsd wrote is given back."""
+    grow(stage.root)
+    before = labels(stage.root)
+    stage.relabel()
+    put_label(stage.root / "d1/f1", "u:r:mine_t:s0")
+    walk = stage.restore()
+    assert walk.complete
+    assert walk.skipped == {SkipReason.FOREIGN_LABEL: 1}
+    assert walk.examples == ((SkipReason.FOREIGN_LABEL, "d1/f1"),)
+    assert labels(stage.root) == before | {os.fsencode(stage.root / "d1/f1"): b"u:r:mine_t:s0"}
+
+
+def test_a_foreign_label_from_between_two_walks_is_the_original(stage: Stage) -> None:
+    """Promise 6: what the second walk overwrites is what undo puts back."""
+    grow(stage.root)
+    stage.relabel()
+    put_label(stage.root / "d1/f1", "u:r:mine_t:s0")
+    stage.relabel()
+    stage.restore()
+    assert label_of(stage.root / "d1/f1") == b"u:r:mine_t:s0"
+
+
+def test_files_born_in_the_volume_get_the_policy_s_label_or_their_directory_s(stage: Stage) -> None:
+    """Promise 6."""
+    policy = "system_u:object_r:policy_t:s0"
+    stage.default_label = lambda path, mode: policy if path.endswith("known") else None
+    stage.engine = stage.fresh()
+    grow(stage.root)
+    put_label(stage.root / "d1/sub", "u:r:sub_t:s0\0")
+    stage.relabel()
+    (stage.root / "d1/sub/new/deep").mkdir(parents=True)
+    born = [stage.root / "d1/sub" / name for name in ("known", "other", "new", "new/deep", "new/deep/leaf")]
+    for path in born:
+        if not path.exists():
+            path.touch()
+        put_label(path, TARGET)
+    (stage.root / "top").touch()
+    put_label(stage.root / "top", TARGET)
+    assert stage.restore().complete
+    assert label_of(born[0]) == policy.encode() + b"\0"
+    assert {label_of(path) for path in born[1:]} == {b"u:r:sub_t:s0\0"}
+    assert label_of(stage.root / "top") == HOME.encode() + b"\0"
+
+
+def test_an_inode_number_used_again_does_not_get_the_old_file_s_label(stage: Stage) -> None:
+    """Promise 6: told by the time of birth."""
+    grow(stage.root)
+    victim = stage.root / "d1/f2"
+    put_label(victim, "u:r:secret_t:s0")
+    stage.relabel()
+    number = victim.stat().st_ino
+    victim.unlink()
+    made: list[Path] = []
+    for one in range(2000):
+        made.append(stage.root / f"d1/again{one}")
+        made[-1].touch()
+        put_label(made[-1], TARGET)
+        if made[-1].stat().st_ino == number:
+            break
+    else:
+        pytest.skip("this file system does not use inode numbers again so soon")
+    assert stage.restore().complete
+    assert label_of(made[-1]) != b"u:r:secret_t:s0"
+
+
+def test_a_file_with_a_name_outside_is_left_alone_unless_the_claim_consents(stage: Stage) -> None:
+    """Promise 5."""
+    grow(stage.root)
+    outside = stage.base / "outside"
+    os.link(stage.root / "d1/f1", outside)
+    had = label_of(outside)
+    walk = stage.relabel()
+    assert walk.complete
+    assert walk.skipped == {SkipReason.MULTIPLY_LINKED: 1}
+    assert label_of(outside) == had
+    assert stage.relabel(links_consented=True).changed == 1
+    assert label_of(outside) == TARGET.encode() + b"\0"
+    stage.restore()
+    assert label_of(outside) == had
+
+
+def test_a_file_whose_names_are_all_inside_is_the_volume_s(stage: Stage) -> None:
+    """Promise 5."""
+    grow(stage.root)
+    for name in ("one", "d2/two", "d3/sub/three"):
+        os.link(stage.root / "d1/f1", stage.root / name)
+    before = labels(stage.root)
+    walk = stage.relabel()
+    assert walk.complete
+    assert not walk.skipped
+    assert label_of(stage.root / "one") == TARGET.encode() + b"\0"
+    stage.restore()
+    assert labels(stage.root) == before
+
+
+def test_a_file_born_in_the_volume_does_not_keep_the_pair_for_having_a_name_outside(stage: Stage) -> None:
+    """Promise 2: with the pair's categories it is this volume's, wherever else it is linked."""
+    grow(stage.root)
+    stage.relabel()
+    (stage.root / "d1/born").touch()
+    put_label(stage.root / "d1/born", TARGET)
+    os.link(stage.root / "d1/born", stage.base / "outside")
+    walk = stage.restore()
+    assert walk.complete
+    assert not walk.skipped
+    assert not carrying(stage.base, TARGET)
+
+
+def test_a_shared_volume_s_label_proves_nothing_about_a_file_with_a_name_outside(stage: Stage) -> None:
+    """Promise 5: without categories the label may well be somebody else's."""
+    shared = "system_u:object_r:container_file_t:s0"
+    grow(stage.root)
+    stage.relabel(shared)
+    (stage.base / "outside").touch()
+    put_label(stage.base / "outside", shared)
+    os.link(stage.base / "outside", stage.root / "d1/stolen")
+    walk = stage.restore()
+    assert walk.skipped == {SkipReason.MULTIPLY_LINKED: 1}
+    assert label_of(stage.base / "outside") == shared.encode()
+
+
+def test_device_nodes_are_never_labelled(stage: Stage) -> None:
+    """Promise 5."""
+    grow(stage.root)
+    os.mknod(stage.root / "d1/null", stat.S_IFCHR | 0o600, os.makedev(1, 3))
+    walk = stage.relabel()
+    assert walk.complete
+    assert walk.skipped == {SkipReason.DEVICE_NODE: 1}
+    assert label_of(stage.root / "d1/null") is None
+
+
+def test_a_mount_below_the_root_is_not_entered(stage: Stage) -> None:
+    """Promise 5: another file system, and a bind mount of the same one."""
+    grow(stage.root)
+    grow(stage.base / "other")
+    before = labels(stage.base / "other")
+    with (
+        mounted(stage.root / "d1", "-t", "tmpfs", "none"),
+        mounted(stage.root / "d2", "--bind", str(stage.base / "other")),
+    ):
+        (stage.root / "d1/file").touch()
+        inside = label_of(stage.root / "d1/file")
+        walk = stage.relabel()
+        assert walk.complete
+        assert walk.skipped == {SkipReason.MOUNT_POINT: 2}
+        assert label_of(stage.root / "d1/file") == inside
+        assert stage.restore().complete
+    assert labels(stage.base / "other") == before
+
+
+def test_stolen_secrets_keep_their_labels(stage: Stage) -> None:
+    grow(stage.root)
+    put_label(stage.root / "d1/f1", "system_u:object_r:shadow_t:s0")
+    walk = stage.relabel()
+    assert walk.complete
+    assert walk.skipped == {SkipReason.PROTECTED_TYPE: 1}
+    assert label_of(stage.root / "d1/f1") == b"system_u:object_r:shadow_t:s0"
+
+
+def test_a_volume_can_be_a_file(stage: Stage) -> None:
+    stage.root.touch()
+    put_label(stage.root, HOME)
+    assert stage.relabel().complete
+    assert label_of(stage.root) == TARGET.encode() + b"\0"
+    assert stage.restore().complete
+    assert label_of(stage.root) == HOME.encode()
+
+
+def test_verify_counts_what_differs_and_writes_nothing(stage: Stage) -> None:
+    grow(stage.root)
+    stage.relabel()
+    assert stage.verify().complete
+    put_label(stage.root / "d1/f1", HOME)
+    (stage.root / "d1/new").touch()
+    walk = stage.verify()
+    assert not walk.complete
+    assert walk.skipped == {SkipReason.DIFFERS: 2}
+    assert {path for _, path in walk.examples} == {"d1/f1", "d1/new"}
+    assert label_of(stage.root / "d1/f1") == HOME.encode()
+
+
+def test_progress_is_told_and_a_cancelled_walk_can_be_undone_and_taken_up_again(stage: Stage) -> None:
+    """Promise 4: the root does not carry the target when the walk was broken off."""
+    grow(stage.root, directories=150)
+    before = labels(stage.root)
+    told: list[Progress] = []
+    enough = threading.Event()
+
+    def tell(progress: Progress) -> None:
+        told.append(progress)
+        enough.set()
+
+    walk = stage.relabel(progress=tell, cancelled=enough)
+    assert walk.cancelled
+    assert not walk.complete
+    assert told
+    assert label_of(stage.root) == HOME.encode() + b"\0"
+    assert stage.restore().complete
+    assert labels(stage.root) == before
+    assert stage.relabel().complete
+
+
+def test_restore_can_be_broken_off_and_goes_on(stage: Stage) -> None:
+    grow(stage.root, directories=150)
+    before = labels(stage.root)
+    stage.relabel()
+    enough = threading.Event()
+    walk = stage.restore(progress=lambda progress: enough.set(), cancelled=enough)
+    assert walk.cancelled
+    assert label_of(stage.root) == HOME.encode() + b"\0"  # first of all
+    stage.engine = stage.fresh()
+    assert stage.restore().complete
+    assert labels(stage.root) == before
+
+
+def test_what_is_made_while_the_volume_is_walked_is_labelled_too(stage: Stage) -> None:
+    """A tree that grows while it is walked."""
+    grow(stage.root, directories=60)
+    stop = threading.Event()
+
+    def make() -> None:
+        number = 0
+        while not stop.is_set() and number < 3000:
+            (stage.root / f"d{number % 60}" / f"new{number}").touch()
+            number += 1
+            time.sleep(0.0002)
+
+    maker = threading.Thread(target=make)
+    maker.start()
+    stage.relabel()
+    stop.set()
+    maker.join()
+    assert stage.relabel().complete
+    assert stage.verify().complete
+
+
+def test_a_volume_that_was_replaced_is_not_labelled(stage: Stage) -> None:
+    grow(stage.root)
+    with pytest.raises(VolumeFailedError, match="no longer the one it was"):
+        stage.engine.relabel(ID, str(stage.root), Identity(1, 2), TARGET)
+    assert not carrying(stage.root, TARGET)
+
+
+def test_restoring_what_was_never_labelled_does_nothing(stage: Stage) -> None:
+    grow(stage.root)
+    assert stage.restore().complete
+    assert stage.engine.volumes() == ()
+
+
+def test_a_removed_volume_is_gone_and_says_so(stage: Stage) -> None:
+    """Promise 2: proof that nothing carries the pair any more."""
+    stage.root.mkdir()
+    (stage.root / "f").touch()
+    identity = stage.identity
+    stage.relabel()
+    (stage.root / "f").unlink()
+    stage.root.rmdir()
+    walk = stage.engine.restore(ID, str(stage.root), identity)
+    assert (walk.complete, walk.gone) == (True, True)
+
+
+def test_a_renamed_volume_is_found_and_given_back(stage: Stage) -> None:
+    """Promise 6: also when something else has taken its name."""
+    grow(stage.root)
+    before = list(labels(stage.root).values())
+    identity = stage.identity
+    stage.relabel()
+    moved = stage.base / "moved"
+    stage.root.rename(moved)
+    grow(stage.root, directories=1)
+    other = labels(stage.root)
+    walk = stage.engine.restore(ID, str(stage.root), identity)
+    assert (walk.complete, walk.gone) == (True, False)
+    assert list(labels(moved).values()) == before
+    assert labels(stage.root) == other
+
+
+def test_a_volume_under_a_link_that_others_could_change_is_refused(stage: Stage) -> None:
+    """CVE-2024-9407 and its like."""
+    grow(stage.root)
+    (stage.base / "open").mkdir(mode=0o777)
+    (stage.base / "open").chmod(0o777)
+    (stage.base / "open/link").symlink_to(stage.root)
+    with pytest.raises(VolumeRefusedError) as refused:
+        stage.engine.examine(str(stage.base / "open/link"))
+    assert refused.value.rule == "symlink-in-path"
+    assert str(stage.root) in refused.value.hint
+
+
+def test_the_store_lists_what_can_be_undone_and_forgets(stage: Stage) -> None:
+    grow(stage.root)
+    stage.relabel()
+    (stored,) = stage.fresh().volumes()
+    assert (stored.id, stored.path, stored.identity) == (ID, str(stage.root), stage.identity)
+    assert (stored.target, stored.state, stored.count) == (TARGET, "complete", len(labels(stage.root)))
+    stage.restore()
+    assert stage.engine.volumes()[0].state == "restored"
+    stage.engine.forget(ID)
+    stage.engine.forget(ID)
+    assert stage.engine.volumes() == ()
+    assert list(stage.store.iterdir()) == []
+
+
+def test_damaged_originals_stop_the_walk_and_are_listed(stage: Stage) -> None:
+    """Promise 9."""
+    grow(stage.root)
+    stage.relabel()
+    (file,) = stage.store.iterdir()
+    data = bytearray(file.read_bytes())
+    data[40] ^= 0xFF
+    file.write_bytes(data)
+    with pytest.raises(VolumeFailedError, match="cannot be read"):
+        stage.restore()
+    assert stage.engine.volumes()[0].state == "damaged"
