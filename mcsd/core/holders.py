@@ -11,9 +11,10 @@ class HolderKind(StrEnum):
 
     CONFIGURED = "configured"
     """`[categories] reserved`."""
+    GROUP = "group"
+    """The group's own pair, members or none."""
     GRANT = "grant"
     RESERVATION = "reservation"
-    GROUP = "group"
     QUARANTINE = "quarantine"
     """Its container is gone; something may still carry it."""
     PROCESS = "process"

@@ -59,7 +59,9 @@ def _parse_categories(text: str, *, whole: str) -> int:
         low, high = int(run[1]), int(run[2] or run[1])
         if run[2] and low >= high:
             raise LabelSyntaxError(f"the run {part!r} in the level {whole!r} does not rise")
-        mask |= category_mask((low, high)) | ((1 << (high + 1)) - (1 << low))
+        if high >= CATEGORY_COUNT:
+            raise LabelSyntaxError(f"the level {whole!r} has categories above c{CATEGORY_COUNT - 1}")
+        mask |= (1 << (high + 1)) - (1 << low)
     return mask
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +20,7 @@ def spelled_anyhow(level: Level, seed: int) -> str:
     draw = random.Random(seed)
     parts = [f"c{n}" for n in level.numbers()]
     numbers = level.numbers()
-    for low, high in zip(numbers, numbers[1:], strict=False):
+    for low, high in pairwise(numbers):
         if high == low + 1 and draw.random() < 0.5:
             parts.append(f"c{low}.c{high}")
     draw.shuffle(parts)

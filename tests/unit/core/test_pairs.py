@@ -1,0 +1,76 @@
+"""Ranks number the pairs of a run without gaps; free ranks are drawn, blocked and given back."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+
+from mcsd.core.labels import CategoryPair, Level
+from mcsd.core.pairs import FreePairs, PairRun
+from mcsd.errors import LabelSyntaxError
+
+
+def test_every_pair_of_1024_categories_has_one_rank() -> None:
+    """All C(1024, 2) can be reached."""
+    run = PairRun(0, 1023)
+    assert run.total == 523_776
+    seen = {(pair.low, pair.high) for pair in map(run.pair_at, range(run.total))}
+    assert len(seen) == run.total
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (5, 9), (1000, 1023)])
+def test_a_run_has_its_own_pairs_and_no_others(low: int, high: int) -> None:
+    run = PairRun(low, high)
+    expected = {CategoryPair(*pair) for pair in combinations(range(low, high + 1), 2)}
+    assert {run.pair_at(rank) for rank in range(run.total)} == expected
+    assert run.total == len(expected)
+    assert str(run) == f"c{low}.c{high}"
+
+
+@pytest.mark.parametrize(("low", "high"), [(3, 3), (4, 3), (-1, 5), (0, 1024)])
+def test_a_run_needs_two_categories(low: int, high: int) -> None:
+    with pytest.raises(LabelSyntaxError):
+        PairRun(low, high)
+
+
+@pytest.mark.parametrize(
+    ("level", "blocked"),
+    [
+        ("s0", ""),
+        ("s0:c4", ""),
+        ("s0:c5", "5,6 5,7 5,8"),
+        ("s0:c6", "5,6 6,7 6,8"),
+        ("s0:c8", "5,8 6,8 7,8"),
+        ("s0:c5,c8", "5,8"),
+        ("s0:c4,c8", ""),
+        ("s0:c5,c6,c8", "5,6 5,8 6,8"),
+        ("s0:c1,c5,c6,c9", "5,6"),
+        ("s0:c0.c1023", "5,6 5,7 5,8 6,7 6,8 7,8"),
+        ("s1:c5", ""),
+        ("s1:c5,c6", "5,6"),
+    ],
+)
+def test_a_level_is_comparable_to_the_pairs_that_dominance_says(level: str, blocked: str) -> None:
+    run, held = PairRun(5, 8), Level.parse(level)
+    found = sorted(run.pair_at(rank) for rank in run.ranks_comparable_to(held))
+    assert " ".join(f"{pair.low},{pair.high}" for pair in found) == blocked
+    if held.categories:
+        everyone = map(run.pair_at, range(run.total))
+        assert found == sorted(pair for pair in everyone if pair.level.is_comparable_to(held))
+
+
+def test_a_rank_is_free_again_when_nothing_blocks_it() -> None:
+    free = FreePairs(4)
+    for rank in (1, 1, 3):
+        free.block(rank)
+    assert sorted(free) == [0, 2] and len(free) == 2
+    assert [free.blocks_on(rank) for rank in range(4)] == [0, 2, 0, 1]
+    free.unblock(1)
+    assert sorted(free) == [0, 2]
+    free.unblock(1)
+    free.unblock(3)
+    assert sorted(free) == [0, 1, 2, 3]
+    assert sorted(free[position] for position in range(len(free))) == [0, 1, 2, 3]
+    with pytest.raises(AssertionError, match="free already"):
+        free.unblock(0)
