@@ -132,7 +132,7 @@ class SystemdJournal:
                     return entry
                 if self._closing:
                     return None
-                self._changed.wait(_SUMMARY_INTERVAL if self._flood.is_holding else None)
+                self._changed.wait(_SUMMARY_INTERVAL if self._flood.is_holding() else None)
 
     def _write(self, entry: Fields) -> None:
         for sink in self._sinks:

@@ -66,8 +66,17 @@ class Notifier:
             await asyncio.sleep(self.watchdog_interval / 2 if self.watchdog_interval else 3600)
 
     def _tell(self, *assignments: str) -> None:
-        if self.is_available and assignments:
+        if not self.is_available or not assignments:
+            return
+        try:
             daemon.notify("\n".join(assignments))
+        except (ConnectionRefusedError, FileNotFoundError):  # nobody listens there any more
+            return
+        except OSError as exc:
+            raise ConfigurationError(
+                f"systemd cannot be notified: {exc.strerror}",
+                hint="mcsd's domain must be allowed to send to it; see ausearch -m avc",
+            ) from exc
 
 
 def _status(text: str) -> tuple[str, ...]:
@@ -85,8 +94,8 @@ def _watchdog_interval(environment: Mapping[str, str]) -> float | None:
 def inherited_sockets(name: str) -> list[socket.socket]:
     """Take over the listening sockets that systemd passed under a name of `SOCKET_NAMES`.
 
-    Call it once for each name; the sockets are the caller's to close. Raises `ConfigurationError` for a
-    descriptor that mcsd has no use for: it would be open, and nobody would answer there.
+    Call it once for each name, and keep the sockets; they are the caller's to close. Raises
+    `ConfigurationError` for a descriptor that mcsd has no use for: it would be open, and nobody would answer.
     """
     passed = _passed()
     for descriptor, its_name in passed.items():

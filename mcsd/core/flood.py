@@ -69,7 +69,6 @@ class Flood(Generic[Key]):
             self._buckets[key].held_back = 0
         return found
 
-    @property
     def is_holding(self) -> bool:
         """Whether a count waits to be told."""
         return any(bucket.held_back for bucket in self._buckets.values())
