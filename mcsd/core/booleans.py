@@ -1,0 +1,313 @@
+"""What each boolean should be, and what to change: the rules of promises 9 and 10, as pure functions.
+
+- Only a boolean that the configuration names is governed, and of two names for one boolean only one.
+- `on` and `off` hold it there; `unmanaged` leaves it alone; `lease` holds it on exactly while at least one
+  running container that asks for it is known, and off otherwise.
+- While nobody can say yet which containers run, leases are neither given nor taken: `holders` is None.
+- The value in force and the value pending both count: whoever commits next puts all pending values in force.
+
+A decision depends only on what is seen now, never on what happened before, so any history of leases,
+crashes and changes by others ends in the same state (promise 7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from mcsd.core.boolean_names import NameSource, ResolvedName, is_name, resolve
+from mcsd.core.containers import Container, ContainerId
+
+LABEL = "boolean"
+"""The container label `io.mcsd.boolean`: names, separated by commas."""
+
+MOST_REQUESTS = 16
+"""Names in one container's label; what follows is not read."""
+
+
+class Wish(StrEnum):
+    """What is wanted of a boolean."""
+
+    ON = "on"
+    OFF = "off"
+    LEASE = "lease"
+    UNMANAGED = "unmanaged"
+
+
+_STRICTEST = (Wish.OFF, Wish.LEASE, Wish.ON, Wish.UNMANAGED)
+
+
+class Order(StrEnum):
+    """What an administrator may ask for until mcsd's next start; `CONFIGURED` ends it."""
+
+    ON = "on"
+    OFF = "off"
+    CONFIGURED = "configured"
+
+
+class Cause(StrEnum):
+    """Why a boolean's value changed; part of the API."""
+
+    START = "start"
+    OUTSIDE = "outside"
+    PUT_RIGHT = "put-right"
+    LEASE_GIVEN = "lease-given"
+    LEASE_TAKEN = "lease-taken"
+    ORDERED = "ordered"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A boolean in the kernel: the value in force, and the value that the next commit puts in force."""
+
+    active: bool
+    pending: bool
+
+    @classmethod
+    def at(cls, value: bool) -> Standing:
+        """Both at one value."""
+        return cls(value, value)
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """One configured name, with what the policy calls it. `order` stands over the configuration's `wish`."""
+
+    asked: str
+    wish: Wish
+    resolved: ResolvedName
+    order: Order | None = None
+    shadowed_by: str = ""
+    """The other configured name of the same boolean, if that one rules it."""
+
+    @property
+    def name(self) -> str | None:
+        """The boolean that this ruling governs, None where it governs none."""
+        return None if self.shadowed_by or self.wish is Wish.UNMANAGED else self.resolved.name
+
+    def wanted(self, *, held: bool | None) -> bool | None:
+        """Say what the boolean should be; None where it is to be left as it is.
+
+        `held` is whether a running container holds the lease, None while nobody knows.
+        """
+        if self.name is None:
+            return None
+        match self.order:
+            case Order.ON:
+                return True
+            case Order.OFF:
+                return False
+        match self.wish:
+            case Wish.ON:
+                return True
+            case Wish.OFF:
+                return False
+            case Wish.LEASE:
+                return held
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A running container's wish for a boolean. `pid` is its init process's, None where it is not known."""
+
+    container: ContainerId
+    container_name: str
+    asked: str
+    pid: int | None = None
+
+
+class Refused(StrEnum):
+    """Why a container gets nothing; part of the API."""
+
+    NOT_CONFIGURED = "not-configured"
+    NOT_FOR_LEASE = "not-for-lease"
+    UNKNOWN = "unknown-name"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A request that is not met, and what to do about it."""
+
+    request: Request
+    why: Refused
+    text: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """Requests, sorted: by the policy's name of the boolean, and those refused."""
+
+    holders: Mapping[str, tuple[Request, ...]]
+    refusals: tuple[Refusal, ...] = ()
+
+
+def requests_of(container: Container) -> tuple[Request, ...]:
+    """Read what a container asks for: nothing unless it runs, and nothing that its image says."""
+    text = container.label(LABEL) if container.running else None
+    if not text:
+        return ()
+    names = dict.fromkeys(part.strip() for part in text.split(",", MOST_REQUESTS)[:MOST_REQUESTS])
+    return tuple(Request(container.id, container.name, name, container.pid) for name in names if name)
+
+
+def _look_up(asked: str, known: Collection[str], substitute: Callable[[str], str]) -> ResolvedName:
+    return resolve(asked, known, substitute(asked) if is_name(asked) else asked)
+
+
+def _rank(ruling: Ruling) -> tuple[bool, int, str]:
+    return ruling.resolved.how is not NameSource.GIVEN, _STRICTEST.index(ruling.wish), ruling.asked
+
+
+def rule(
+    wishes: Mapping[str, Wish],
+    known: Collection[str],
+    substitute: Callable[[str], str],
+    orders: Mapping[str, Order] | None = None,
+) -> tuple[Ruling, ...]:
+    """Rule on each configured name, in their order.
+
+    Of several names for one boolean the policy's own rules it, or else the strictest.
+    """
+    orders = orders or {}
+    rulings = [
+        Ruling(asked, wish, _look_up(asked, known, substitute), orders.get(asked))
+        for asked, wish in wishes.items()
+    ]
+    ruler: dict[str, Ruling] = {}
+    for ruling in sorted(rulings, key=_rank):
+        if ruling.resolved.name is not None:
+            ruler.setdefault(ruling.resolved.name, ruling)
+    return tuple(
+        ruling
+        if ruling.resolved.name is None or ruler[ruling.resolved.name] is ruling
+        else replace(ruling, shadowed_by=ruler[ruling.resolved.name].asked)
+        for ruling in rulings
+    )
+
+
+def admit(
+    requests: Iterable[Request],
+    rulings: Sequence[Ruling],
+    known: Collection[str],
+    substitute: Callable[[str], str],
+) -> Admitted:
+    """Sort requests into holders of leases and refusals."""
+    by_name = {ruling.resolved.name: ruling for ruling in rulings if not ruling.shadowed_by}
+    by_asked = {ruling.asked: ruling for ruling in rulings}
+    holders: dict[str, list[Request]] = {}
+    refusals: list[Refusal] = []
+    for request in requests:
+        resolved = _look_up(request.asked, known, substitute)
+        ruling = by_name.get(resolved.name) if resolved.name is not None else by_asked.get(request.asked)
+        if ruling is not None and ruling.name is not None and ruling.wish is Wish.LEASE:
+            holders.setdefault(ruling.name, []).append(request)
+        else:
+            refusals.append(_refuse(request, resolved, ruling))
+    return Admitted({name: tuple(those) for name, those in holders.items()}, tuple(refusals))
+
+
+def _refuse(request: Request, resolved: ResolvedName, ruling: Ruling | None) -> Refusal:
+    if ruling is None:
+        return Refusal(
+            request,
+            Refused.NOT_CONFIGURED,
+            f"the configuration does not name the boolean {request.asked!r}",
+            'to offer it, put it into [booleans] with the value "lease", and restart mcsd',
+        )
+    if resolved.name is None:
+        return Refusal(request, Refused.UNKNOWN, f"{request.asked!r}: {resolved.note}", suggestion(resolved))
+    return Refusal(
+        request,
+        Refused.NOT_FOR_LEASE,
+        f"the configuration has the boolean {ruling.asked!r} as {ruling.wish.value!r}, not for lease",
+        'to offer it, give it the value "lease" in [booleans], and restart mcsd',
+    )
+
+
+def suggestion(resolved: ResolvedName) -> str:
+    """Say what to do about a name that the policy does not have."""
+    if resolved.nearest:
+        return f"the nearest names are {', '.join(resolved.nearest)}; semanage boolean -l lists all"
+    return "semanage boolean -l lists the names it has"
+
+
+def is_held(name: str | None, holders: Mapping[str, Sequence[Request]] | None) -> bool | None:
+    """Tell whether somebody holds a boolean; None while nobody knows who runs."""
+    if holders is None or name is None:
+        return None
+    return bool(holders.get(name))
+
+
+def decide(
+    rulings: Iterable[Ruling],
+    standings: Mapping[str, Standing],
+    holders: Mapping[str, Sequence[Request]] | None,
+) -> dict[str, bool]:
+    """Give the values to set, by the policy's names: none where all is as it should be.
+
+    A governed boolean without a standing is one that cannot be read: it is left to the next look.
+    """
+    changes: dict[str, bool] = {}
+    for ruling in rulings:
+        wanted = ruling.wanted(held=is_held(ruling.name, holders))
+        if ruling.name is None or wanted is None or ruling.name not in standings:
+            continue
+        if standings[ruling.name] != Standing.at(wanted):
+            changes[ruling.name] = wanted
+    return changes
+
+
+def strays(standings: Mapping[str, Standing], governed: Collection[str]) -> dict[str, bool]:
+    """Give the values in force of booleans that are not governed and have another one pending.
+
+    A commit puts every pending value in force, whoever left it. Setting these pending values back first is
+    what keeps a commit from changing a boolean that nobody named (promise 10).
+    """
+    return {
+        name: standing.active
+        for name, standing in standings.items()
+        if standing.active != standing.pending and name not in governed
+    }
+
+
+def lasting(rulings: Iterable[Ruling]) -> dict[str, bool]:
+    """Give what the governed booleans should be after a reboot, before mcsd is there: a lease is off then."""
+    return {ruling.name: ruling.wish is Wish.ON for ruling in rulings if ruling.name is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A container that holds a lease, and since when it was known to."""
+
+    container: ContainerId
+    name: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """The last change that was noticed: when it was, what to, and why. Times in seconds since the epoch."""
+
+    at: float
+    value: bool
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class BooleanView:
+    """One configured boolean as people see it. None stands for what is not known or does not apply."""
+
+    ruling: Ruling
+    wanted: bool | None = None
+    present: bool | None = None
+    pending: bool | None = None
+    holdings: tuple[Holding, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    changed: Changed | None = None
+    stored: bool | None = None
+    """What the policy store was last told to start with; None where nothing is kept there."""
+    problem: str = ""
+    hint: str = ""
