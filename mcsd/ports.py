@@ -7,12 +7,15 @@ suite against both. Nothing here decides anything.
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
+from mcsd.core.booleans import Standing
 from mcsd.core.changes import Change, Contents
 from mcsd.core.containers import Container, ContainerId, EngineEvent, EngineInfo
+from mcsd.core.ground import News
 from mcsd.core.host import SelinuxStatus as SelinuxStatus
+from mcsd.core.interfaces import Network
 from mcsd.core.notices import Notice
 from mcsd.core.processes import Carrier
 from mcsd.core.volumes import Identity, VolumeId
@@ -102,6 +105,77 @@ class Selinux(Protocol):
 
     def close(self) -> None:
         """Give back what is held; idempotent."""
+        ...
+
+
+class BooleanSwitches(Protocol):
+    """The booleans of the loaded policy. Blocking, quick and thread-safe.
+
+    Each method but `substitute` raises `BooleanError` where there is no SELinux in the kernel, or the kernel
+    refuses.
+    """
+
+    def names(self) -> frozenset[str]:
+        """List the booleans that the policy has now."""
+        ...
+
+    def substitute(self, name: str) -> str:
+        """Give what the policy's list of substitutions says for a name, the name itself where it says none."""
+        ...
+
+    def standing(self, name: str) -> Standing:
+        """Look at one boolean."""
+        ...
+
+    def standings(self) -> Mapping[str, Standing]:
+        """Look at all booleans."""
+        ...
+
+    def change(self, values: Mapping[str, bool]) -> None:
+        """Set all these and commit once; where one cannot be set, none is, and nothing of it stays pending."""
+        ...
+
+
+class PolicyNews(Protocol):
+    """What the kernel announces about SELinux: hints, which may be lost or doubled."""
+
+    async def open(self) -> None:
+        """Begin to listen; raise `SelinuxError` where the kernel has nothing to tell."""
+        ...
+
+    async def next(self) -> News:
+        """Wait for the next announcement; raise `SelinuxError` when there will be none any more."""
+        ...
+
+    def close(self) -> None:
+        """Stop listening; idempotent."""
+        ...
+
+
+class Lifeline(Protocol):
+    """A process that is followed."""
+
+    def release(self) -> None:
+        """Stop following it; idempotent."""
+        ...
+
+
+class Lifelines(Protocol):
+    """Knows the moment a process ends. Call it from the event loop's thread."""
+
+    def follow(self, pid: int, container: ContainerId, ended: Callable[[], None]) -> Lifeline | None:
+        """Call `ended` once when the process ends; None where that process of that container is not there."""
+        ...
+
+
+class Networks(Protocol):
+    """Containers' network interfaces as the host sees them. Blocking, thread-safe."""
+
+    def network_of(self, pid: int, mode: str) -> Network:
+        """Look at the network of a running container; `mode` is the engine's word for it.
+
+        Raises `InterfacesError` where the kernel cannot be asked.
+        """
         ...
 
 
