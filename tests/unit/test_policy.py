@@ -73,5 +73,11 @@ def test_nothing_is_run() -> None:
 def test_every_interface_is_described() -> None:
     text = (POLICY / "mcsd.if").read_text(encoding="utf-8")
     interfaces = re.findall(r"interface\(`(\w+)'", text)
-    assert interfaces == ["mcsd_stream_connect", "mcsd_gate_stream_connect", "mcsd_read_state", "mcsd_admin"]
+    assert interfaces == [
+        "mcsd_stream_connect",
+        "mcsd_gate_stream_connect",
+        "mcsd_read_config",
+        "mcsd_read_state",
+        "mcsd_admin",
+    ]
     assert text.count("## <summary>") == 1 + len(interfaces)
