@@ -120,7 +120,7 @@ class BooleanSwitches(Protocol):
         ...
 
     def substitute(self, name: str) -> str:
-        """Give what the policy's list of substitutions says for a name, the name itself where it says none."""
+        """Give what the policy's list of substitutions has for a name, or the name itself."""
         ...
 
     def standing(self, name: str) -> Standing:
@@ -132,7 +132,7 @@ class BooleanSwitches(Protocol):
         ...
 
     def change(self, values: Mapping[str, bool]) -> None:
-        """Set all these and commit once; where one cannot be set, none is, and nothing of it stays pending."""
+        """Set all these and commit once; where one cannot be set, none is, and nothing stays pending."""
         ...
 
 

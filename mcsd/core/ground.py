@@ -73,7 +73,7 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """The ground as it was and is. `policy` is whether a policy was loaded, or booleans committed, between."""
+    """The ground as it was and is. `policy`: whether one was loaded, or booleans committed, between."""
 
     old: Ground
     new: Ground

@@ -1,0 +1,61 @@
+"""Following processes with pidfd_open(2): the end of a process is known at once, and cannot be mistaken.
+
+A number may be another process's by the time it is used. So the descriptor is opened first, and the control
+group of that number is read after: if it still names the container, the descriptor is its process's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from mcsd.core.containers import ContainerId
+from mcsd.ports import Lifeline
+
+
+class PidFds:
+    """`mcsd.ports.Lifelines`. Owned by the event loop's thread."""
+
+    def __init__(self, proc: str | os.PathLike[str] = "/proc") -> None:
+        self._proc = Path(proc)
+
+    def follow(self, pid: int, container: ContainerId, ended: Callable[[], None]) -> Lifeline | None:
+        """See `mcsd.ports.Lifelines`."""
+        try:
+            descriptor = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return None
+        line = _PidFd(descriptor)
+        try:
+            groups = (self._proc / str(pid) / "cgroup").read_text(encoding="utf-8", errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            groups = ""
+        if container not in groups:
+            line.release()
+            return None
+        line.watch(ended)
+        return line
+
+
+class _PidFd:
+    """One descriptor, readable once its process has ended."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor: int | None = descriptor
+        self._loop = asyncio.get_running_loop()
+
+    def watch(self, ended: Callable[[], None]) -> None:
+        if self._descriptor is not None:
+            self._loop.add_reader(self._descriptor, self._end, ended)
+
+    def _end(self, ended: Callable[[], None]) -> None:
+        self.release()
+        ended()
+
+    def release(self) -> None:
+        if self._descriptor is not None:
+            self._loop.remove_reader(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = None
