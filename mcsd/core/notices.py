@@ -168,6 +168,99 @@ class Kind(Enum):
         "container {name} is started although it could not be prepared: {reason}; {hint}",
         "[gate] on_error is start, so the container runs; it may be denied its volumes.",
     )
+    BOOLEAN_SET = NoticeKind(
+        "a9f1103045614c47a3d1979ae26033d7",
+        5,
+        "boolean {boolean} is {value} now: {reason}",
+        "The configuration, a lease or an administrator's request wants it so. It is in force on the whole "
+        "host.",
+    )
+    BOOLEAN_PUT_RIGHT = NoticeKind(
+        "83744248749447e6a47d7266ac7ca0c2",
+        4,
+        "boolean {boolean} was turned {found} behind mcsd's back and is {value} again",
+        "Who did it is in the audit log (ausearch -m MAC_CONFIG_CHANGE), where auditd keeps one. To have it "
+        "otherwise, change [booleans] in mcsd's configuration.",
+    )
+    BOOLEAN_CHANGED = NoticeKind(
+        "c4626f5b095945fabb8addda12a36491",
+        5,
+        "boolean {boolean} was turned {value} by somebody else, and is left so",
+        "mcsd does not hold this boolean, or it is now what mcsd wants anyway.",
+    )
+    BOOLEAN_LEASED = NoticeKind(
+        "2cf6e8e1dd2a44c58a184215b0d44e70",
+        5,
+        "boolean {boolean} is on while container {name} runs",
+        "The container carries the label io.mcsd.boolean, and the configuration offers the boolean for "
+        "lease. It is in force on the whole host, not for this container alone.",
+    )
+    BOOLEAN_RETURNED = NoticeKind(
+        "3752b3d5c762410abfa1ff2805a8b5ae",
+        5,
+        "boolean {boolean} is not needed by container {name} any more",
+        "When the last container that needs it is gone, mcsd turns it off.",
+    )
+    BOOLEAN_REFUSED = NoticeKind(
+        "7cbc4f6a711643188e486ff38da6077a",
+        4,
+        "container {name} asks for boolean {boolean} and does not get it: {reason}; {hint}",
+        "Only a boolean that the configuration offers for lease can be asked for. The container runs "
+        "without it.",
+    )
+    BOOLEAN_UNKNOWN = NoticeKind(
+        "f3b057deadca4a8898e2a5a0ea1db84c",
+        4,
+        "boolean {boolean} of the configuration governs nothing: {reason}; {hint}",
+        "Everything else goes on. The name is looked up again whenever a policy is loaded.",
+    )
+    BOOLEAN_STRAY = NoticeKind(
+        "7c6d41765fe1434cab183bada4c26830",
+        4,
+        "boolean {boolean} had a change pending that nobody had put in force; it stays {value}",
+        "A commit puts every pending change in force, whoever left it. mcsd withdrew this one before its "
+        "own commit, because its configuration does not name the boolean. Set it again with setsebool.",
+    )
+    BOOLEAN_FAILED = NoticeKind(
+        "cd58ae97c6f8482cb2c1d9c011de6c03",
+        3,
+        "booleans cannot be brought to what is wanted: {reason}; {hint}",
+        "mcsd tries again by itself. Until then a boolean may be on that should be off, or the other way "
+        "round; mcsctl booleans shows which.",
+    )
+    SELINUX_ENFORCING = NoticeKind(
+        "da154f207a31400d904d64b44d349b50",
+        5,
+        "SELinux enforces",
+        "Denials are in force. Containers are judged anew.",
+    )
+    SELINUX_NOT_ENFORCING = NoticeKind(
+        "99a5e52a8a2f43059fdd1f371af39263",
+        3,
+        "SELinux does not enforce any more: no container is isolated",
+        "Somebody ran setenforce 0, or the kernel cannot be asked. Nothing is denied to any process of this "
+        "host. Run setenforce 1.",
+    )
+    POLICY_LOADED = NoticeKind(
+        "7f5e5489e390429ca384eb21ef08be44",
+        6,
+        "a policy was loaded, or booleans were changed: {generation}",
+        "The kernel announces both in the same way. mcsd looks at booleans, types, categories and "
+        "containers again.",
+    )
+    GROUND_WORSE = NoticeKind(
+        "ee5cdb9aed224443a609ce8b67e436eb",
+        3,
+        "{reason}; {hint}",
+        "The loaded policy, or the kernel's mode, lacks something that mcsd or the containers' separation "
+        "rests on. mcsd keeps running and says so of each container concerned.",
+    )
+    GROUND_BETTER = NoticeKind(
+        "50112ce02d9641409d20584e72880826",
+        5,
+        "not so any more: {reason}",
+        "What was missing is there again.",
+    )
     INTERNAL = NoticeKind(
         "740bf6e5ad214ff38aa3a3af174e601d",
         2,
