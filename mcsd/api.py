@@ -82,6 +82,7 @@ class ApiServer:
         self._connections: set[Connection] = set()
         self._all_ended = asyncio.Event()
         self._servers: list[asyncio.Server] = []
+        self._sockets: list[socket.socket] = []
         self._http: web.Server | None = None
         self._counting: asyncio.Task[None] | None = None
 
@@ -97,11 +98,12 @@ class ApiServer:
                 serve, sock=sock, backlog=self.limits.backlog, **_KEEP_FILE
             )
             self._servers.append(server)
+            self._sockets.append(sock)
+            sock.listen(self.limits.queue)
 
     async def stop(self) -> None:
         """Take no more requests, end the streams, give what is in work a little time, close everything."""
-        for server in self._servers:
-            server.close()
+        await self._stop_listening()
         for connection in self._connections:
             connection.interrupt()
         if self._http is not None:
@@ -115,20 +117,29 @@ class ApiServer:
             self._counting.cancel()
             await asyncio.wait([self._counting])
 
+    async def _stop_listening(self) -> None:
+        """A server that is closed while it takes somebody in would lose him, unclosed: that is let end first."""
+        loop = asyncio.get_running_loop()
+        for sock in self._sockets:
+            loop.remove_reader(sock)
+        for _ in ("the transport is made", "it calls connection_made()"):
+            await asyncio.sleep(0)
+        for server in self._servers:
+            server.close()
+
     async def _count_events(self) -> None:
         async for event in self._service.events(after=0):
             self.metrics.happened(event)
 
     def _connection(self, group: int | None) -> Connection:
-        connection = Connection(
+        return Connection(
             limits=self.limits,
             admission=self.admission,
             group=group,
             make_inner=self._handler,
+            begun=self._connections.add,
             ended=self._ended,
         )
-        self._connections.add(connection)
-        return connection
 
     def _ended(self, connection: Connection) -> None:
         self._connections.discard(connection)

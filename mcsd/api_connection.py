@@ -30,6 +30,7 @@ class Connection(asyncio.Protocol):
         admission: Admission,
         group: int | None,
         make_inner: Callable[[Connection], asyncio.Protocol],
+        begun: Callable[[Connection], None],
         ended: Callable[[Connection], None],
     ) -> None:
         self.peer = Peer(0, 0xFFFFFFFF, 0xFFFFFFFF)
@@ -39,6 +40,7 @@ class Connection(asyncio.Protocol):
         self._admission = admission
         self._group = group
         self._make_inner = make_inner
+        self._begun = begun
         self._ended = ended
         self._inner: asyncio.Protocol | None = None
         self._transport: asyncio.Transport | None = None
@@ -57,6 +59,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._begun(self)
         try:
             self.peer = peer_of(transport.get_extra_info("socket"))
         except OSError:

@@ -239,7 +239,7 @@ class Handler(RequestHandler):
             access_log=None,  # type: ignore[arg-type]
             max_line_size=limits.head_size,
             max_field_size=limits.head_size,
-            lingering_time=0,
+            lingering_time=limits.linger_time,
             auto_decompress=False,
         )
         self.connection = connection

@@ -32,6 +32,11 @@ class Limits:
     stop_time: float = 5.0
     """How long requests in work may go on when the daemon stops."""
     backlog: int = 64
+    """How many are taken in before others get their turn."""
+    queue: int = 1024
+    """How many may wait in the kernel to be taken in."""
+    linger_time: float = 1.0
+    """How long the rest of a request that was refused is read, so that its sender comes to read why."""
 
 
 class Waiting(Protocol):

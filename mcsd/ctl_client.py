@@ -11,8 +11,9 @@ import http.client
 import json
 import os
 import socket
+import struct
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -26,6 +27,14 @@ Object = Mapping[str, Any]
 Parameters = Sequence[tuple[str, str]]
 
 
+_TIMEVAL = struct.Struct("@ll")
+
+
+def _split(seconds: float) -> tuple[int, int]:
+    whole = int(seconds)
+    return whole, int((seconds - whole) * 1_000_000)
+
+
 class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: str, timeout: float | None) -> None:
         super().__init__("mcsd")
@@ -34,8 +43,14 @@ class _UnixConnection(http.client.HTTPConnection):
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        # With a timeout of Python's own, connect() fails at once when many others queue; the kernel can wait.
+        patience = ANSWER_TIME if self._seconds is None else self._seconds
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL.pack(*_split(patience)))
+        try:
+            self.sock.connect(self._path)
+        except BlockingIOError as exc:
+            raise TimeoutError from exc
         self.sock.settimeout(self._seconds)
-        self.sock.connect(self._path)
 
 
 class Client:
@@ -87,7 +102,8 @@ class Client:
         headers = {} if body is None else {"Content-Type": "application/json"}
         with self._talking(timeout) as connection:
             data = None if body is None else json.dumps(body)
-            connection.request(method, _target(path, parameters), data, headers)
+            with suppress(BrokenPipeError):  # refused before the body was read: the answer says why
+                connection.request(method, _target(path, parameters), data, headers)
             response = connection.getresponse()
             content = response.read()
         # A daemon in trouble still answers `GET /healthz`, with its own object and a status of 503.
@@ -104,7 +120,7 @@ class Client:
             yield connection
         except TimeoutError as exc:
             raise CtlError(
-                f"mcsd did not answer within {timeout:g} s",
+                f"mcsd did not answer within {ANSWER_TIME if timeout is None else timeout:g} s",
                 hint="see systemctl status mcsd and journalctl -u mcsd",
                 status=Exit.TIMED_OUT,
             ) from exc
