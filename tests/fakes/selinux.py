@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from mcsd.core.host import SelinuxStatus
-from mcsd.core.labels import Context
+from mcsd.core.labels import CATEGORY_COUNT, Context
 from mcsd.errors import LabelSyntaxError, SelinuxError
 
 ENFORCING = SelinuxStatus("kernel", enabled=True, enforcing=True, mls=True, policy="targeted", generation=1)
@@ -48,15 +48,19 @@ class FakeSelinux:
         try:
             parsed = Context.parse(context)
         except LabelSyntaxError as exc:
-            raise SelinuxError(f"{context!r} is not a context") from exc
+            raise SelinuxError(f"the policy does not accept the context {context!r}") from exc
         kind = self.aliases.get(parsed.type, parsed.type)
         if kind not in self.types:
-            raise SelinuxError(f"the loaded policy has no type {kind!r}")
+            raise SelinuxError(f"the policy does not accept the context {context!r}")
         return str(parsed.with_type(kind))
 
     def file_context(self, file_type: str, level: str) -> str:
         """See `mcsd.ports.Selinux`."""
-        return self.canonical(f"system_u:object_r:{file_type}:{level}")
+        try:
+            return self.canonical(f"system_u:object_r:{file_type}:{level}")
+        except SelinuxError as exc:
+            what = f"the policy does not accept the file type {file_type!r} at level {level!r}"
+            raise SelinuxError(what, hint="set [labels] file_type") from exc
 
     def process_context(self, pid: int) -> str | None:
         """See `mcsd.ports.Selinux`."""
@@ -74,7 +78,7 @@ class FakeSelinux:
         """See `mcsd.ports.Selinux`."""
         self.file_context(file_type, "s0")
         parsed = Context.parse(context)
-        return bool(parsed.level.categories) and parsed.type not in self.unconstrained
+        return 0 < len(parsed.level) < CATEGORY_COUNT and parsed.type not in self.unconstrained
 
     def default_label(self, path: str, mode: int) -> str | None:
         """See `mcsd.ports.Selinux`."""
