@@ -8,12 +8,13 @@ foreign holders that people see.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from mcsd.core.allocation import Allocator, Holder, HolderKind
 from mcsd.core.labels import Level
 from mcsd.core.picture import ForeignHolder
 from mcsd.core.processes import Carrier, is_overlord
+from mcsd.core.separation import Separation
 from mcsd.ports import Processes
 
 INTERVAL = 30.0
@@ -30,14 +31,31 @@ class Carriers:
         self._allocator = allocator
         self._changed = changed
         self._seen: tuple[Carrier, ...] = ()
+        self._near: Separation[int] = Separation()
+        self._scanned = float("-inf")
 
     def levels(self) -> frozenset[Level]:
         """Scan now, and give every level that a process carries; blocking."""
         return frozenset(carrier.level for carrier in self._processes.carriers())
 
-    async def refresh(self) -> None:
-        """Scan now, and have the allocator keep off every level that is carried."""
+    async def refresh(self, *, within: float = 0.0) -> None:
+        """Scan now, and have the allocator keep off every level that is carried.
+
+        A scan of the last `within` seconds will do: a thousand containers that are adopted together do not
+        need a thousand.
+        """
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._scanned < within:
+            return
+        began = loop.time()
         seen = await asyncio.to_thread(self._processes.carriers)
+        if began < self._scanned:  # a later scan has come in first
+            return
+        self._scanned = began
+        if seen != self._seen:
+            self._take_over(seen)
+
+    def _take_over(self, seen: tuple[Carrier, ...]) -> None:
         self._allocator.replace_processes(
             {
                 carrier.level: Holder(HolderKind.PROCESS, f"process {carrier.pid}")
@@ -45,6 +63,10 @@ class Carriers:
                 if not is_overlord(carrier.level)
             }
         )
+        self._near = Separation()
+        for number, carrier in enumerate(seen):
+            if not is_overlord(carrier.level):
+                self._near.put(number, carrier.level)
         before, self._seen = self._seen, seen
         if {(c.level, c.container) for c in before} != {(c.level, c.container) for c in seen}:
             self._changed()
@@ -61,18 +83,17 @@ class Carriers:
 
     def foreign(self, is_ours: Callable[[str], bool]) -> tuple[ForeignHolder, ...]:
         """One process for each level that is carried outside the containers that `is_ours` admits."""
-        found: dict[Level, ForeignHolder] = {}
-        for carrier in self._seen:
-            if carrier.level not in found and not is_ours(carrier.container):
-                found[carrier.level] = ForeignHolder(str(carrier.level), carrier.context, carrier.pid)
-        return tuple(found.values())
+        return _strangers(self._seen, is_ours)
 
     def intruders(self, level: Level, is_ours: Callable[[str], bool]) -> tuple[ForeignHolder, ...]:
-        """Those of `foreign` that this level is not separate from."""
-        if not level.categories:
-            return ()
-        return tuple(
-            holder
-            for holder in self.foreign(is_ours)
-            if not is_overlord(other := Level.parse(holder.level)) and other.is_comparable_to(level)
-        )
+        """Those of `foreign` that this level is not separate from; overlords, which nobody is separate from, are left out."""
+        near = sorted(self._near.comparable_to(level))
+        return _strangers((self._seen[number] for number in near), is_ours)
+
+
+def _strangers(carriers: Iterable[Carrier], is_ours: Callable[[str], bool]) -> tuple[ForeignHolder, ...]:
+    found: dict[Level, ForeignHolder] = {}
+    for carrier in carriers:
+        if not is_ours(carrier.container) and carrier.level not in found:
+            found[carrier.level] = ForeignHolder(str(carrier.level), carrier.context, carrier.pid)
+    return tuple(found.values())

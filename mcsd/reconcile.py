@@ -16,7 +16,7 @@ from mcsd.core.containers import Container, ContainerId
 from mcsd.core.grants import GrantState
 from mcsd.core.modes import VolumePolicy
 from mcsd.core.notices import Kind, Notice
-from mcsd.core.plan import Adopt, Assign, Observed, plan
+from mcsd.core.plan import Action, Adopt, Assign, Observed, plan
 from mcsd.core.volumes import Claim, GrantId, Volume
 from mcsd.errors import ExhaustedError, McsdError, VolumeFailedError, VolumeRefusedError
 from mcsd.execute import Means, Outcome, Stage, conclude, draft
@@ -30,6 +30,9 @@ from mcsd.walks import Walks
 
 ROUNDS = 12
 """Planning rounds in one pass. A pass needs a handful; more means that plan and execution disagree."""
+
+SCAN_LASTS = 1.0
+"""Seconds for which a scan of processes will do for containers whose level the engine chose."""
 
 
 @dataclass(slots=True)
@@ -144,11 +147,18 @@ class Reconciler:
             actions = plan(observed, self._scribe.book, self._policy)
             if not actions:
                 return None
-            if any(isinstance(action, Assign | Adopt) for action in actions):
-                await self._carriers.refresh()
+            await self._look_who_runs(actions)
             stage = draft(actions, self._scribe.book, self._means)
             await self._scribe.commit(stage.changes)
             return stage
+
+    async def _look_who_runs(self, actions: Iterable[Action]) -> None:
+        """Nothing is chosen without a look; a level that the engine chose is its choice either way."""
+        for action in actions:
+            if isinstance(action, Assign):
+                await self._carriers.refresh()
+            elif isinstance(action, Adopt):
+                await self._carriers.refresh(within=SCAN_LASTS)
 
     def _intruders(self, container: ContainerId) -> tuple[str, ...]:
         grant = self._scribe.book.grant_of(container)
