@@ -1,0 +1,134 @@
+"""`tests/vm/run`: the command line.
+
+Exit status: the script's own · 124 it ran out of time · 125 the harness failed · 126 mcsd could not be
+installed · 2 usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.vm import console, jobs, levels
+from tests.vm.cache import HarnessError, say
+from tests.vm.image import packages
+from tests.vm.tree import TREE, tree_put
+
+HERE = Path(__file__).resolve().parent
+GUEST = "/run/mcsd-test"
+OUT_OF_TIME, BROKEN, NOT_INSTALLED = 124, 125, 126
+PROGRAMS = ("qemu-system-x86_64", "qemu-img", "mmdebstrap", "mke2fs", "setfiles", "busybox", "zstd")
+
+
+def parser() -> argparse.ArgumentParser:
+    result = argparse.ArgumentParser(
+        prog="tests/vm/run",
+        description="Run a script as root in a guest where SELinux enforces, with this tree's mcsd installed.",
+        epilog="exit status: the script's; 124 out of time; 125 the harness failed; 126 mcsd could not be installed",
+    )
+    add = result.add_argument
+    add("script", nargs="?", type=Path, help="any executable text: it needs a #! line, or is run by bash")
+    add("args", nargs="*", help="arguments of the script, after --")
+    add("--timeout", type=float, metavar="S", help="seconds the script may take")
+    add("--put", action="append", default=[], metavar="FILE[:DEST]",
+        help=f"bring in a file or directory; without DEST into {GUEST}, where the script runs")  # fmt: skip
+    add("--get", action="append", default=[], metavar="GUESTPATH[:HOSTPATH]", help="fetch it when the script is done")
+    add("--rootfs", type=Path, metavar="DIR", help="another prepared root tree instead of Debian's")
+    add("--shell", action="store_true", help="give a root shell in the guest (after the script, if there is one)")
+    add("--prepare", action="store_true", help="only build what is cached")
+    add("--no-install", action="store_true", help="leave mcsd out of the guest")
+    return result
+
+
+def main(argv: Sequence[str]) -> int:
+    options = parser().parse_args(argv)
+    if options.script is None and not (options.shell or options.prepare):
+        parser().error("nothing to do: name a SCRIPT, or use --shell or --prepare")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        _host_packages()
+        return _run(options)
+    except HarnessError as exc:
+        say(str(exc))
+        return BROKEN
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+
+
+def _run(options: argparse.Namespace) -> int:
+    job = _job(options)
+    level = levels.booted(options.rootfs) if options.no_install else levels.installed(options.rootfs)
+    if options.prepare and options.script is None:
+        return 0
+    with levels.fresh(level) as machine:
+        try:
+            outcome = jobs.run(machine, job, output=_show, timeout=options.timeout)
+        except jobs.OutOfTimeError:
+            say(f"out of time after {options.timeout:g} s; the guest is killed")
+            return OUT_OF_TIME
+        if outcome.failed == "install":
+            say(f"mcsd could not be installed in the guest: guest-install ended with status {outcome.status}")
+            return NOT_INSTALLED
+        if options.shell:
+            return console.attach(machine)
+        return outcome.status
+
+
+def _job(options: argparse.Namespace) -> jobs.Job:
+    puts = [jobs.Put(HERE / "tap.sh", f"{GUEST}/tap.sh")]
+    steps = []
+    if not options.no_install:
+        puts.append(tree_put())
+        steps.append(jobs.Step("install", [f"{TREE}/tests/vm/guest-install", "code"], quiet=True))
+    for spec in options.put:
+        name, _, target = spec.partition(":")
+        source = Path(name)
+        if not source.exists():
+            raise HarnessError(f"--put {spec!r}: there is no {name!r} here")
+        target = target or f"{GUEST}/{source.resolve().name}"
+        puts.append(jobs.Put(source, os.path.join(GUEST, target, source.name if target.endswith("/") else "")))
+    if options.script is not None:
+        if not options.script.is_file():
+            raise HarnessError(f"there is no script {str(options.script)!r}")
+        puts.append(jobs.Put(options.script, f"{GUEST}/script"))
+        interpreter = [] if options.script.read_bytes().startswith(b"#!") else ["/bin/bash"]
+        if not interpreter and not os.access(options.script, os.X_OK):
+            interpreter = options.script.read_text().splitlines()[0][2:].split()
+        steps.append(jobs.Step("script", [*interpreter, f"{GUEST}/script", *options.args]))
+    gets = []
+    for spec in options.get:
+        name, _, target = spec.partition(":")
+        gets.append(jobs.Get(os.path.join(GUEST, name), Path(target or Path(name).name)))
+    return jobs.Job(steps, puts, gets)
+
+
+def _show(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def _host_packages() -> None:
+    """Install what is missing, where that is ours to do."""
+    search = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    os.environ["PATH"] = search
+    missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    if not missing:
+        return
+    wanted = packages("host-packages.txt")
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise HarnessError(f"missing here: {', '.join(missing)}; on Debian: apt-get install {' '.join(wanted)}")
+    say(f"installing on this host: {' '.join(wanted)}…")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (
+        ["apt-get", "update", "-qq"],
+        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "-o", "Dpkg::Use-Pty=0", *wanted],
+    ):
+        done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if done.returncode != 0:
+            raise HarnessError(f"{' '.join(command[:2])} failed: {done.stdout.decode(errors='replace')[-2000:]}")

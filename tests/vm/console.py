@@ -1,0 +1,53 @@
+"""A person's root shell in the guest, over a virtio console."""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import sys
+import termios
+import tty
+
+from tests.vm import jobs
+from tests.vm.cache import say
+from tests.vm.machine import Machine
+
+LEAVE = b"\x1d"  # Ctrl-]
+
+
+def attach(machine: Machine) -> int:
+    """Connect this terminal until the shell ends or the person leaves."""
+    size = shutil.get_terminal_size()
+    start = (
+        f"mkdir -p /run/systemd/system/serial-getty@hvc0.service.d; "
+        f"stty -F /dev/hvc0 rows {size.lines} cols {size.columns}; systemctl start serial-getty@hvc0"
+    )
+    jobs.run(machine, jobs.Job([jobs.Step("console", ["/bin/sh", "-c", start])], fresh=False), output=lambda _: None)
+    say("a root shell in the guest; it ends with the shell, or with Ctrl-]; nothing of it is kept")
+    port = machine.port("console")
+    terminal = sys.stdin.isatty()
+    before = termios.tcgetattr(sys.stdin) if terminal else None
+    try:
+        if terminal:
+            tty.setraw(sys.stdin)
+        sources: list[object] = [sys.stdin.fileno(), port.fileno()]
+        while True:
+            ready = select.select(sources, [], [])[0]
+            if port.fileno() in ready:
+                data = port.recv(1 << 16)
+                if not data:
+                    return 0
+                os.write(sys.stdout.fileno(), data)
+                if b"\nlogout\r\n" in data or b"exit\r\n" in data and b"logout" in data:
+                    return 0
+            if sys.stdin.fileno() in ready:
+                data = os.read(sys.stdin.fileno(), 1 << 12)
+                if not data:
+                    sources.remove(sys.stdin.fileno())
+                elif LEAVE in data:
+                    return 0
+                port.sendall(data)
+    finally:
+        if before is not None:
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)

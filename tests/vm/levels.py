@@ -1,0 +1,132 @@
+"""Levels: guests that were stopped at a good moment, to go on from there as often as one likes.
+
+- `booted`: the image, with Docker running and the agent waiting.
+- `policy`: that, with mcsd's SELinux modules loaded.
+- `built`: that, with mcsd's C extension compiled.
+
+Each is keyed by what went into it and by what it stands on. A level holds its disk's differences (`disk.qcow2`),
+its RAM (`ram`) and the rest of the machine (`state`).
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.vm import jobs
+from tests.vm.acceleration import best
+from tests.vm.cache import HarnessError, entry, key_of, say, using
+from tests.vm.image import KERNEL_LINE, prepared
+from tests.vm.machine import ACCELERATIONS, CPUS, MEMORY, Machine, overlay
+from tests.vm.tree import ROOT, TREE, matching, tree_put
+
+BOOT_TIMEOUT = 300.0
+BUILD_TIMEOUT = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A directory with `disk.qcow2`, `ram` and `state`, and the image it goes back to."""
+
+    image: Path
+    path: Path
+    acceleration: str
+    below: tuple[Path, ...]
+
+
+def booted(rootfs: Path | None) -> Level:
+    image = prepared(rootfs)
+    acceleration = best(image)
+    version = subprocess.run(["qemu-system-x86_64", "--version"], capture_output=True, check=True).stdout
+    host = platform.processor() + platform.release() if acceleration == "kvm" else ""
+    key = key_of(image.name, KERNEL_LINE, MEMORY, CPUS, repr(ACCELERATIONS[acceleration]), version, host)
+    with using(image):
+        path = entry("booted", key, lambda target: _boot(image, acceleration, target))
+    return Level(image, path, acceleration, (image,))
+
+
+def installed(rootfs: Path | None) -> Level:
+    """The highest level: what of mcsd takes long to build is there already."""
+    level = booted(rootfs)
+    policy = matching(("selinux-policy",))
+    level = _above(level, "policy", policy, "mcsd's SELinux policy: building and loading it…")
+    extension = matching(("setup.py", "mcsd/relabel/*.c", "mcsd/relabel/*.h"))
+    return _above(level, "extension", extension, "mcsd's C extension: building it…")
+
+
+def _above(level: Level, part: str, inputs: Sequence[Path], why: str) -> Level:
+    key = key_of(level.path.name, part, Path(__file__).parent / "guest-install", *inputs)
+
+    def build(target: Path) -> None:
+        say(why)
+        step = jobs.Step(part, [f"{TREE}/tests/vm/guest-install", part], quiet=True)
+        with copy(level, target) as machine:
+            outcome = jobs.run(machine, jobs.Job([step], [tree_put()]), output=_complain, timeout=BUILD_TIMEOUT)
+            if outcome.status != 0:
+                raise HarnessError(f"guest-install {part} failed in the guest with status {outcome.status}")
+            machine.save(target / "state")
+        _finish(target)
+
+    with ExitStack() as held:
+        for path in (*level.below, level.path):
+            held.enter_context(using(path))
+        path = entry(part, key, build)
+    return Level(level.image, path, level.acceleration, (*level.below, level.path))
+
+
+def _boot(image: Path, acceleration: str, target: Path) -> None:
+    say(f"booting the guest for the first time ({acceleration}; under tcg a minute or more)…")
+    overlay(target / "disk.qcow2", on=image / "disk.raw")
+    with Machine(acceleration=acceleration, image=image, disk=target / "disk.qcow2", memory=target / "ram",
+                 private=False, state=None, directory=target) as machine:  # fmt: skip
+        try:
+            ready = jobs.wait_until_ready(machine, BOOT_TIMEOUT)
+        except jobs.OutOfTimeError:
+            raise HarnessError(f"the guest did not get ready in {BOOT_TIMEOUT:.0f} s: {machine.last_words()}") from None
+        say(f"the guest is up: {'enforcing' if ready['enforcing'] else 'NOT ENFORCING'}, scripts run as {ready['context']}")
+        machine.save(target / "state")
+    _finish(target)
+
+
+def _finish(target: Path) -> None:
+    for name in ("disk.qcow2", "ram", "state"):
+        (target / name).chmod(0o444)
+
+
+@contextmanager
+def copy(level: Level, target: Path) -> Iterator[Machine]:
+    """The level's guest going on in a directory of its own, there to become a level itself."""
+    overlay(target / "disk.qcow2", on=level.path / "disk.qcow2")
+    subprocess.run(["cp", "--reflink=auto", "--sparse=always", str(level.path / "ram"), str(target / "ram")], check=True)
+    (target / "ram").chmod(0o600)
+    with Machine(acceleration=level.acceleration, image=level.image, disk=target / "disk.qcow2",
+                 memory=target / "ram", private=False, state=level.path / "state", directory=target) as machine:  # fmt: skip
+        yield machine
+
+
+@contextmanager
+def fresh(level: Level) -> Iterator[Machine]:
+    """The level's guest going on in a copy that is thrown away at the end."""
+    with ExitStack() as held:
+        for path in (*level.below, level.path):
+            held.enter_context(using(path))
+        directory = Path(tempfile.mkdtemp(prefix="mcsd-vm-", dir=os.environ.get("TMPDIR", "/var/tmp")))
+        held.callback(shutil.rmtree, directory, ignore_errors=True)
+        overlay(directory / "disk.qcow2", on=level.path / "disk.qcow2")
+        yield held.enter_context(
+            Machine(acceleration=level.acceleration, image=level.image, disk=directory / "disk.qcow2",
+                    memory=level.path / "ram", private=True, state=level.path / "state", directory=directory)
+        )  # fmt: skip
+
+
+def _complain(data: bytes) -> None:
+    sys.stderr.buffer.write(data)
+    sys.stderr.buffer.flush()

@@ -1,0 +1,42 @@
+"""The working tree as the guest gets it: what git knows or would, in its present state."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.vm.jobs import Put
+
+ROOT = Path(__file__).resolve().parents[2]
+TREE = "/usr/src/mcsd"
+"""Where it lies in the guest."""
+_NEVER = {".git", ".venv", "build", "dist", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis"}
+
+
+def files() -> list[str]:
+    """Names of the tree's files; of a tree that is no repository, all but what is made from others."""
+    if (ROOT / ".git").exists():
+        listed = subprocess.run(
+            ["git", "-c", "safe.directory=*", "-C", str(ROOT), "ls-files", "-coz", "--exclude-standard"],
+            capture_output=True, check=True,
+        )  # fmt: skip
+        names = listed.stdout.decode().split("\0")
+    else:
+        names = [str(path.relative_to(ROOT)) for path in ROOT.rglob("*")
+                 if path.is_file() and not _NEVER & set(path.relative_to(ROOT).parts) and path.suffix != ".so"]  # fmt: skip
+    return sorted({name for name in names if name and (ROOT / name).is_file()})
+
+
+def tree_put() -> Put:
+    return Put(ROOT, TREE, files())
+
+
+def matching(patterns: Sequence[str]) -> list[Path]:
+    """The files of the tree that a level was built from."""
+    names = files()
+    return [
+        ROOT / name
+        for name in names
+        if any(Path(name).match(pattern) or name.startswith(f"{pattern}/") for pattern in patterns)
+    ]
