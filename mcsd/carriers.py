@@ -86,7 +86,7 @@ class Carriers:
         return _strangers(self._seen, is_ours)
 
     def intruders(self, level: Level, is_ours: Callable[[str], bool]) -> tuple[ForeignHolder, ...]:
-        """Those of `foreign` that this level is not separate from; overlords, which nobody is separate from, are left out."""
+        """Those of `foreign` that this level is not separate from, but for overlords, who read all."""
         near = sorted(self._near.comparable_to(level))
         return _strangers((self._seen[number] for number in near), is_ours)
 
