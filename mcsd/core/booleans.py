@@ -55,6 +55,8 @@ class Cause(StrEnum):
     LEASE_GIVEN = "lease-given"
     LEASE_TAKEN = "lease-taken"
     ORDERED = "ordered"
+    CONFIGURED = "configured"
+    WITHDRAWN = "pending-withdrawn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,7 +307,6 @@ class BooleanView:
     present: bool | None = None
     pending: bool | None = None
     holdings: tuple[Holding, ...] = ()
-    refusals: tuple[Refusal, ...] = ()
     changed: Changed | None = None
     stored: bool | None = None
     """What the policy store was last told to start with; None where nothing is kept there."""
