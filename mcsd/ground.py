@@ -1,0 +1,184 @@
+"""Watching the ground: what the kernel announces, and its status page as the check that nothing was missed.
+
+An announcement makes us look at once; without one we look at the page twice a second, which is a read of
+shared memory. Whoever is to act on a move is told after the journal is. A kernel that cannot be asked, or be
+heard, is a finding: watching goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from mcsd.core.ground import Finding, Ground, Move, News, NewsKind, findings
+from mcsd.core.host import SelinuxStatus
+from mcsd.core.notices import Kind, Notice
+from mcsd.errors import SelinuxError
+from mcsd.herald import Herald
+from mcsd.ports import PolicyNews, Selinux
+
+CHECK = 0.5
+"""Seconds between looks at the status page."""
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 60.0
+"""Seconds before the socket is opened again, growing."""
+
+
+class GroundWatch:
+    """Knows the ground as it is now. Owned by the event loop's thread.
+
+    `file_type` is the type that volumes get; `pid` is mcsd's own.
+    """
+
+    def __init__(
+        self,
+        news: PolicyNews,
+        selinux: Selinux,
+        herald: Herald,
+        moved: Callable[[Move], None],
+        *,
+        file_type: str,
+        pid: int,
+    ) -> None:
+        self.heard = 0
+        """Announcements so far."""
+        self.missed = 0
+        """Moves that the page showed and no announcement had told of."""
+        self._news = news
+        self._selinux = selinux
+        self._herald = herald
+        self._moved = moved
+        self._file_type = file_type
+        self._pid = pid
+        self._deaf = ""
+        self._waiting: list[News] = []
+        self._rang = asyncio.Event()
+        self._ground: Ground | None = None
+
+    def ground(self) -> Ground:
+        """The ground as last seen."""
+        if self._ground is None:
+            self._ground = self._survey(self._status())
+        return self._ground
+
+    def findings(self) -> tuple[Finding, ...]:
+        """What is wrong with the ground."""
+        return findings(self.ground())
+
+    async def run(self) -> None:
+        """Watch for ever."""
+        for finding in self.findings():
+            self._tell_worse(finding)
+        if not self.ground().status.enabled and not self.ground().unreadable:
+            await asyncio.Event().wait()  # SELinux is switched on by a boot only
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._listen())
+                group.create_task(self._watch())
+        finally:
+            self._news.close()
+
+    async def _listen(self) -> None:
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                await self._news.open()
+                self._hears(again=True)
+                while True:
+                    self._ring(await self._news.next())
+                    pause = FIRST_PAUSE
+            except SelinuxError as exc:
+                self._hears(again=False, reason=exc.what)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+
+    def _hears(self, *, again: bool, reason: str = "") -> None:
+        if self._deaf != ("" if again else reason):
+            self._deaf = "" if again else reason
+            self._rang.set()
+
+    def _ring(self, news: News) -> None:
+        self.heard += 1
+        self._waiting.append(news)
+        self._rang.set()
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(CHECK):
+                    await self._rang.wait()
+            except TimeoutError:
+                pass
+            self._rang.clear()
+            self.look()
+
+    def look(self) -> None:
+        """Look now, and tell what has moved since the last look."""
+        waiting, self._waiting = self._waiting, []
+        old = self.ground()
+        status = self._status()
+        if isinstance(status, SelinuxStatus) and status == old.status and not old.unreadable:
+            if not waiting and old.deaf == self._deaf:
+                return
+        elif not waiting and not self._deaf:
+            self.missed += 1
+        new = self._survey(status)
+        loaded = new.status.generation != old.status.generation
+        # Without the page there is no generation; then what was announced, or lost, has to do.
+        announced = any(one.kind is not NewsKind.ENFORCING for one in waiting)
+        move = Move(old, new, policy=loaded or (announced and not new.status.generation))
+        self._ground = new
+        if move.policy or new != old:
+            self._tell(move)
+            self._moved(move)
+        elif any(one.kind is NewsKind.ENFORCING and not one.value for one in waiting):
+            # Off and on again before we could look: for that long nothing was denied to anybody.
+            self._herald.emit(Notice(Kind.SELINUX_NOT_ENFORCING))
+            self._herald.emit(Notice(Kind.SELINUX_ENFORCING))
+
+    def _status(self) -> SelinuxStatus | SelinuxError:
+        try:
+            return self._selinux.status()
+        except SelinuxError as exc:
+            return exc
+
+    def _survey(self, status: SelinuxStatus | SelinuxError) -> Ground:
+        if isinstance(status, SelinuxError):
+            last = self._ground.status if self._ground else _UNKNOWN
+            return Ground(last, unreadable=status.what, deaf=self._deaf)
+        if not status.enabled:
+            return Ground(status)
+        return Ground(status, file_type_error=self._file_type_error(), own=self._own(), deaf=self._deaf)
+
+    def _file_type_error(self) -> str:
+        try:
+            self._selinux.file_context(self._file_type, "s0")
+        except SelinuxError as exc:
+            return exc.what
+        return ""
+
+    def _own(self) -> str | None:
+        try:
+            return self._selinux.process_context(self._pid)
+        except SelinuxError:  # a domain may not be allowed this much; then nothing is said of it
+            return None
+
+    def _tell(self, move: Move) -> None:
+        if move.enforcing is not None:
+            kind = Kind.SELINUX_ENFORCING if move.enforcing else Kind.SELINUX_NOT_ENFORCING
+            self._herald.emit(Notice(kind))
+        if move.policy:
+            generation = move.new.status.generation or "not counted"
+            self._herald.emit(Notice(Kind.POLICY_LOADED, {"generation": generation}))
+        for finding in move.worse:
+            self._tell_worse(finding)
+        for finding in move.better:
+            fields = {"reason": finding.text, "code": finding.trouble}
+            self._herald.emit(Notice(Kind.GROUND_BETTER, fields))
+
+    def _tell_worse(self, finding: Finding) -> None:
+        fields = {"reason": finding.text, "hint": finding.hint, "code": finding.trouble}
+        self._herald.emit(Notice(Kind.GROUND_WORSE, fields))
+
+
+_UNKNOWN = SelinuxStatus("kernel", enabled=True, enforcing=False, mls=False, policy="")
