@@ -10,6 +10,7 @@ import pytest
 
 from mcsd.relabel.native import is_usable
 from tests.fakes.settled import settled
+from tests.host.relabel_child import Child, built_shim, child_under
 from tests.host.relabel_trees import Stage, put_label
 
 
@@ -25,3 +26,16 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     put_label(probe, "u:r:t:s0")
     with settled():
         yield Stage(tmp_path, request.param == "native")
+
+
+@pytest.fixture(scope="session")
+def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library that ends a walk where a test says."""
+    return built_shim(tmp_path_factory.mktemp("shim"))
+
+
+@pytest.fixture
+def child(shim: Path) -> Iterator[Child]:
+    """A process that walks and can be killed."""
+    with child_under(shim) as process:
+        yield process

@@ -66,8 +66,8 @@ def grow(root: Path, *, directories: int = 8, files: int = 12) -> None:
     (root / "link").symlink_to("/etc/passwd")
     put_label(root / "link", "u:r:link_t:s0")
     os.mkfifo(root / "fifo")
-    with socket.socket(socket.AF_UNIX) as one:
-        one.bind(str(root / "socket"))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(root / "socket"))
     os.mkdir(os.fsencode(root) + b"/na\xefve\n")
     Path(os.fsdecode(os.fsencode(root) + b"/na\xefve\n/\xff\xfe")).touch()
 
