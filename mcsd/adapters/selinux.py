@@ -134,6 +134,7 @@ class KernelSelinux:
 
     def separates(self, context: str, file_type: str) -> bool:
         """See `mcsd.ports.Selinux`."""
+        self._require()
         level = Context.parse(context).level
         stranger = next(
             (
