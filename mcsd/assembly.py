@@ -112,7 +112,7 @@ class Assembly:
         self.sightings = Sightings(book, self.host, self.herald, self.carriers)
         self.host.listen(self._judge_again)
         self.reclaimer = Reclaimer(
-            self.scribe, self.walks, self.herald, clock, config.volumes.linger, self.carriers.levels
+            self.scribe, self.walks, self.herald, clock, config.volumes.linger, self.carriers.scan
         )
         self.reservations = Reservations(self.scribe, self.carriers, self.reclaimer, self.herald, clock)
         self._means = Means(self.scribe.allocator, clock.now, _new_volume_id, self._file_context)

@@ -22,7 +22,7 @@ INTERVAL = 30.0
 
 
 class Carriers:
-    """The last scan. `refresh` belongs to the event loop's thread; `levels` may be called from any."""
+    """The last scan. `refresh` belongs to the event loop's thread; `scan` may be called from any."""
 
     def __init__(
         self, processes: Processes, allocator: Allocator, changed: Callable[[], None] = lambda: None
@@ -34,9 +34,9 @@ class Carriers:
         self._near: Separation[int] = Separation()
         self._scanned = float("-inf")
 
-    def levels(self) -> frozenset[Level]:
-        """Scan now, and give every level that a process carries; blocking."""
-        return frozenset(carrier.level for carrier in self._processes.carriers())
+    def scan(self) -> tuple[Carrier, ...]:
+        """Scan now, and give everybody who carries a level; blocking."""
+        return self._processes.carriers()
 
     async def refresh(self, *, within: float = 0.0) -> None:
         """Scan now, and have the allocator keep off every level that is carried.

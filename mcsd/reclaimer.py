@@ -7,9 +7,11 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from mcsd.core.changes import Change, DropClaim, DropGroup, DropVolume, PutGrant, PutVolume
+from mcsd.core.containers import ContainerId
 from mcsd.core.grants import Grant, GrantEvent, next_state
-from mcsd.core.labels import Context, Level
+from mcsd.core.labels import Context
 from mcsd.core.notices import Kind, Notice
+from mcsd.core.processes import Carrier
 from mcsd.core.reclaim import Forget, Moment, Prove, Restore, Step, next_due, reclaim
 from mcsd.core.volumes import GrantId, Volume, VolumeId, VolumePhase
 from mcsd.errors import VolumeFailedError, VolumeRefusedError
@@ -34,14 +36,14 @@ class Reclaimer:
         herald: Herald,
         clock: Clock,
         linger: float,
-        carried: Callable[[], Collection[Level]],
+        scan: Callable[[], Collection[Carrier]],
     ) -> None:
         self._scribe = scribe
         self._walks = walks
         self._herald = herald
         self._clock = clock
         self._linger = linger
-        self._carried = carried
+        self._scan = scan
         self._turn = asyncio.Lock()
         self._wake = asyncio.Event()
         self._may_begin = asyncio.Event()
@@ -104,18 +106,26 @@ class Reclaimer:
                     unproven.add(grant_id)
 
     async def _prove(self, grant_id: GrantId) -> bool:
-        carried = await asyncio.to_thread(self._carried)
+        carriers = await asyncio.to_thread(self._scan)
         async with self._scribe.deciding:
             grant = self._scribe.book.grant(grant_id)
             if grant is None:
                 return True
-            if grant.level in carried or self._scribe.book.claims_of(grant_id):
+            if self._scribe.book.claims_of(grant_id) or any(
+                carrier.level == grant.level and not self._is_held(carrier) for carrier in carriers
+            ):
                 return False
             freed = replace(grant, state=next_state(grant.state, GrantEvent.PROVEN), since=self._clock.now())
             await self._scribe.commit([PutGrant(freed), *self._emptied(grant)])
         fields = {"name": grant.name, "level": str(grant.level)}
         self._herald.emit(Notice(Kind.GRANT_FREED, fields, grant.container))
         return True
+
+    def _is_held(self, carrier: Carrier) -> bool:
+        """Tell whether somebody who lives holds the level of a process by a grant: one holder that goes
+        does not free the level, and one that stays does not keep the other from going."""
+        holder = self._scribe.book.grant_of(ContainerId(carrier.container))
+        return holder is not None and holder.state.is_living and holder.level == carrier.level
 
     def _emptied(self, leaving: Grant) -> list[Change]:
         """Drop a group with its last member: nothing carries its pair any more either."""

@@ -113,7 +113,7 @@ class Reconciler:
     async def settle(self, observed: Observed) -> Observed:
         """Plan and execute until nothing is left to do; the caller is `alone` with the container."""
         for _ in range(ROUNDS):
-            observed = replace(observed, intruders=self._intruders(observed.id))
+            observed = replace(observed, intruders=await self._intruders(observed.id))
             stage = await self._decide(observed)
             if stage is None:
                 return observed
@@ -160,7 +160,13 @@ class Reconciler:
             elif isinstance(action, Adopt):
                 await self._carriers.refresh(within=SCAN_LASTS)
 
-    def _intruders(self, container: ContainerId) -> tuple[str, ...]:
+    async def _intruders(self, container: ContainerId) -> tuple[str, ...]:
+        """Name who runs at a comparable level; nobody is accused on the word of an old scan."""
+        if self._strangers(container):
+            await self._carriers.refresh()
+        return self._strangers(container)
+
+    def _strangers(self, container: ContainerId) -> tuple[str, ...]:
         grant = self._scribe.book.grant_of(container)
         if grant is None:
             return ()
@@ -168,7 +174,9 @@ class Reconciler:
         return tuple(f"process {holder.pid} at {holder.level}" for holder in found)
 
     def _is_ours(self, container: str) -> bool:
-        return self._scribe.book.grant_of(ContainerId(container)) is not None
+        """Whose grant has ended should not run any more: what does is a stranger to the next holder."""
+        grant = self._scribe.book.grant_of(ContainerId(container))
+        return grant is not None and grant.state.is_living
 
     def _quarantined(self) -> frozenset[GrantId]:
         grants = self._scribe.book.grants()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 
 from mcsd.core.book import Book
 from mcsd.core.containers import Container, ContainerId, Mount
@@ -19,7 +20,7 @@ from mcsd.core.isolation import unconfined_reason
 from mcsd.core.labels import Context, Level
 from mcsd.core.modes import VolumePolicy, is_claimable, mode_for
 from mcsd.core.sharing import Clash, clash_of, conflicts_of, shares_with, target_level
-from mcsd.core.volumes import Claim, ClaimMode, ClaimState, GrantId, Identity, VolumePhase
+from mcsd.core.volumes import Claim, ClaimMode, ClaimState, GrantId, Identity, Volume, VolumePhase
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +119,8 @@ class SetClaim:
 class Label:
     """Write down the intent, walk the volume to `level`, write down how it went.
 
-    `also` are other grants' claims on the same volume that change with it (a conflict that is resolved
-    by sharing).
+    `also` are other claims on the same volume that change with it: another grant's where a conflict is
+    resolved by sharing, the same grant's where a directory is mounted twice.
     """
 
     claim: Claim
@@ -208,8 +209,8 @@ def _acquisition(container: Container, host: Host, book: Book) -> tuple[Action, 
     if not container.process_label:
         return (Assign(container),)
     level = Context.parse(container.process_label).level
-    for grant in book.grants():
-        if grant.level == level and not grant.container and grant.state.holds:
+    for grant in book.grants_at(level):
+        if not grant.container:
             return (Occupy(container, grant.id),)
     return (Adopt(container, level, shares_with(container)),)
 
@@ -222,7 +223,9 @@ def is_live(container: Container) -> bool:
 def _life(container: Container, grant: Grant) -> tuple[Action, ...]:
     if grant.name != container.name:
         return (Rename(grant.id, container.name),)
-    if is_live(container) and grant.state is not GrantState.ACTIVE:
+    # A container that was taken for gone and is there has its level again: by way of active, idle.
+    back = grant.state is GrantState.QUARANTINED
+    if back or (is_live(container) and grant.state is not GrantState.ACTIVE):
         return (Advance(grant.id, GrantEvent.STARTED),)
     if not is_live(container) and grant.state in {GrantState.ACTIVE, GrantState.RESERVED}:
         return (Advance(grant.id, GrantEvent.EXITED),)
@@ -234,11 +237,33 @@ def _claims(
 ) -> Iterator[Action]:
     mounted = {mount.destination for mount in container.mounts}
     yield from (Unclaim(claim) for claim in book.claims_of(grant.id) if claim.destination not in mounted)
-    for mount in container.mounts:
-        if is_claimable(mount):
-            action = _claim(observed, mount, grant, book, policy)
-            if action is not None:
-                yield action
+    planned = (
+        _claim(observed, mount, grant, book, policy) for mount in container.mounts if is_claimable(mount)
+    )
+    labels: list[Label] = []
+    for action in planned:
+        if isinstance(action, Label):
+            _join(action, labels)
+        elif action is not None:
+            yield action
+    yield from labels
+
+
+def _join(label: Label, labels: list[Label]) -> None:
+    """Plan a walk beside others: one directory that is mounted twice is walked once, and of directories one
+    inside the other the second waits for the next round, so that no walk sees what another just wrote."""
+    for at, other in enumerate(labels):
+        if other.root.identity == label.root.identity:
+            if (other.level, other.claim.mode) == (label.level, label.claim.mode):
+                labels[at] = replace(other, also=(*other.also, label.claim))
+            return
+    if not any(_overlap(label.root.path, other.root.path) for other in labels):
+        labels.append(label)
+
+
+def _overlap(one: str, other: str) -> bool:
+    first, second = PurePosixPath(one), PurePosixPath(other)
+    return first.is_relative_to(second) or second.is_relative_to(first)
 
 
 def _claim(observed: Observed, mount: Mount, grant: Grant, book: Book, policy: VolumePolicy) -> Action | None:
@@ -296,8 +321,8 @@ def _labelled(
             "create it with a level from mcsctl reserve NAME --group GROUP",
         )
     level = target_level(claim.mode, grant, book)
-    conflicts = conflicts_of(grant, book)
-    older = [other for other in conflicts if other.id < grant.id]
+    # One in quarantine has no process to read anything: it is cleaned at once (`mcsd.core.reclaim`).
+    older = [other for other in conflicts_of(grant, book) if other.id < grant.id and other.state.is_living]
     if older and claim.mode is ClaimMode.PRIVATE:
         return _refuse(
             claim,
@@ -381,10 +406,18 @@ def _walk(
         and root.label is not None
         and root.label == volume.target
     )
-    if done or claim.destination in observed.attempted:
+    if done or _was_tried(claim, volume, book, observed):
         return None
     reason = present.reason if present and present.mode is ClaimMode.SHARED else ""
     return Label(replace(claim, state=ClaimState.PENDING, reason=reason), root, level)
+
+
+def _was_tried(claim: Claim, volume: Volume | None, book: Book, observed: Observed) -> bool:
+    """Tell whether this pass has walked the volume, for this mount or for another one of the container's."""
+    tried = {claim.destination}
+    if volume is not None:
+        tried |= {other.destination for other in book.claims_of(claim.grant) if other.volume == volume.id}
+    return not tried.isdisjoint(observed.attempted)
 
 
 def _level_of(context: str) -> Level:

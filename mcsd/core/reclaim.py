@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from mcsd.core.book import Book
 from mcsd.core.grants import Grant, GrantState
+from mcsd.core.sharing import conflicts_of
 from mcsd.core.volumes import Claim, ClaimState, GrantId, Volume, VolumeId, VolumePhase
 
 
@@ -54,9 +55,14 @@ class Moment:
     blocked: frozenset[VolumeId] = frozenset()
 
 
-def is_due(grant: Grant, moment: Moment) -> bool:
-    """Tell whether a quarantined grant's volumes have lingered long enough."""
-    return grant.id in moment.urgent or moment.now >= grant.since + moment.linger
+def is_due(grant: Grant, book: Book, moment: Moment) -> bool:
+    """Tell whether a quarantined grant's volumes have lingered long enough.
+
+    Where somebody who lives has come to be at such a level, it can read them: then they do not linger.
+    """
+    if grant.id in moment.urgent or moment.now >= grant.since + moment.linger:
+        return True
+    return any(other.state.is_living for other in conflicts_of(grant, book))
 
 
 def _standing(volume: Volume, book: Book) -> tuple[list[Claim], list[Grant]]:
@@ -78,6 +84,12 @@ def _has_passed_on(volume: Volume, living: list[Claim]) -> bool:
     return volume.phase is VolumePhase.LABELLED and any(c.state is ClaimState.READY for c in living)
 
 
+def _is_shared_around(volume: Volume, book: Book) -> bool:
+    """Tell whether somebody who lives holds a volume above or below: it has the same level, and would have
+    its labels undone with this one's."""
+    return any(_standing(around, book)[0] for around in book.volumes_around(volume.path))
+
+
 def _of_claim(claim: Claim, book: Book, moment: Moment) -> Step | None:
     volume = book.volume(claim.volume) if claim.volume else None
     if volume is None or claim.state in _HOLDS_NOTHING:
@@ -85,7 +97,9 @@ def _of_claim(claim: Claim, book: Book, moment: Moment) -> Step | None:
     living, gone = _standing(volume, book)
     if living:
         return Forget(claim) if _has_passed_on(volume, living) else None
-    if volume.id in moment.blocked or not all(is_due(grant, moment) for grant in gone):
+    if volume.id in moment.blocked or not all(is_due(grant, book, moment) for grant in gone):
+        return None
+    if _is_shared_around(volume, book):
         return None
     return Restore(volume.id)
 
@@ -102,7 +116,9 @@ def _of_grant(grant: Grant, book: Book, moment: Moment) -> Iterator[Step]:
 
 def _orphans(book: Book, moment: Moment) -> Iterator[Step]:
     for volume in book.volumes():
-        if not book.claims_on(volume.id) and volume.id not in moment.blocked:
+        if book.claims_on(volume.id) or volume.id in moment.blocked:
+            continue
+        if not _is_shared_around(volume, book):
             yield Restore(volume.id)
 
 
@@ -120,6 +136,6 @@ def next_due(book: Book, moment: Moment) -> float | None:
     waiting = [
         grant.since + moment.linger
         for grant in book.grants()
-        if grant.state is GrantState.QUARANTINED and not is_due(grant, moment)
+        if grant.state is GrantState.QUARANTINED and not is_due(grant, book, moment)
     ]
     return min(waiting, default=None)
