@@ -1,8 +1,9 @@
 """Everybody who runs on this host, from one pass over `/proc`.
 
-Each process is looked at through a descriptor of its own directory, so what is read belongs to one process:
-when it ends, reading fails, even if its number is given to another one meanwhile. A thread that has taken
-another context than its process (`setcon` in a thread) is not told apart.
+Most processes have no categories, and one look at their context is all they cost. The others are looked at
+through a descriptor of their own directory, so that what is read belongs to one process: when it ends, reading
+fails, even if its number is given to another one meanwhile. A thread that has taken another context than its
+process (`setcon` in a thread) is not told apart.
 """
 
 from __future__ import annotations
@@ -46,11 +47,11 @@ class ProcProcesses:
 
     def _look(self, root: int, number: int) -> Carrier | None:
         try:
+            if not may_carry(_read(root, f"{number}/attr/current")):
+                return None
             directory = os.open(str(number), _DIRECTORY, dir_fd=root)
             try:
                 context = _read(directory, "attr/current").rstrip("\0\n")
-                if not may_carry(context):
-                    return None
                 return carrier_of(number, context, _read(directory, "cgroup"))
             finally:
                 os.close(directory)
@@ -67,9 +68,7 @@ class ProcProcesses:
 def _read(directory: int, name: str) -> str:
     descriptor = os.open(name, _FILE, dir_fd=directory)
     try:
-        parts = []
-        while part := os.read(descriptor, _CHUNK):
-            parts.append(part)
+        content = os.read(descriptor, _CHUNK)  # the kernel gives either file whole, if there is room
     finally:
         os.close(descriptor)
-    return b"".join(parts).decode("utf-8", "surrogateescape")
+    return content.decode("utf-8", "surrogateescape")

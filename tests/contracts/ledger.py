@@ -111,7 +111,11 @@ class LedgerContract:
         assert contents_after(world, tuple(reversed(HELD))) == contents_after(world, HELD)
 
     def test_dropping_what_is_not_there_changes_nothing(self, world: World) -> None:
-        drops: list[Change] = [DropVolume(volume("f").id), DropClaim(GrantId(5), "/data"), DropGroup("nobody")]
+        drops: list[Change] = [
+            DropVolume(volume("f").id),
+            DropClaim(GrantId(5), "/data"),
+            DropGroup("nobody"),
+        ]
         assert contents_after(world, drops) == Contents()
 
     def test_empty_transaction_changes_nothing(self, world: World) -> None:
