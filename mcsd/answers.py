@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from mcsd import __version__
 from mcsd.carriers import Carriers
+from mcsd.core.booleans import BooleanView
 from mcsd.core.containers import ContainerId
 from mcsd.core.grants import Grant
+from mcsd.core.ground import Ground, findings
 from mcsd.core.labels import Context
 from mcsd.core.notices import Kind, Notice
 from mcsd.core.picture import Event, PairCounts, Picture
 from mcsd.core.volumes import Volume, VolumePhase
 from mcsd.errors import (
+    BooleanError,
     ConflictError,
     LabelSyntaxError,
     McsdError,
@@ -31,7 +34,7 @@ from mcsd.reclaimer import Reclaimer
 from mcsd.relabel.values import SkipReason
 from mcsd.reservations import Reservations
 from mcsd.scribe import Scribe
-from mcsd.service import Restoration, Verification, VolumeCheck
+from mcsd.service import BooleanKeeper, Restoration, Verification, VolumeCheck
 from mcsd.sightings import Sightings
 from mcsd.walks import Walks
 from mcsd.watch import Watcher
@@ -53,6 +56,8 @@ class Parts:
     reservations: Reservations
     watcher: Watcher
     selinux: Selinux
+    booleans: BooleanKeeper | None = None
+    ground: Callable[[], Ground] | None = None
 
 
 class Answers:
@@ -80,6 +85,9 @@ class Answers:
             pairs=self._pairs(),
             foreign=parts.carriers.foreign(lambda container: container in known),
             problems=parts.herald.problems(),
+            booleans=parts.booleans.report() if parts.booleans else (),
+            refusals=parts.booleans.refusals() if parts.booleans else (),
+            findings=findings(parts.ground()) if parts.ground else (),
         )
 
     def _pairs(self) -> PairCounts:
@@ -115,6 +123,14 @@ class Answers:
     async def release(self, name: str) -> None:
         """Give a reservation up."""
         await self._parts.reservations.release(name)
+
+    async def set_boolean(self, name: str, order: str) -> BooleanView:
+        """Hold a boolean, or let it go; see `Booleans.set`."""
+        if self._parts.booleans is None:
+            raise BooleanError(
+                "this mcsd looks after no booleans", hint="name the boolean in [booleans] and restart mcsd"
+            )
+        return await self._parts.booleans.set(name, order)
 
     # --- restore -----------------------------------------------------------------------------------
 

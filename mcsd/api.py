@@ -118,7 +118,7 @@ class ApiServer:
             await asyncio.wait([self._counting])
 
     async def _stop_listening(self) -> None:
-        """A server that is closed while it takes somebody in would lose him, unclosed: that is let end first."""
+        """Whoever is being taken in when a server closes would be lost, unclosed: that is let end first."""
         loop = asyncio.get_running_loop()
         for sock in self._sockets:
             loop.remove_reader(sock)

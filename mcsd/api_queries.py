@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from mcsd.core.booleans import Order
 from mcsd.core.labels import Level
 from mcsd.core.report.models import ContainerState, PairState, VolumeState
 from mcsd.core.report.pages import LONGEST
@@ -131,6 +132,12 @@ class ReservationRequest(NoQuery):
 
     name: Name
     group: Name | None = Field(default=None, description="let it reach this group's volumes too")
+
+
+class BooleanRequest(NoQuery):
+    """Hold a boolean until the next start of mcsd, or end that."""
+
+    state: Order = Field(description="on, off, or configured: what the configuration says")
 
 
 def _explained(error: ValidationError, where: str) -> RequestError:

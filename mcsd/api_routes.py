@@ -9,9 +9,11 @@ from aiohttp import web
 from mcsd import api_stream
 from mcsd.api_http import Call, Route, as_response
 from mcsd.api_queries import (
+    BooleanRequest,
     ContainersQuery,
     EventsQuery,
     Isolation,
+    PageQuery,
     PairsQuery,
     ReservationRequest,
     RestoreRequest,
@@ -19,6 +21,13 @@ from mcsd.api_queries import (
     VolumesQuery,
 )
 from mcsd.core.report import models
+from mcsd.core.report.booleans import (
+    BooleanPage,
+    BooleanReport,
+    boolean_report,
+    place_of_boolean,
+    refusal_report,
+)
 from mcsd.core.report.containers import container_report, container_reports, find_container
 from mcsd.core.report.pages import page_of, place_of_container, place_of_pair, place_of_volume
 from mcsd.core.report.pairs import grant_report, pair_reports, pair_summary
@@ -102,6 +111,24 @@ async def pairs(call: Call) -> web.StreamResponse:
     return as_response(models.PairPage(items=page.items, total=page.total, next=page.next, summary=summary))
 
 
+async def booleans(call: Call) -> web.StreamResponse:
+    """List booleans."""
+    query = call.query
+    assert isinstance(query, PageQuery)
+    picture = call.service.picture()
+    reports = map(boolean_report, picture.booleans)
+    page = page_of(reports, place_of_boolean, after=query.after, limit=query.limit)
+    refusals = tuple(map(refusal_report, picture.refusals))
+    return as_response(BooleanPage(items=page.items, total=page.total, next=page.next, refusals=refusals))
+
+
+async def set_boolean(call: Call) -> web.StreamResponse:
+    """Hold a boolean, or let it go."""
+    body = call.body
+    assert isinstance(body, BooleanRequest)
+    return as_response(boolean_report(await call.service.set_boolean(call.name, body.state.value)))
+
+
 async def events(call: Call) -> web.StreamResponse:
     """List events, or follow them."""
     query = call.query
@@ -115,7 +142,10 @@ async def verify(call: Call) -> web.StreamResponse:
     """Compare disk, processes and ledger."""
     body = call.body
     assert isinstance(body, VerifyRequest)
-    found = await call.service.verify(body.target, repair=body.repair)
+    target = body.target
+    if target is not None and not target.startswith("/"):
+        target = find_container(call.service.picture(), target).container.id
+    found = await call.service.verify(target, repair=body.repair)
     checks = tuple(
         models.VolumeCheckReport.model_validate(check, from_attributes=True) for check in found.volumes
     )
@@ -190,6 +220,23 @@ ROUTES: tuple[Route, ...] = (
         problems=(Problem.NOT_FOUND, Problem.AMBIGUOUS),
     ),
     Route("GET", "/v1/pairs", "levels and who holds them", pairs, models.PairPage, query=PairsQuery),
+    Route(
+        "GET",
+        "/v1/booleans",
+        "booleans that the configuration names",
+        booleans,
+        BooleanPage,
+        query=PageQuery,
+    ),
+    Route(
+        "POST",
+        "/v1/booleans/{name}",
+        "hold a boolean on or off until the next start, or as configured",
+        set_boolean,
+        BooleanReport,
+        body=BooleanRequest,
+        problems=(Problem.NOT_FOUND, Problem.BOOLEAN),
+    ),
     Route(
         "GET",
         "/v1/events",

@@ -100,6 +100,32 @@ def _pairs(session: Session) -> Exit:
     return _listed(session, "/v1/pairs", "level", show_pairs, whole=True)
 
 
+def _booleans(session: Session) -> Exit:
+    from mcsd.ctl_tables import show_booleans
+
+    arguments = session.arguments
+    if arguments.state_wanted:
+        answer = session.client.post(
+            f"/v1/booleans/{segment(arguments.name)}", {"state": arguments.state_wanted}
+        )
+        page: Object = {"items": [answer]}
+    else:
+        page = session.client.every("/v1/booleans")
+        answer = page
+    if arguments.name and not arguments.state_wanted:
+        chosen = [item for item in page["items"] if arguments.name in {item["asked"], item["name"]}]
+        if not chosen:
+            raise CtlError(
+                f"the configuration does not name the boolean {arguments.name!r}",
+                hint="mcsctl booleans lists those it names",
+                status=Exit.NOT_FOUND,
+            )
+        page = answer = {"items": chosen}
+    if not session.give(answer):
+        show_booleans(session.screen, page)
+    return Exit.DONE
+
+
 def _show(session: Session) -> Exit:
     answer = session.client.get(f"/v1/containers/{segment(session.arguments.name)}")
     if not session.give(answer):
@@ -221,6 +247,7 @@ COMMANDS: Mapping[str, Callable[[Session], Exit]] = {
     "show": _show,
     "volumes": _volumes,
     "pairs": _pairs,
+    "booleans": _booleans,
     "events": _events,
     "wait": _wait,
     "verify": _verify,

@@ -17,6 +17,7 @@ VOLUME_STATES = (
     "pending", "ready", "partial", "refused", "failed", "unmanaged", "lingering", "restoring", "stranded",
 )  # fmt: skip
 PAIR_STATES = ("reserved", "active", "idle", "quarantined", "group", "foreign")
+BOOLEAN_STATES = ("on", "off", "configured")
 ISOLATED = ("yes", "no", "none")
 
 _EXITS = "exit status: 0 done, 1 failed, 2 usage, 3 no daemon, 4 not found, 5 refused, 6 timed out"
@@ -45,6 +46,7 @@ class Arguments:
     timeout: float | None = None
     repair: bool = False
     group: str | None = None
+    state_wanted: str = ""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -137,6 +139,14 @@ def make_parser() -> argparse.ArgumentParser:
         return parser
 
     container = "its name, its id, or an unambiguous beginning of its id"
+    booleans = _named(add, "booleans", "list booleans, or hold one", "NAME", "only this boolean", nargs="?")
+    booleans.add_argument(
+        "state_wanted",
+        metavar="on|off|configured",
+        nargs="?",
+        choices=BOOLEAN_STATES,
+        help="hold it so until mcsd's next start, or let it be as the configuration has it",
+    )
     add("status", "show everything at one glance")
     _lists(add)
     _named(add, "show", "show all about one container", "CONTAINER", container)
@@ -165,6 +175,5 @@ def parse(argv: Sequence[str] | None = None) -> Arguments:
     values: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in given.items()
     }
-    if values.get("name", ...) is None:
-        del values["name"]
+    values = {key: value for key, value in values.items() if value is not None}
     return Arguments(**values)

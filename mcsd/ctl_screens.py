@@ -87,6 +87,7 @@ def show_container(screen: Screen, item: Object) -> None:
             _entry(screen, "", f"next: {item['hint']}")
     elif not item.get("settled", True):
         _entry(screen, "work", "something is still to do; mcsctl wait waits for it", style="busy")
+    _network(screen, item.get("network"))
     _claims(screen, item.get("claims", ()))
 
 
@@ -99,6 +100,17 @@ def _isolation(screen: Screen, item: Object) -> None:
         _entry(screen, "", f"{reason['code']}: {reason['text']}")
         if reason.get("hint"):
             _entry(screen, "", f"next: {reason['hint']}")
+
+
+def _network(screen: Screen, network: Object | None) -> None:
+    if network is None:
+        return
+    shared = f" with {network['shared_with']}" if network.get("shared_with") else ""
+    kind = {"own": "its own", "host": "the host's"}.get(network["kind"], str(network["kind"]))
+    _entry(screen, "network", kind + shared + (f": {network['error']}" if network.get("error") else ""))
+    for one in network.get("interfaces", ()):
+        inside = f" to its {one['peer']}" if one.get("peer") else ""
+        _entry(screen, "", f"{one['name']} (index {one['index']}, {one['mac']}){inside}")
 
 
 def _claims(screen: Screen, claims: Iterable[Object]) -> None:

@@ -234,3 +234,62 @@ def show_pairs(screen: Screen, page: Object) -> None:
     if summary:
         screen.line()
         screen.line(f"{summary['free']:,} of {summary['total']:,} pairs are free")
+
+
+# --- booleans ------------------------------------------------------------------------------------------
+
+
+def _switch(value: object) -> str:
+    return "-" if value is None else "on" if value else "off"
+
+
+def _boolean_row(screen: Screen, item: Object) -> list[Cell]:
+    name, asked = item.get("name"), str(item["asked"])
+    wish = f"{item['wish']}, held {item['order']}" if item.get("order") else str(item["wish"])
+    present = _switch(item.get("present"))
+    if item.get("pending") is not None and item.get("pending") != item.get("present"):
+        present += f" ({_switch(item['pending'])} pending)"
+    holders = ", ".join(str(holder["name"]) for holder in item.get("holders", ()))
+    row: list[Cell] = [
+        asked if name in (asked, None) else f"{asked} (here {name})",
+        wish,
+        _switch(item.get("wanted")),
+        (present, "good" if item.get("good", True) else "bad"),
+        holders or "-",
+    ]
+    if screen.is_wide:
+        changed = item.get("changed")
+        row.append(f"{since(changed['time'], screen.now)} ago, {changed['cause']}" if changed else "-")
+    return row
+
+
+def show_booleans(screen: Screen, page: Object) -> None:
+    """List booleans, what is wrong with some of them, and who asked in vain."""
+    columns = [
+        Column("BOOLEAN", long=True),
+        Column("CONFIGURED", long=True),
+        Column("WANTED"),
+        Column("PRESENT"),
+        Column("HELD BY", long=True),
+    ]
+    if screen.is_wide:
+        columns.append(Column("CHANGED"))
+    items = page["items"]
+    if not items:
+        screen.line("the configuration names no booleans")
+    else:
+        show_table(screen, columns, [_boolean_row(screen, item) for item in items])
+    wrong = [item for item in items if not item.get("good", True)]
+    _notes(
+        screen,
+        (
+            (item["asked"], item.get("problem") or item.get("note") or "it is not as wanted", item["hint"])
+            for item in wrong
+        ),
+    )
+    refusals = page.get("refusals")
+    refused = (one for item in items for one in item.get("refusals", ())) if refusals is None else refusals
+    _notes(
+        screen,
+        ((f"{one['name']} asks for {one['asked']} in vain", one["text"], one["hint"]) for one in refused),
+    )

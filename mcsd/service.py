@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from mcsd.core.booleans import BooleanView, Refusal
 from mcsd.core.grants import Grant
 from mcsd.core.picture import Event, Picture
 
@@ -46,6 +47,22 @@ class Restoration:
     seconds: float
 
 
+class BooleanKeeper(Protocol):
+    """Who looks after booleans; the daemon's answers ask it."""
+
+    def report(self) -> tuple[BooleanView, ...]:
+        """Give each configured boolean as it was last seen."""
+        ...
+
+    def refusals(self) -> tuple[Refusal, ...]:
+        """Requests of running containers that are not met."""
+        ...
+
+    async def set(self, name: str, order: str) -> BooleanView:
+        """Do what an administrator asks."""
+        ...
+
+
 class Service(Protocol):
     """The daemon, seen from its socket. Every method may raise `McsdError`; see `mcsd.errors.Problem`."""
 
@@ -78,6 +95,10 @@ class Service(Protocol):
 
     async def release(self, name: str) -> None:
         """Give a reservation up; refused while a container uses it."""
+        ...
+
+    async def set_boolean(self, name: str, order: str) -> BooleanView:
+        """Hold a boolean `on` or `off` until the next start, or as it is `configured`."""
         ...
 
     def report_bug(self, where: str, error: BaseException) -> None:

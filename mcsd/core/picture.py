@@ -10,8 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mcsd.core.book import Book
+from mcsd.core.booleans import BooleanView, Refusal
 from mcsd.core.containers import Container
+from mcsd.core.ground import Finding
 from mcsd.core.host import Host
+from mcsd.core.interfaces import Network
 from mcsd.core.isolation import Conflict, Verdict
 from mcsd.core.volumes import VolumeId
 
@@ -32,6 +35,8 @@ class Sighting:
     error_hint: str = ""
     settled: bool = False
     """Whether nothing was left to do for it when it was last looked at."""
+    network: Network | None = None
+    """None for one that does not run, or was not looked at yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +109,8 @@ class Picture:
     foreign: tuple[ForeignHolder, ...] = ()
     problems: tuple[Event, ...] = ()
     """The newest notices of priority warning and worse, newest first."""
+    booleans: tuple[BooleanView, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    """Containers' requests for booleans that are not met."""
+    findings: tuple[Finding, ...] = ()
+    """What is wrong with the ground."""

@@ -7,10 +7,24 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 
 from mcsd.core.book import Book
+from mcsd.core.booleans import (
+    BooleanView,
+    Cause,
+    Changed,
+    Holding,
+    Order,
+    Refusal,
+    Refused,
+    Request,
+    Wish,
+    rule,
+    suggestion,
+)
 from mcsd.core.changes import Contents, Group
 from mcsd.core.containers import Container, ContainerId, EngineInfo
 from mcsd.core.grants import Grant, GrantState, Origin
 from mcsd.core.host import Host, SelinuxStatus
+from mcsd.core.interfaces import Interface, Network, NetworkKind
 from mcsd.core.isolation import Conflict, Evidence, judge
 from mcsd.core.labels import CategoryPair, Level
 from mcsd.core.picture import Event, ForeignHolder, PairCounts, Picture, Sighting, WalkProgress
@@ -54,6 +68,9 @@ class Scene:
     containers: list[tuple[Container, str | None, str]] = field(default_factory=list)
     conflicts: dict[ContainerId, tuple[Conflict, ...]] = field(default_factory=dict)
     unsettled: set[str] = field(default_factory=set)
+    booleans: list[BooleanView] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    networks: dict[str, Network] = field(default_factory=dict)
 
     def container(
         self,
@@ -182,6 +199,7 @@ class Scene:
             error=error,
             error_hint="see journalctl -u mcsd" if error else "",
             settled=not error and container.name not in self.unsettled,
+            network=self.networks.get(container.name),
         )
 
     def picture(self) -> Picture:
@@ -195,6 +213,8 @@ class Scene:
             book=book,
             synced=True,
             sightings=self.sightings(book),
+            booleans=tuple(self.booleans),
+            refusals=tuple(self.refusals),
             pairs=PairCounts(total=523776, free=523770, granted=4, reserved=1, quarantined=1, configured=1),
         )
 
@@ -273,9 +293,39 @@ def troubled_scene() -> Scene:
         reason="'/srv/\\x1b[31mred' cannot be opened: no such file or directory",
         hint="make the directory, then restart the container",
     )
+    _add_booleans(scene)
+    scene.networks["web"] = Network(
+        NetworkKind.OWN, (Interface("veth8a21c0", 12, "0a:58:c0:a8:01:02", "eth0", 11),)
+    )
     scene.container("lost", "s0:c600,c601", process=PROCESS + "s0")
     scene.container("broken", "s0:c700,c701", error="Docker's answer about it makes no sense: no Id")
     return scene
+
+
+def _add_booleans(scene: Scene) -> None:
+    """One that is leased, one that cannot be found, one that was asked for in vain."""
+    known = {"container_connect_any", "container_use_nfs"}
+    wishes = {
+        "docker_connect_any": Wish.LEASE,
+        "container_use_nfs": Wish.OFF,
+        "container_use_cephs": Wish.ON,
+    }
+    leased, nfs, unknown = rule(wishes, known, lambda name: name)
+    holding = Holding(container_id(2), "db", scene.now - 900)
+    changed = Changed(scene.now - 900, True, Cause.LEASE_GIVEN)
+    request = Request(container_id(1), "web", "virt_sandbox_use_all_caps", 1001)
+    refusal = Refusal(
+        request,
+        Refused.NOT_CONFIGURED,
+        "the configuration does not name the boolean 'virt_sandbox_use_all_caps'",
+        'to offer it, put it into [booleans] with the value "lease", and restart mcsd',
+    )
+    scene.booleans += [
+        BooleanView(leased, True, True, True, (holding,), changed=changed),
+        BooleanView(nfs, False, False, False),
+        BooleanView(unknown, None, hint=suggestion(unknown.resolved)),
+    ]
+    scene.refusals.append(refusal)
 
 
 def problem_events(scene: Scene) -> tuple[Event, ...]:
@@ -362,8 +412,6 @@ class FakeService:
 
     async def verify(self, target: str | None, *, repair: bool) -> Verification:
         self.done.append(f"verify {target} {repair}")
-        if target == "nobody":
-            raise NotFoundError("there is no container 'nobody'", hint="mcsctl containers lists them")
         checks = (
             VolumeCheck("/srv/db", FILE + "s0:c7,c31", 88, 0, 0),
             VolumeCheck(
@@ -407,6 +455,18 @@ class FakeService:
             raise NotFoundError(
                 f"there is no reservation {name!r}", hint="mcsctl pairs --state reserved lists them"
             )
+
+    async def set_boolean(self, name: str, order: str) -> BooleanView:
+        self.done.append(f"boolean {name} {order}")
+        for view in self.scene.booleans:
+            if view.ruling.asked == name:
+                wish = Order(order)
+                ruling = replace(view.ruling, order=None if wish is Order.CONFIGURED else wish)
+                value = wish is Order.ON
+                return replace(view, ruling=ruling, wanted=value, present=value, pending=value)
+        raise NotFoundError(
+            f"the configuration does not name the boolean {name!r}", hint="mcsctl booleans lists them"
+        )
 
     def report_bug(self, where: str, error: BaseException) -> None:
         self.bugs.append((where, error))

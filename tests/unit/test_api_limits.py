@@ -25,6 +25,7 @@ TIGHT = Limits(
     answer_time=0.3,
     linger_time=0.1,
 )
+POST = b"POST /v1/restore HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 GET = b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -91,9 +92,7 @@ def test_a_request_that_does_not_come_is_not_waited_for(tight: Served, sent: byt
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(tight: Served) -> None:
-    answer = tight.send(
-        b"POST /v1/restore HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
-    )
+    answer = tight.send(POST + b"Content-Length: 100\r\n\r\n{")
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert tight.service.done == []
 
@@ -141,7 +140,7 @@ def test_there_is_one_request_on_a_connection(tight: Served) -> None:
 
 
 def test_a_chunked_body_is_bounded_too(tight: Served) -> None:
-    head = b"POST /v1/restore HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = POST + b"Transfer-Encoding: chunked\r\n\r\n"
     answer = tight.send(head + b"200\r\n" + b" " * 512 + b"\r\n" + b"300\r\n" + b" " * 768 + b"\r\n0\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 413 ")
 

@@ -17,6 +17,7 @@ from mcsd.core.report.models import (
     ReadyCount,
     ReasonReport,
 )
+from mcsd.core.report.networks import network_report
 from mcsd.core.volumes import Claim, ClaimState
 from mcsd.errors import AmbiguousError, NotFoundError
 
@@ -72,6 +73,7 @@ def container_report(sighting: Sighting, book: Book) -> ContainerReport:
         process_label=container.process_label,
         volumes=_ready_count(claims),
         claims=tuple(claim_report(claim, grant) for claim in claims),
+        network=network_report(sighting.network),
         settled=sighting.settled,
         seen=moment(sighting.seen),
         error=sighting.error,

@@ -11,6 +11,7 @@ from pydantic import Field
 from mcsd.core.grants import Origin
 from mcsd.core.isolation import Why
 from mcsd.core.report.base import Answer, Count, Text
+from mcsd.core.report.networks import NetworkReport
 from mcsd.core.volumes import ClaimMode, ClaimState
 
 
@@ -119,6 +120,7 @@ class ContainerReport(Answer):
     process_label: str = Field(description="what the engine was to run it as; empty: unconfined")
     volumes: ReadyCount
     claims: tuple[ClaimReport, ...] = Field(description="by destination")
+    network: NetworkReport | None = Field(description="null while it does not run")
     settled: bool = Field(description="whether nothing was left to do when it was last looked at")
     seen: datetime = Field(description="when it was last looked at")
     error: Text = Field(description="why it could not be looked after; may be empty")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from mcsd.core.ground import Trouble
 from mcsd.core.isolation import Why, host_reasons
 from mcsd.core.picture import Event, PairCounts, Picture
 from mcsd.core.report.base import moment, texts
+from mcsd.core.report.booleans import is_good
 from mcsd.core.report.containers import summarize
 from mcsd.core.report.models import (
     CheckReport,
@@ -23,6 +25,9 @@ from mcsd.core.report.pairs import pair_summary
 from mcsd.core.report.volumes import TROUBLED, count_states, progress_report, volume_reports
 
 _ORDER = (Condition.GOOD, Condition.BUSY, Condition.WARNING, Condition.BAD)
+
+_TOLD_BY_HOST = {Trouble.DISABLED, Trouble.PERMISSIVE, Trouble.NO_MCS}
+"""What `host_reasons` says too."""
 
 FEW_PAIRS = 0.05
 """Below this share of the range, running out of pairs is worth a word."""
@@ -52,10 +57,10 @@ def _check(subject: str, condition: Condition, text: str, hint: str = "") -> Che
 
 def _selinux(picture: Picture) -> CheckReport:
     status = picture.host.selinux
-    missing = [reason for reason in host_reasons(picture.host) if reason.why is not Why.ENGINE_OFF]
+    missing = [(r.text, r.hint) for r in host_reasons(picture.host) if r.why is not Why.ENGINE_OFF]
+    missing += [(f.text, f.hint) for f in picture.findings if f.trouble not in _TOLD_BY_HOST]
     if missing:
-        text = "; ".join(reason.text for reason in missing)
-        return _check("SELinux", Condition.BAD, text, missing[0].hint)
+        return _check("SELinux", Condition.BAD, "; ".join(text for text, _ in missing), missing[0][1])
     policy = f"policy {status.policy}" if status.policy else "policy unknown"
     return _check("SELinux", Condition.GOOD, f"enforcing, {policy}, with categories")
 
@@ -150,6 +155,26 @@ def _pairs(counts: PairCounts | None) -> CheckReport | None:
     return _check("Pairs", Condition.GOOD, text)
 
 
+def _booleans(picture: Picture) -> CheckReport | None:
+    if not picture.booleans and not picture.refusals:
+        return None
+    wrong = [view.ruling.asked for view in picture.booleans if not is_good(view)]
+    held = sum(bool(view.holdings) for view in picture.booleans)
+    text = _counted(
+        [
+            (len(picture.booleans) - len(wrong), "as wanted"),
+            (len(wrong), "not as wanted"),
+            (held, "leased"),
+            (len(picture.refusals), "refused to containers"),
+        ]
+    )
+    if wrong:
+        return _check("Booleans", Condition.BAD, text, "mcsctl booleans")
+    if picture.refusals:
+        return _check("Booleans", Condition.WARNING, text, "mcsctl booleans")
+    return _check("Booleans", Condition.GOOD, text)
+
+
 def _engine(picture: Picture) -> EngineReport:
     engine = picture.host.engine
     return EngineReport(
@@ -187,6 +212,7 @@ def status_report(picture: Picture) -> StatusReport:
         _containers(picture, summary),
         _volumes(counts),
         _pairs(picture.pairs),
+        _booleans(picture),
     ]
     checks = tuple(line for line in lines if line is not None)
     return StatusReport(
