@@ -1,8 +1,8 @@
 """Everybody who runs on this host, from one pass over `/proc`.
 
 Most processes have no categories, and one look at their context is all they cost. The others are looked at
-through a descriptor of their own directory, so that what is read belongs to one process: when it ends, reading
-fails, even if its number is given to another one meanwhile. A thread that has taken another context than its
+through a descriptor of their own directory, so that what is read belongs to one process: when it ends,
+reading fails, even if its number is given to another meanwhile. A thread that has another context than its
 process (`setcon` in a thread) is not told apart.
 """
 

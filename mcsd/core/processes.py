@@ -38,7 +38,7 @@ def is_overlord(level: Level) -> bool:
 
 def may_carry(context: str) -> bool:
     """Tell cheaply whether a context may have categories; most processes' have none."""
-    return ":c" in context
+    return ":c" in context.split(":", 3)[-1]
 
 
 def held_level(held: LevelRange) -> Level:

@@ -70,6 +70,10 @@ def test_cheap_question_never_misses_a_carrier(level: str) -> None:
     assert may_carry(context)
 
 
+def test_cheap_question_is_not_about_names() -> None:
+    assert not may_carry("c_u:c_r:container_t:s0")
+
+
 def test_administrator_is_told_from_a_container_in_many_groups() -> None:
     assert is_overlord(Level.of(*range(1024)))
     assert not is_overlord(Level.of(*range(16)))
