@@ -5,7 +5,8 @@ The gate calls at every start, before the container's first instruction. In this
 - `--ipc/--pid=container:X`: X's level, because Docker has both share what only one level can use;
 - a level that whoever created the container gave (`label=level:…`), reserved or not: that one;
 - `[gate] level = "docker"`: the one that Docker chose;
-- `sticky`: the last one, while it is still this container's, so that nothing has to be walked;
+- `sticky`: the last one, while it is still this container's and nobody else has come to be at it, so that
+  nothing has to be walked;
 - otherwise a fresh one, with its group's pair where the container names a group.
 """
 
@@ -21,7 +22,7 @@ from mcsd.core.grants import Grant, GrantEvent, GrantState
 from mcsd.core.host import Host
 from mcsd.core.labels import Context
 from mcsd.core.plan import Adopt, Advance, Occupy
-from mcsd.core.sharing import shares_with
+from mcsd.core.sharing import conflicts_of, shares_with
 
 PROGRAM = "mcsd-gate"
 """The file name by which a runtime in Docker's list is known to be the gate."""
@@ -65,12 +66,13 @@ def choose(container: Container, book: Book, wanted: Wanted) -> Choice:
     if wanted is Wanted.DOCKER or has_own_level(container):
         if own is not None and own.level == level:
             return _keep(own)
-        for grant in book.grants():
-            if grant.level == level and not grant.container:
+        for grant in book.grants_at(level):
+            if not grant.container:
                 return Occupy(container, grant.id)
         return Adopt(container, level)
     if own is not None and wanted is Wanted.STICKY and own.group == (container.label("group") or ""):
-        return _keep(own)
+        if not any(other.state.is_living for other in conflicts_of(own, book)):
+            return _keep(own)
     return Fresh(container, container.label("group") or "")
 
 

@@ -237,21 +237,22 @@ def _claims(
 ) -> Iterator[Action]:
     mounted = {mount.destination for mount in container.mounts}
     yield from (Unclaim(claim) for claim in book.claims_of(grant.id) if claim.destination not in mounted)
-    planned = (
-        _claim(observed, mount, grant, book, policy) for mount in container.mounts if is_claimable(mount)
-    )
     labels: list[Label] = []
-    for action in planned:
+    for mount in filter(is_claimable, container.mounts):
+        action = _claim(observed, mount, grant, book, policy)
         if isinstance(action, Label):
-            _join(action, labels)
+            labels.append(action)
         elif action is not None:
             yield action
-    yield from labels
+    together: list[Label] = []
+    for label in sorted(labels, key=lambda one: len(PurePosixPath(one.root.path).parts)):
+        _join(label, together)
+    yield from together
 
 
 def _join(label: Label, labels: list[Label]) -> None:
     """Plan a walk beside others: one directory that is mounted twice is walked once, and of directories one
-    inside the other the second waits for the next round, so that no walk sees what another just wrote."""
+    inside the other the inner waits for the next round, when it may turn out to be done already."""
     for at, other in enumerate(labels):
         if other.root.identity == label.root.identity:
             if (other.level, other.claim.mode) == (label.level, label.claim.mode):
@@ -395,6 +396,9 @@ def _walk(
     claim: Claim, present: Claim | None, root: Opened, level: Level, book: Book, observed: Observed
 ) -> Action | None:
     volume = book.volume_of(root.identity)
+    around = _covering(root, level, book) if volume is None else None
+    if around is not None:
+        return _set(replace(claim, state=ClaimState.READY, volume=around.id), present)
     done = (
         present is not None
         and volume is not None
@@ -410,6 +414,31 @@ def _walk(
         return None
     reason = present.reason if present and present.mode is ClaimMode.SHARED else ""
     return Label(replace(claim, state=ClaimState.PENDING, reason=reason), root, level)
+
+
+def _covering(root: Opened, level: Level, book: Book) -> Volume | None:
+    """Find the labelled volume above of which this one is a part: its walk has been here.
+
+    One volume for both keeps the undo exact: a second one would take the first one's label for what was
+    there before. What a mount keeps apart does not carry the label, and is a volume of its own.
+    """
+    for parent in book.volumes_around(root.path):
+        if (
+            PurePosixPath(root.path).is_relative_to(parent.path)
+            and parent.phase is VolumePhase.LABELLED
+            and root.label == parent.target
+            and _level_of(parent.target) == level
+            and any(
+                one.state is ClaimState.READY and _is_held(one, book) for one in book.claims_on(parent.id)
+            )
+        ):
+            return parent
+    return None
+
+
+def _is_held(claim: Claim, book: Book) -> bool:
+    grant = book.grant(claim.grant)
+    return grant is not None and grant.state.is_living
 
 
 def _was_tried(claim: Claim, volume: Volume | None, book: Book, observed: Observed) -> bool:
