@@ -70,10 +70,15 @@ def choose(container: Container, book: Book, wanted: Wanted) -> Choice:
             if not grant.container:
                 return Occupy(container, grant.id)
         return Adopt(container, level)
-    if own is not None and wanted is Wanted.STICKY and own.group == (container.label("group") or ""):
-        if not any(other.state.is_living for other in conflicts_of(own, book)):
-            return _keep(own)
+    if own is not None and wanted is Wanted.STICKY and _is_still_right(own, container, book):
+        return _keep(own)
     return Fresh(container, container.label("group") or "")
+
+
+def _is_still_right(own: Grant, container: Container, book: Book) -> bool:
+    if own.group != (container.label("group") or ""):
+        return False
+    return not any(other.state.is_living for other in conflicts_of(own, book))
 
 
 def _keep(grant: Grant) -> Advance | None:
