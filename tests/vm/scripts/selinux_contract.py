@@ -1,7 +1,9 @@
+#!/usr/bin/python3
 """Holds the adapter of the kernel's SELinux to the contract of `Selinux`, where SELinux enforces.
 
-Runs as root in the guest, with the project's tree on the path; needs Docker with `selinux-enabled` and an
-image that has `sleep` (the first one there is). Speaks TAP; the exit status tells whether all held.
+Runs as root in the guest (`tests/vm/run tests/vm/scripts/selinux_contract.py`); needs Docker with
+`selinux-enabled` and an image that has `sleep` (the first one there is). Speaks TAP; the exit status tells
+whether all held.
 """
 
 from __future__ import annotations
@@ -14,10 +16,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mcsd.adapters.processes import ProcProcesses
-from mcsd.adapters.selinux import KernelSelinux
-from mcsd.core.labels import Level
-from tests.contracts.selinux import SelinuxContract
+sys.path.insert(0, "/usr/src/mcsd")  # where the harness puts the project's tree
+
+from mcsd.adapters.processes import ProcProcesses  # noqa: E402
+from mcsd.adapters.selinux import KernelSelinux  # noqa: E402
+from mcsd.core.labels import Level  # noqa: E402
+from tests.contracts.selinux import SelinuxContract  # noqa: E402
 
 
 def said(*command: str) -> str:
