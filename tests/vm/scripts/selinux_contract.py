@@ -18,10 +18,10 @@ from pathlib import Path
 
 sys.path.insert(0, "/usr/src/mcsd")  # where the harness puts the project's tree
 
-from mcsd.adapters.processes import ProcProcesses  # noqa: E402
-from mcsd.adapters.selinux import KernelSelinux  # noqa: E402
-from mcsd.core.labels import Level  # noqa: E402
-from tests.contracts.selinux import SelinuxContract  # noqa: E402
+from mcsd.adapters.processes import ProcProcesses
+from mcsd.adapters.selinux import KernelSelinux
+from mcsd.core.labels import Level
+from tests.contracts.selinux import SelinuxContract
 
 
 def said(*command: str) -> str:
