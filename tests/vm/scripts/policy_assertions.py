@@ -60,6 +60,7 @@ class Policy:
 
     def __init__(self, path: str | None) -> None:
         self.policy = setools.SELinuxPolicy(path) if path else setools.SELinuxPolicy()
+        self.rules: dict[str, list[tuple[str, str, set[str]]]] = {}
         self.types = {str(one): one for one in self.policy.types()}
         self.names = {str(alias): name for name, one in self.types.items() for alias in one.aliases()}
 
@@ -78,21 +79,28 @@ class Policy:
     def attributes(self, name: str) -> set[str]:
         return {str(one) for one in self.types[self.canonical(name)].attributes()}
 
+    def _rules_of(self, source: str) -> list[tuple[str, str, set[str]]]:
+        names = {source, *self.attributes(source)}
+        if source == DOMAIN:
+            # what a policy gives to everybody, or to every service, is no doing of mcsd's
+            names -= {"domain", "init_domain_type"}
+        found = []
+        for rule in self.policy.terules():
+            if rule.ruletype == setools.TERuletype.allow and str(rule.source) in names:
+                perms = {str(one) for one in rule.perms}
+                targets = rule.target.expand() if hasattr(rule.target, "expand") else [rule.target]
+                for target in map(str, targets):
+                    found.append((source if target == "self" else target, str(rule.tclass), perms))
+        return found
+
     def grants(
         self, source: str = DOMAIN, classes: Iterable[str] = ()
     ) -> Iterator[tuple[str, str, set[str]]]:
         """Give (target type, class, permissions) for every rule that reaches the source."""
-        known = [one for one in classes if one in {str(c) for c in self.policy.classes()}]
-        query = setools.TERuleQuery(
-            self.policy, ruletype=["allow"], source=source, source_indirect=True, tclass=known
-        )
-        for rule in query.results():
-            if str(rule.source) in {"domain", "init_domain_type"}:
-                continue  # what a policy gives to everybody, or to every service, is no doing of mcsd's
-            perms = {str(one) for one in rule.perms}
-            targets = [rule.target] if not hasattr(rule.target, "expand") else list(rule.target.expand())
-            for target in map(str, targets):
-                yield source if target == "self" else target, str(rule.tclass), perms
+        wanted = set(classes)
+        if source not in self.rules:
+            self.rules[source] = self._rules_of(source)
+        return (rule for rule in self.rules[source] if not wanted or rule[1] in wanted)
 
     def granted(self, source: str, target: str, tclass: str) -> set[str]:
         target = self.canonical(target)
@@ -233,7 +241,7 @@ def sockets(policy: Policy, tap: Tap) -> None:
               | ({"connectto"} - policy.granted(engine, DOMAIN, "unix_stream_socket")))  # fmt: skip
     tap.claim("lets no container near its sockets and its state", {
         f"{target}:{tclass}" for target, tclass, perms in policy.grants("container_t")
-        if (target in OWN and tclass != "dir" and perms - {"getattr"})
+        if (target in OWN and tclass != "dir" and perms - {"getattr", "map"})
         or (target in OWN and tclass == "dir" and perms & CHANGE)
         or (target == DOMAIN and perms & {"connectto", "ptrace", "signal"})
     })  # fmt: skip
