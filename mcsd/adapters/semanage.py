@@ -34,7 +34,7 @@ EX_CONFIG = 78
 
 
 class StoredBooleans:
-    """What the last run left, by the policy's names. Only ever shown, so a file that is missing or damaged counts as none."""
+    """What the last run left, by the policy's names. It is only ever shown: a damaged file counts as none."""
 
     def __init__(self, state: Path) -> None:
         self._path = state / STORED
