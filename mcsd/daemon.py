@@ -61,7 +61,6 @@ async def run(config: Config, *, state: Path, socket: Path) -> None:
     async with AsyncExitStack() as stack:
         journal = SystemdJournal()
         stack.callback(journal.close)
-        stack.callback(journal.close)
         selinux = open_selinux(config.selinux.backend)
         stack.callback(selinux.close)
         ledger = open_ledger(state / "ledger.db", journal)
