@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -144,6 +144,7 @@ def make_parser() -> argparse.ArgumentParser:
         "state_wanted",
         metavar="on|off|configured",
         nargs="?",
+        default=None,
         choices=BOOLEAN_STATES,
         help="hold it so until mcsd's next start, or let it be as the configuration has it",
     )
@@ -167,6 +168,12 @@ def make_parser() -> argparse.ArgumentParser:
     reserve.add_argument("--group", metavar="G", help="let it reach this group's volumes too")
     _named(add, "release", "give a reserved level up", "NAME", "the name it was reserved under")
     return parser
+
+
+def subcommands(parser: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
+    """Give a parser's commands, for what is made from it or tested against it."""
+    found = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    return dict(found[0].choices) if found else {}
 
 
 def parse(argv: Sequence[str] | None = None) -> Arguments:

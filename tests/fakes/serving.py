@@ -7,6 +7,7 @@ import http.client
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -92,6 +93,13 @@ class Served:
         with self.connect() as sock:
             sock.sendall(data)
             return receive_all(sock)
+
+    def wait(self, question: Callable[[], bool]) -> None:
+        """Wait until something is so where the server lives."""
+        give_up = time.monotonic() + 10
+        while not self.on_loop(question):
+            assert time.monotonic() < give_up, "it is never so"
+            time.sleep(0.005)
 
     def on_loop(self, work: Callable[[], T]) -> T:
         """Do something where the server lives."""

@@ -44,6 +44,12 @@ def _ready_count(claims: Iterable[Claim]) -> ReadyCount:
     return ReadyCount(ready=ready, total=len(managed), unmanaged=len(claims) - len(managed))
 
 
+def is_isolated(sighting: Sighting) -> bool | None:
+    """Give the verdict; nothing good is said of a container that could not be looked after."""
+    isolated = sighting.verdict.isolated
+    return False if isolated and sighting.error else isolated
+
+
 def container_report(sighting: Sighting, book: Book) -> ContainerReport:
     """Report one container."""
     container = sighting.container
@@ -63,7 +69,7 @@ def container_report(sighting: Sighting, book: Book) -> ContainerReport:
         group=(grant.group or None) if grant else None,
         reservation=(grant.reservation or None) if grant else None,
         shares_with=(grant.shares_with or None) if grant else None,
-        isolated=sighting.verdict.isolated,
+        isolated=is_isolated(sighting),
         reasons=tuple(ReasonReport(code=r.why, text=r.text, hint=r.hint) for r in sighting.verdict.reasons),
         conflicts=tuple(
             ConflictReport(name=c.name, level=c.level, container=c.container or None)
@@ -89,7 +95,7 @@ def container_reports(picture: Picture) -> tuple[ContainerReport, ...]:
 def summarize(sightings: Iterable[Sighting]) -> ContainerSummary:
     """Count containers."""
     seen = tuple(sightings)
-    verdicts = [sighting.verdict.isolated for sighting in seen]
+    verdicts = [is_isolated(sighting) for sighting in seen]
     return ContainerSummary(
         total=len(seen),
         isolated=verdicts.count(True),

@@ -113,7 +113,7 @@ class ContainerReport(Answer):
     group: Text | None
     reservation: Text | None
     shares_with: Text | None = Field(description="the container whose level this one holds on purpose")
-    isolated: bool | None = Field(description="null while it does not run: there is no process to keep apart")
+    isolated: bool | None = Field(description="null while it does not run: no process to keep apart")
     reasons: tuple[ReasonReport, ...] = Field(description="what is missing, most basic first")
     conflicts: tuple[ConflictReport, ...]
     process: str | None = Field(description="the context its init process runs in")

@@ -1,0 +1,97 @@
+"""mcsctl's screens at 80 and at 200 columns, as files to be read. `MCSD_NEW_SCREENS=1` writes them anew."""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mcsd import ctl
+from mcsd.ctl_arguments import parse
+from tests.fakes.service import NOW, FakeService, busy, problem_events, quiet_scene, troubled_scene
+from tests.fakes.serving import Served, serving
+from tests.fakes.settled import settled
+
+SCREENS = Path(__file__).parent / "screens"
+COMMANDS = (
+    "status",
+    "containers",
+    "volumes",
+    "pairs",
+    "booleans",
+    "events",
+    "show web-clone",
+    "show web",
+    "show legacy-agent",
+    "show evil",
+    "verify",
+)
+
+
+@pytest.fixture(autouse=True)
+def _in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.fixture
+def troubled(tmp_path: Path) -> Iterator[Served]:
+    scene = troubled_scene()
+    service = FakeService(scene, events=problem_events(scene))
+    service.change = busy
+    with settled(), serving(service, tmp_path / "s") as running:
+        yield running
+
+
+@pytest.fixture
+def quiet(tmp_path: Path) -> Iterator[Served]:
+    with settled(), serving(FakeService(quiet_scene()), tmp_path / "s") as running:
+        yield running
+
+
+def printed(served: Served, command: str, columns: int) -> str:
+    out, err = io.StringIO(), io.StringIO()
+    arguments = parse(["--socket", served.path, *command.split()])
+    ctl.run(arguments, out=out, err=err, environment={"COLUMNS": str(columns)}, now=NOW)
+    return out.getvalue() + err.getvalue()
+
+
+def compare(name: str, columns: int, text: str) -> None:
+    file = SCREENS / f"{name.replace(' ', '-')}-{columns}.txt"
+    if os.environ.get("MCSD_NEW_SCREENS"):
+        SCREENS.mkdir(exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    assert text == file.read_text(encoding="utf-8")
+    assert max(map(len, text.splitlines()), default=0) <= columns
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_bad_night(troubled: Served, command: str, columns: int) -> None:
+    compare(f"troubled {command}", columns, printed(troubled, command, columns))
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+@pytest.mark.parametrize("command", ["status", "containers", "volumes", "pairs", "booleans"])
+def test_a_quiet_host(quiet: Served, command: str, columns: int) -> None:
+    compare(f"quiet {command}", columns, printed(quiet, command, columns))
+
+
+def test_nothing_breaks_on_the_narrowest_screen(troubled: Served) -> None:
+    for command in COMMANDS:
+        assert printed(troubled, command, 20)
+
+
+def test_every_line_of_the_status_that_is_not_good_says_what_to_do(troubled: Served) -> None:
+    """Promise 8."""
+    lines = printed(troubled, "status", 400).splitlines()
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        if line[14:18].strip() in {"BAD", "warn", "..."} and not line.startswith(" " * 14):
+            assert following.strip().startswith("next: "), line
