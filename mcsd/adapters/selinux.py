@@ -129,6 +129,7 @@ class KernelSelinux:
 
     def is_permissive(self, context: str) -> bool:
         """See `mcsd.ports.Selinux`."""
+        self._require()
         decision = self._decide(context, context, "process")
         return bool(decision.flags & selinux.SELINUX_AVD_FLAGS_PERMISSIVE)
 
@@ -136,14 +137,7 @@ class KernelSelinux:
         """See `mcsd.ports.Selinux`."""
         self._require()
         level = Context.parse(context).level
-        stranger = next(
-            (
-                Level.of(one, one + 1)
-                for one in range(0, CATEGORY_COUNT, 2)
-                if not Level.of(one, one + 1).is_comparable_to(level)
-            ),
-            None,
-        )
+        stranger = _stranger_to(level)
         if stranger is None or not level.categories:
             return False
         access = _permissions("file", "read", "write")
@@ -173,7 +167,6 @@ class KernelSelinux:
             selinux.selinux_status_close()
 
     def _decide(self, source: str, target: str, kind: str) -> selinux.av_decision:
-        self._require()
         decision = selinux.av_decision()
         with _asking(
             f"the kernel cannot judge what {source!r} may do to {target!r}",
@@ -243,6 +236,12 @@ class XattrSelinux:
     def close(self) -> None:
         """See `mcsd.ports.Selinux`."""
         self._paths.close()
+
+
+def _stranger_to(level: Level) -> Level | None:
+    """Give a pair's level that is not comparable to this one, None where every pair's is."""
+    pairs = (Level.of(low, low + 1) for low in range(0, CATEGORY_COUNT, 2))
+    return next((pair for pair in pairs if not pair.is_comparable_to(level)), None)
 
 
 def _class(name: str) -> int:
