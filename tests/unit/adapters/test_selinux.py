@@ -19,7 +19,7 @@ from mcsd.adapters import selinux_paths, selinux_types
 from mcsd.adapters.selinux import KernelSelinux, XattrSelinux, open_selinux
 from mcsd.adapters.selinux_paths import PathLabels
 from mcsd.adapters.selinux_types import file_types
-from mcsd.core.host import Host
+from mcsd.core.host import Host, SelinuxStatus
 from mcsd.core.isolation import Why, host_reasons
 from mcsd.errors import SelinuxError
 from tests.contracts.selinux import refusal
@@ -113,6 +113,72 @@ def _failing(error: OSError) -> Any:
         raise error
 
     return fail
+
+
+class Kernel:
+    """What libselinux reads of a kernel with SELinux, for `monkeypatch`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, has_status_page: bool) -> None:
+        self.enforcing = 1
+        self.loads = 1
+        self.mls_asked = 0
+        self.failure: OSError | None = None
+        absent = _failing(FileNotFoundError(2, "No such file or directory"))
+        answers: dict[str, Any] = {
+            "is_selinux_enabled": lambda: 1,
+            "selinux_status_open": (lambda _: 0) if has_status_page else absent,
+            "selinux_status_close": lambda: None,
+            "selinux_status_getenforce": lambda: self.enforcing,
+            "selinux_status_policyload": lambda: self.loads,
+            "security_getenforce": self._getenforce,
+            "is_selinux_mls_enabled": self._mls,
+            "selinux_getpolicytype": lambda: [0, "targeted"],
+        }
+        for name, answer in answers.items():
+            monkeypatch.setattr(selinux, name, answer)
+
+    def _getenforce(self) -> int:
+        if self.failure is not None:
+            raise self.failure
+        return self.enforcing
+
+    def _mls(self) -> int:
+        self.mls_asked += 1
+        return 1
+
+
+class TestStatus:
+    """Looking at whether SELinux enforces, often."""
+
+    def test_with_the_status_page_only_a_policy_load_costs_more_than_a_look(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        host = Kernel(monkeypatch, has_status_page=True)
+        kernel = KernelSelinux()
+        for _ in range(3):
+            assert kernel.status() == SelinuxStatus("kernel", True, True, True, "targeted", 1)
+        assert host.mls_asked == 1
+        host.enforcing, host.loads = 0, 2
+        assert kernel.status() == SelinuxStatus("kernel", True, False, True, "targeted", 2)
+        assert host.mls_asked == 2
+        kernel.close()
+
+    def test_without_it_the_kernel_is_asked_each_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        host = Kernel(monkeypatch, has_status_page=False)
+        kernel = KernelSelinux()
+        assert kernel.status().enforcing
+        host.enforcing = 0
+        assert not kernel.status().enforcing
+        assert kernel.status().generation == 0
+        kernel.close()
+
+    def test_kernel_that_does_not_answer_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Promise 8: what is not known is not said."""
+        host = Kernel(monkeypatch, has_status_page=False)
+        host.failure = PermissionError(13, "Permission denied")
+        error = refusal(KernelSelinux().status)
+        assert error.what == "cannot ask whether SELinux enforces: Permission denied"
+        assert "ausearch" in error.hint
 
 
 class TestXattr:
