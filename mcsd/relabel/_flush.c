@@ -110,9 +110,13 @@ static bool make_groups(struct worker *worker)
     uint64_t *inodes = malloc((batch->count + 1) * sizeof *inodes);
     bool is_done = sorted && inodes;
     size_t count = 0;
+    worker->youngest = 0;
     for (size_t i = 0; is_done && i < batch->count; i++)
-        if (batch->entries[i].records)
+        if (batch->entries[i].records) {
             sorted[count++] = &batch->entries[i];
+            if (batch->entries[i].born > worker->youngest)
+                worker->youngest = batch->entries[i].born;
+        }
     if (is_done)
         qsort(sorted, count, sizeof *sorted, by_label_and_inode);
     for (size_t i = 0, end; is_done && i < count; i = end) {

@@ -137,6 +137,7 @@ static bool consider(struct worker *worker, const struct place *place, const cha
                           .had = had,
                           .inode = found->stx_ino,
                           .changed = changed_at(found),
+                          .born = born_at(found),
                           .mode = found->stx_mode,
                           .descriptor = descriptor,
                           .is_unsure = is_fresh};

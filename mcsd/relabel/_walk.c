@@ -286,7 +286,7 @@ static PyObject *record_request(const struct worker *worker)
             Py_CLEAR(groups);
         Py_XDECREF(item);
     }
-    return groups ? Py_BuildValue("(sN)", "record", groups) : NULL;
+    return groups ? Py_BuildValue("(s(NL))", "record", groups, (long long)worker->youngest) : NULL;
 }
 
 static PyObject *default_request(const struct worker *worker)

@@ -157,7 +157,7 @@ struct entry {
     const struct label *had;
     struct value value;
     uint64_t inode;
-    int64_t changed;
+    int64_t changed, born;
     uint32_t name; /* place in the batch's names */
     uint16_t mode;
     int descriptor;
@@ -208,6 +208,7 @@ struct worker {
     const struct label *asked;
     struct group *groups;
     size_t group_count;
+    int64_t youngest; /* of what is in the groups: the latest time of birth */
     pthread_cond_t answered;
 };
 

@@ -115,7 +115,7 @@ class Batch:
             if entry.decision.records:
                 groups[entry.had].append(entry.stat.inode)
         if groups and self._walk.originals is not None:
-            self._walk.originals.record_inodes(groups.items(), kernel.stamp())
+            self._walk.originals.record_inodes(groups.items(), max(entry.stat.born for entry in entries))
 
     def _write(self, entries: list[Entry]) -> None:
         inside: dict[int, bool] = {}

@@ -202,6 +202,11 @@ def set_label(descriptor: int, label: bytes | None) -> None:
             raise
 
 
+def now() -> int:
+    """The time in nanoseconds: nothing looked at before was stamped later, unless the clock was set back."""
+    return time.time_ns()
+
+
 def stamp() -> int:
     """The clock that the kernel stamps inodes with, in nanoseconds; it moves in ticks of up to 10 ms."""
     return time.clock_gettime_ns(_CLOCK_REALTIME_COARSE)

@@ -134,7 +134,7 @@ def _write(held: list[tuple[int, bytes, Sight, Decision]], walk: Pass) -> None:
     if any(decision.records or decision.writes for *_, decision in held):
         walk.begin()
     if groups and walk.originals is not None:
-        walk.originals.record_inodes(groups.items(), kernel.stamp())
+        walk.originals.record_inodes(groups.items(), max(sight.born for _, _, sight, _ in held))
     for descriptor, path, _, decision in held:
         if decision.skip is not None:
             walk.tally.skip(decision.skip, partial(os.fsdecode, path))

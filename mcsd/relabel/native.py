@@ -94,11 +94,12 @@ def _answer(kind: str, data: object, walk: Pass) -> object:
             assert data is None or isinstance(data, bytes)
             return walk.treatment.verdict(data).value
         case "record":
-            assert isinstance(data, list)
+            assert isinstance(data, tuple)
+            groups, latest = data
             walk.take_place()
             walk.begin()
-            if data and walk.originals is not None:
-                walk.originals.record(data, kernel.stamp())
+            if groups and walk.originals is not None:
+                walk.originals.record(groups, latest)
             return None
         case _:
             assert isinstance(data, list)

@@ -7,8 +7,8 @@ One append-only file for each volume, `<store>/<volume id>.originals`, made of r
   was born in the volume;
 - an inode's original is the label it had before mcsd first wrote to it. When somebody else labels it anew
   in between, that label is the one, so the last record for an inode counts;
-- an ORIGINALS record has the time when its inodes were looked at. A file whose birth is later is another
-  file that got the inode's number.
+- an ORIGINALS record has a time, not before its inodes were looked at nor before any of them was born. A
+  file whose birth is later is another file that got the inode's number.
 
 Inodes are grouped by label and stored as compressed intervals: a million files with one label cost
 kilobytes. Rewriting goes through a new file, `fsync`, `rename` and `fsync` of the directory.
@@ -195,16 +195,17 @@ class Originals:
             self.volume = replace(self.volume, state=state, target=target)
         self.flush()
 
-    def record(self, groups: Iterable[tuple[Label, bytes]], time: int) -> None:
-        """Put originals on disk: encoded inodes by the label they carry at `time`."""
+    def record(self, groups: Iterable[tuple[Label, bytes]], latest: int) -> None:
+        """Put originals on disk: encoded inodes by the label they carry now; the youngest's time of birth."""
+        time = max(kernel.now(), latest)
         for label, encoded in groups:
             self._append(Kind.ORIGINALS, records.group(Origin(label, time), encoded))
             self.index.add(encoded, time, label)
         self.flush()
 
-    def record_inodes(self, groups: Iterable[tuple[Label, Iterable[int]]], time: int) -> None:
+    def record_inodes(self, groups: Iterable[tuple[Label, Iterable[int]]], latest: int) -> None:
         """Put originals on disk: inodes, in any order."""
-        self.record([(label, encode_inodes(sorted(inodes))) for label, inodes in groups], time)
+        self.record([(label, encode_inodes(sorted(inodes))) for label, inodes in groups], latest)
 
     def finish(self, state: str, target: str, count: int) -> None:
         """Put on disk that the volume is `complete` at a target, or `restored`."""

@@ -132,7 +132,7 @@ class VolumeWalk:
             if decision.writes or decision.records:
                 self.begin()
             if decision.records and self._originals is not None:
-                self._originals.record_inodes([(had, [root.identity.inode])], kernel.stamp())
+                self._originals.record_inodes([(had, [root.identity.inode])], root.stat.born)
             if decision.writes:
                 kernel.set_label(root.descriptor, decision.label)
                 self._tally.changed += 1

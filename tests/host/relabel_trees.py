@@ -79,7 +79,7 @@ class Stage:
     base: Path
     native: bool
     default_label: Callable[[str, int], str | None] = lambda path, mode: None
-    effort: Effort = field(default_factory=lambda: Effort(batch=16, most=64, quick=50))
+    effort: Effort = field(default_factory=lambda: Effort(batch=64, most=256, quick=50))
 
     def __post_init__(self) -> None:
         self.root = self.base / "volume"

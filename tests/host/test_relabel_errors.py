@@ -76,7 +76,7 @@ def test_a_mount_that_turns_read_only_ends_the_walk(child: Child, stage: Stage) 
     answer = child.order(stage, "relabel", inode=1, code=errno.EROFS)
     assert not answer["complete"]
     assert answer["changed"] == 0
-    assert 0 < answer["skipped"]["read-only"] <= 2 * 64
+    assert 0 < answer["skipped"]["read-only"] <= 2 * 256
 
 
 def test_a_label_that_the_policy_does_not_know_fails_the_walk(child: Child, stage: Stage) -> None:
