@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
+from mcsd.core.booleans import Wish
 from mcsd.core.labels import CATEGORY_COUNT, Level
 from mcsd.core.volumes import ClaimMode
 from mcsd.errors import ConfigurationError, LabelSyntaxError
@@ -175,25 +176,16 @@ class GateTable(_Table):
     deadline: Annotated[Duration, Field(gt=0)] = 100.0
 
 
-class BooleanWish(StrEnum):
-    """What the administrator wants of a boolean."""
-
-    ON = "on"
-    OFF = "off"
-    LEASE = "lease"
-    UNMANAGED = "unmanaged"
-
-
 class BooleansTable(BaseModel):
     """`[booleans]`: names the administrator gives to mcsd; `persist` makes changes survive a reboot."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     persist: bool = False
-    __pydantic_extra__: dict[str, Annotated[BooleanWish, Field(strict=False)]] = Field(init=False)
+    __pydantic_extra__: dict[str, Annotated[Wish, Field(strict=False)]] = Field(init=False)
 
     @property
-    def wishes(self) -> Mapping[str, BooleanWish]:
+    def wishes(self) -> Mapping[str, Wish]:
         """Name as configured → wish."""
         return self.__pydantic_extra__ or {}
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mcsd.core.containers import EngineInfo
-from mcsd.core.host import Host
+from mcsd.core.host import Host, SelinuxStatus
 from mcsd.ports import Selinux
 
 
@@ -29,6 +29,10 @@ class HostView:
     def engine_is(self, engine: EngineInfo | None) -> None:
         """Take over what the engine says of itself."""
         self._become(replace(self._host, engine=engine))
+
+    def selinux_is(self, status: SelinuxStatus) -> None:
+        """Take over what the kernel was seen to say of itself."""
+        self._become(replace(self._host, selinux=status))
 
     def refresh(self) -> None:
         """Ask the kernel now; quick."""

@@ -43,6 +43,11 @@ class Sightings:
         self._herald = herald
         self._seen: dict[ContainerId, _Seen] = {}
         self._told: dict[ContainerId, tuple[Verdict, tuple[Conflict, ...]]] = {}
+        self._listeners: list[Callable[[], None]] = []
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after each look at a container, and when one is gone."""
+        self._listeners.append(listener)
 
     def see(
         self,
@@ -57,15 +62,25 @@ class Sightings:
         """Remember a look at a container and tell what changed about it."""
         self._seen[container.id] = _Seen(container, process, at, settled, error, hint)
         self._tell(container.id)
+        self._looked()
 
     def forget(self, container: ContainerId) -> None:
         """The container is gone."""
         self._seen.pop(container, None)
         self._told.pop(container, None)
+        self._looked()
+
+    def _looked(self) -> None:
+        for listener in self._listeners:
+            listener()
 
     def known(self) -> frozenset[ContainerId]:
         """Ids of all containers seen and not gone."""
         return frozenset(self._seen)
+
+    def containers(self) -> tuple[Container, ...]:
+        """All containers as last seen."""
+        return tuple(seen.container for seen in self._seen.values())
 
     def get(self, container: ContainerId) -> Container | None:
         """A container as last seen."""

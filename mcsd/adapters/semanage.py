@@ -24,7 +24,7 @@ from typing import Any
 
 from mcsd.config import DEFAULT_PATH, Config, load
 from mcsd.core.boolean_names import is_name
-from mcsd.core.booleans import Wish, lasting, rule
+from mcsd.core.booleans import lasting, rule
 from mcsd.errors import BooleanError, ConfigurationError, McsdError
 
 STORED = "booleans.stored"
@@ -130,11 +130,6 @@ def open_store() -> Iterator[PolicyStore]:
         semanage.semanage_handle_destroy(handle)
 
 
-def wishes_of(config: Config) -> dict[str, Wish]:
-    """Give the configuration's wishes in the core's terms."""
-    return {name: Wish(wish.value) for name, wish in config.booleans.wishes.items()}
-
-
 def _substitute(name: str) -> str:
     import selinux  # not needed where there is nothing to store
 
@@ -149,7 +144,7 @@ def keep(config: Config, state: Path) -> str:
         stored.clear()
         return "nothing is kept in the policy store: [booleans] persist is false"
     with open_store() as store:
-        values = lasting(rule(wishes_of(config), store.names(), _substitute))
+        values = lasting(rule(config.booleans.wishes, store.names(), _substitute))
         changed = store.put(values)
     stored.write(values)
     listed = ", ".join(f"{name}={'on' if value else 'off'}" for name, value in sorted(values.items()))

@@ -6,7 +6,8 @@ import re
 import tomllib
 from pathlib import Path
 
-from mcsd.config import BooleanWish, Config, load, validate
+from mcsd.config import Config, load, validate
+from mcsd.core.booleans import Wish
 
 SHIPPED = Path(__file__).parents[2] / "packaging" / "mcsd.toml"
 TEXT = SHIPPED.read_text(encoding="utf-8")
@@ -32,7 +33,7 @@ def test_what_it_shows_is_what_holds_without_it() -> None:
         }
     )
     assert examples == Config()
-    assert shown.booleans.wishes == {"docker_connect_any": BooleanWish.OFF}
+    assert shown.booleans.wishes == {"docker_connect_any": Wish.OFF}
     assert [rule.path for rule in shown.volumes.rule] == ["/srv/www"]
 
 
