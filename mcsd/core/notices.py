@@ -2,8 +2,8 @@
 
 A kind has a fixed MESSAGE_ID (random UUIDs, never changed once released), a syslog priority and a
 sentence. The sentence's placeholders are fields; their values are escaped (`printable`), because
-container and volume names are somebody else's text. The catalog for `journalctl -x` is made from the
-same table.
+container and volume names are somebody else's text. What each kind means is in `mcsd.core.explanations`;
+the catalog for `journalctl -x` is made from both.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ class NoticeKind(NamedTuple):
     message_id: str
     priority: int
     template: str
-    explanation: str
-    """Cause, consequence and remedy, for the journal catalog."""
 
 
 class Kind(Enum):
@@ -31,241 +29,184 @@ class Kind(Enum):
         "12795f0a0c11478ba7d70697fef8c907",
         6,
         "mcsd {version} started: SELinux {selinux}, {grants} grants and {volumes} volumes in the ledger",
-        "mcsd is up and has read its ledger. Containers are looked at next.",
     )
-    STOPPING = NoticeKind(
-        "64309255575b4565bf092930ea3ff0b4", 6, "mcsd is stopping", "A stop was asked for. Labels stay."
-    )
+    STOPPING = NoticeKind("64309255575b4565bf092930ea3ff0b4", 6, "mcsd is stopping")
     ENGINE_UP = NoticeKind(
         "cc00621bd14545f297f752995865eca3",
         6,
         "connected to Docker {version}; it labels containers: {selinux}",
-        "The engine answers. Without selinux-enabled in its daemon.json containers are not confined by "
-        "category, and mcsd reports each of them as not isolated.",
     )
     ENGINE_DOWN = NoticeKind(
         "45a2d8002eae4fe6af85c0a3e09e6dda",
         4,
         "Docker cannot be reached: {reason}",
-        "mcsd keeps trying, with growing pauses of up to 30 seconds. Running containers keep their labels; "
-        "new ones are looked at once Docker answers. Check docker.service and [docker] url.",
     )
     GRANTED = NoticeKind(
         "85329b99325b49cd9982868a9c908c78",
         6,
         "container {name}: level {level} {origin}",
-        "The container holds this level; no other separate holder's level dominates it.",
     )
     GRANT_CHANGED = NoticeKind(
         "ead486369e4b4604b40a244a8b230d9f",
         6,
         "container {name}: level {level} is {state}",
-        "The container's hold on its level has moved on in its life.",
     )
     GRANT_FREED = NoticeKind(
         "aa04613555604d658be9c3c1e61bd44b",
         6,
         "level {level} of container {name} is free again",
-        "No process, file or claim carries the level any more; it may be granted again.",
     )
     CONFLICT = NoticeKind(
         "f12adb90adbc472c9a5a033ea0a9a683",
         3,
         "container {name} at {level} is not separate from {other} at {other_level}",
-        "One level equals or dominates the other, so one holder can read what belongs to the other. The "
-        "second one's private volumes are not labelled. Re-create it without a level of its own, or with "
-        "one from mcsctl reserve.",
     )
     VOLUME_LABELLED = NoticeKind(
         "8f570f509e124ccdb8ea2a54478901b4",
         6,
         "volume {volume} of container {name} carries {level}: {changed} changed, {already} right already, "
         "{skipped} skipped, in {seconds} s",
-        "The walk has finished and the volume's root carries the label.",
     )
     VOLUME_REFUSED = NoticeKind(
         "3e37e02236164f769362534a8effccc1",
         4,
         "volume {volume} of container {name} is not labelled: {reason}; {hint}",
-        "A rule or another holder forbids it. Nothing was changed. The container may be denied its volume.",
     )
     VOLUME_FAILED = NoticeKind(
         "3c2a011a5137433393cc68eb5efe1608",
         3,
         "volume {volume} of container {name} is not completely labelled: {reason}; {hint}",
-        "What could not be labelled stays as it was, so the container reaches less, never more. mcsd tries "
-        "again when the container starts and with each resynchronisation.",
     )
     VOLUME_RESTORED = NoticeKind(
         "f2ab1e90efb642a3bb94ef36eda50a76",
         6,
         "volume {volume} has its original labels back: {changed} restored, {skipped} left alone, "
         "in {seconds} s",
-        "No container claims the volume any more.",
     )
     VOLUME_STRANDED = NoticeKind(
         "0a24299a9fba4b1484921b0106c4daf6",
         4,
         "volume {volume} keeps labels of {level}: {reason}; {hint}",
-        "The originals could not be put back, so the level stays in quarantine, through reboots. mcsd tries "
-        "again; mcsctl restore PATH does so at once.",
     )
     NOT_ISOLATED = NoticeKind(
         "12be37b593324d4ba2e228a6093e1882",
         4,
         "container {name} is not isolated: {reason}; {hint}",
-        "The kernel does not keep this container apart by category.",
     )
     ISOLATED = NoticeKind(
         "755f1c4e5b4e48c99e1603f1622f9042",
         6,
         "container {name} is isolated at {level}",
-        "The kernel enforces, the process carries the level, and so do the container's volumes.",
     )
     CONTAINER_FAILED = NoticeKind(
         "8c07fa4d55184a0b9316bc578e61a29e",
         3,
         "container {name} could not be looked after: {reason}; {hint}",
-        "Nothing is lost: the container is taken up again with the next event or resynchronisation.",
     )
     LEDGER_FAILED = NoticeKind(
         "7a12bf2d91f54b5eae468402faaf7a73",
         2,
         "the ledger cannot be written: {reason}; {hint}",
-        "Nothing is labelled or granted until it can, because nothing may change before it is written down.",
     )
     RESYNCED = NoticeKind(
         "1c3b4a3ef959477aa36f34ef51edbaa9",
         7,
         "looked at {containers} containers: {changed} had changed",
-        "The periodic look at everything, which makes up for lost events.",
     )
     LEDGER_DAMAGED = NoticeKind(
         "54a552acda034c82ace322335715ce16",
         2,
         "the ledger was damaged and has been moved to {moved}: {reason}",
-        "A new ledger is built from the running containers and from the originals on disk, before anything "
-        "is granted. Levels found on disk stay in quarantine until their files are clean. Names of "
-        "reservations and groups are lost: make them again. Look for disk errors.",
     )
     RECOVERED = NoticeKind(
         "5232b1a410d741f3b3f10662b0da70f1",
         4,
         "volumes were found on disk that the ledger did not know: {volumes} have originals",
-        "The ledger was lost or came from an older backup. The volumes are taken over, and their levels are "
-        "not granted to anybody else until they are clean.",
     )
     START_REFUSED = NoticeKind(
         "28fe58cb2e5343f89457aa6604bd9963",
         4,
         "container {name} is not started: {reason}; {hint}",
-        "The gate held the start because it could not be prepared, and [gate] on_error is refuse. Docker "
-        "shows the same reason to whoever started the container.",
     )
     START_UNPREPARED = NoticeKind(
         "b7d15dad2d5b46daa6e14aad2211cce3",
         4,
         "container {name} is started although it could not be prepared: {reason}; {hint}",
-        "[gate] on_error is start, so the container runs; it may be denied its volumes.",
     )
     BOOLEAN_SET = NoticeKind(
         "a9f1103045614c47a3d1979ae26033d7",
         5,
         "boolean {boolean} is {value} now: {reason}",
-        "The configuration, a lease or an administrator's request wants it so. It is in force on the whole "
-        "host.",
     )
     BOOLEAN_PUT_RIGHT = NoticeKind(
         "83744248749447e6a47d7266ac7ca0c2",
         4,
         "boolean {boolean} was turned {found} behind mcsd's back and is {value} again",
-        "Who did it is in the audit log (ausearch -m MAC_CONFIG_CHANGE), where auditd keeps one. To have it "
-        "otherwise, change [booleans] in mcsd's configuration.",
     )
     BOOLEAN_CHANGED = NoticeKind(
         "c4626f5b095945fabb8addda12a36491",
         5,
         "boolean {boolean} was turned {value} by somebody else, and is left so",
-        "mcsd does not hold this boolean, or it is now what mcsd wants anyway.",
     )
     BOOLEAN_LEASED = NoticeKind(
         "2cf6e8e1dd2a44c58a184215b0d44e70",
         5,
         "boolean {boolean} is on while container {name} runs",
-        "The container carries the label io.mcsd.boolean, and the configuration offers the boolean for "
-        "lease. It is in force on the whole host, not for this container alone.",
     )
     BOOLEAN_RETURNED = NoticeKind(
         "3752b3d5c762410abfa1ff2805a8b5ae",
         5,
         "boolean {boolean} is not needed by container {name} any more",
-        "When the last container that needs it is gone, mcsd turns it off.",
     )
     BOOLEAN_REFUSED = NoticeKind(
         "7cbc4f6a711643188e486ff38da6077a",
         4,
         "container {name} asks for boolean {boolean} and does not get it: {reason}; {hint}",
-        "Only a boolean that the configuration offers for lease can be asked for. The container runs "
-        "without it.",
     )
     BOOLEAN_UNKNOWN = NoticeKind(
         "f3b057deadca4a8898e2a5a0ea1db84c",
         4,
         "boolean {boolean} of the configuration governs nothing: {reason}; {hint}",
-        "Everything else goes on. The name is looked up again whenever a policy is loaded.",
     )
     BOOLEAN_STRAY = NoticeKind(
         "7c6d41765fe1434cab183bada4c26830",
         4,
         "boolean {boolean} had a change pending that nobody had put in force; it stays {value}",
-        "A commit puts every pending change in force, whoever left it. mcsd withdrew this one before its "
-        "own commit, because its configuration does not name the boolean. Set it again with setsebool.",
     )
     BOOLEAN_FAILED = NoticeKind(
         "cd58ae97c6f8482cb2c1d9c011de6c03",
         3,
         "booleans cannot be brought to what is wanted: {reason}; {hint}",
-        "mcsd tries again by itself. Until then a boolean may be on that should be off, or the other way "
-        "round; mcsctl booleans shows which.",
     )
     SELINUX_ENFORCING = NoticeKind(
         "da154f207a31400d904d64b44d349b50",
         5,
         "SELinux enforces",
-        "Denials are in force. Containers are judged anew.",
     )
     SELINUX_NOT_ENFORCING = NoticeKind(
         "99a5e52a8a2f43059fdd1f371af39263",
         3,
         "SELinux does not enforce any more: no container is isolated",
-        "Somebody ran setenforce 0, or the kernel cannot be asked. Nothing is denied to any process of this "
-        "host. Run setenforce 1.",
     )
     POLICY_LOADED = NoticeKind(
         "7f5e5489e390429ca384eb21ef08be44",
         6,
         "a policy was loaded, or booleans were changed: {generation}",
-        "The kernel announces both in the same way. mcsd looks at booleans, types, categories and "
-        "containers again.",
     )
     GROUND_WORSE = NoticeKind(
         "ee5cdb9aed224443a609ce8b67e436eb",
         3,
         "{reason}; {hint}",
-        "The loaded policy, or the kernel's mode, lacks something that mcsd or the containers' separation "
-        "rests on. mcsd keeps running and says so of each container concerned.",
     )
     GROUND_BETTER = NoticeKind(
         "50112ce02d9641409d20584e72880826",
         5,
         "not so any more: {reason}",
-        "What was missing is there again.",
     )
     INTERNAL = NoticeKind(
         "740bf6e5ad214ff38aa3a3af174e601d",
         2,
         "unforeseen failure in {where}: {reason}",
-        "This is a bug in mcsd. The traceback is in the field MCSD_TRACEBACK.",
     )
 
 
