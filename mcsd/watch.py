@@ -8,6 +8,7 @@ one container is one look at it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
@@ -100,6 +101,9 @@ class Watcher:
         self._synced = synced
         self._pause = FIRST_PAUSE
         self._failed: set[ContainerId] = set()
+        self._listed = False
+        """Whether the engine has listed its containers since it was last reached."""
+        self._again = asyncio.Event()
 
     def tasks(self) -> tuple[Callable[[], Coroutine[None, None, None]], ...]:
         """What runs for ever: the stream, the timers, and `LOOKERS` who look."""
@@ -136,7 +140,7 @@ class Watcher:
         if self.error != exc.what:
             self._herald.emit(Notice(Kind.ENGINE_DOWN, {"reason": exc.what, "hint": exc.hint}))
         self.error, self.error_hint = exc.what, exc.hint
-        self.is_synced = False
+        self.is_synced = self._listed = False
 
     async def _hint(self, event: EngineEvent) -> None:
         if event.action == "destroy":
@@ -148,11 +152,19 @@ class Watcher:
         """Ask for a look at everything the engine or the ledger knows."""
         listed = await self._engine.containers()
         await self.hints.add(dict.fromkeys([*listed, *sorted(self._reconciler.everyone() - set(listed))]))
+        self._listed = True
+
+    def look_again(self) -> None:
+        """Look at everything soon: something changed that concerns all, and that no event tells of."""
+        self._again.set()
 
     async def resync_often(self) -> None:
-        """Look at everything from time to time, because events get lost."""
+        """Look at everything when asked, and from time to time, because events get lost."""
         while True:
-            await asyncio.sleep(self._resync)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._resync):
+                    await self._again.wait()
+            self._again.clear()
             if self.error:
                 continue
             try:
@@ -171,7 +183,7 @@ class Watcher:
         """Say when all that was hinted at has been looked at, each time anew."""
         while True:
             await self.hints.quiet()
-            if not self.error and not self.is_synced:
+            if self._listed and not self.error and not self.is_synced:
                 self.is_synced = True
                 await self._synced()
             await asyncio.sleep(0.2)
