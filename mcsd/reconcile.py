@@ -117,7 +117,7 @@ class Reconciler:
             stage = await self._decide(observed)
             if stage is None:
                 return observed
-            attempted = observed.attempted | stage.waiting
+            attempted = observed.attempted
             if stage.vacate:
                 await self._reclaimer.reclaim(frozenset(stage.vacate))
             if stage.walks:
@@ -126,7 +126,8 @@ class Reconciler:
             if observed.container is not None and (stage.walks or stage.vacate):
                 sights = (await self._observer.look_at(observed.container)).sights
                 observed = replace(observed, sights=sights)
-            observed = replace(observed, attempted=attempted)
+            vacated = observed.vacated | stage.waiting
+            observed = replace(observed, attempted=attempted, vacated=vacated)
         raise McsdError(
             f"the plan for container {observed.id[:12]} did not come to rest in {ROUNDS} rounds",
             hint="this is a bug in mcsd; please report it with journalctl -u mcsd",

@@ -53,6 +53,9 @@ class Observed:
     host: Host
     sights: Mapping[str, Sight] = field(default_factory=dict)
     attempted: frozenset[str] = frozenset()
+    """Destinations whose volumes were walked in this pass."""
+    vacated: frozenset[str] = frozenset()
+    """Destinations for which what was in the way was to be restored in this pass."""
     intruders: tuple[str, ...] = ()
     """Processes outside this engine's containers that run at a level comparable to this one's."""
     gated: bool = False
@@ -362,7 +365,7 @@ def _resolve(
     observed: Observed,
 ) -> Action | None:
     if clash.gone:
-        if claim.destination in observed.attempted:
+        if claim.destination in observed.vacated:
             return _set(
                 replace(
                     claim,
@@ -396,9 +399,11 @@ def _walk(
     claim: Claim, present: Claim | None, root: Opened, level: Level, book: Book, observed: Observed
 ) -> Action | None:
     volume = book.volume_of(root.identity)
-    around = _covering(root, level, book) if volume is None else None
-    if around is not None:
-        return _set(replace(claim, state=ClaimState.READY, volume=around.id), present)
+    if volume is None:
+        held = _covering(root, level, book)
+        if held is not None:
+            part = replace(claim, state=held.state, volume=held.volume, reason=held.reason, hint=held.hint)
+            return _set(part, present)
     done = (
         present is not None
         and volume is not None
@@ -416,29 +421,24 @@ def _walk(
     return Label(replace(claim, state=ClaimState.PENDING, reason=reason), root, level)
 
 
-def _covering(root: Opened, level: Level, book: Book) -> Volume | None:
-    """Find the labelled volume above of which this one is a part: its walk has been here.
+def _covering(root: Opened, level: Level, book: Book) -> Claim | None:
+    """Find a claim on a volume above of which this one is a part: that one's walk does both.
 
     One volume for both keeps the undo exact: a second one would take the first one's label for what was
-    there before. What a mount keeps apart does not carry the label, and is a volume of its own.
+    there before. What a mount keeps apart, the walk of the volume above has not labelled.
     """
     for parent in book.volumes_around(root.path):
-        if (
-            PurePosixPath(root.path).is_relative_to(parent.path)
-            and parent.phase is VolumePhase.LABELLED
-            and root.label == parent.target
-            and _level_of(parent.target) == level
-            and any(
-                one.state is ClaimState.READY and _is_held(one, book) for one in book.claims_on(parent.id)
-            )
-        ):
-            return parent
+        if not PurePosixPath(root.path).is_relative_to(parent.path) or _level_of(parent.target) != level:
+            continue
+        if parent.identity.device != root.identity.device:
+            continue
+        for held in book.claims_on(parent.id):
+            grant = book.grant(held.grant)
+            is_walked = parent.phase is VolumePhase.LABELLED and root.label == parent.target
+            is_being = parent.phase is VolumePhase.LABELLING and grant is not None and grant.state.is_living
+            if is_walked or is_being:
+                return held
     return None
-
-
-def _is_held(claim: Claim, book: Book) -> bool:
-    grant = book.grant(claim.grant)
-    return grant is not None and grant.state.is_living
 
 
 def _was_tried(claim: Claim, volume: Volume | None, book: Book, observed: Observed) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from mcsd.core.book import Book
 from mcsd.core.grants import Grant, GrantState
@@ -90,6 +91,19 @@ def _is_shared_around(volume: Volume, book: Book) -> bool:
     return any(_standing(around, book)[0] for around in book.volumes_around(volume.path))
 
 
+def _inside(volume: Volume, book: Book) -> Volume | None:
+    """Find the innermost volume in this one. It was there first, or it would be part of this one (see
+    `mcsd.core.plan`): so it has the originals of what they share, and its turn is first."""
+    inside = [
+        one
+        for one in book.volumes_around(volume.path)
+        if one.identity.device == volume.identity.device
+        and PurePosixPath(one.path).is_relative_to(volume.path)
+        and one.path != volume.path
+    ]
+    return max(inside, key=lambda one: len(PurePosixPath(one.path).parts), default=None)
+
+
 def _of_claim(claim: Claim, book: Book, moment: Moment) -> Step | None:
     volume = book.volume(claim.volume) if claim.volume else None
     if volume is None or claim.state in _HOLDS_NOTHING:
@@ -101,6 +115,9 @@ def _of_claim(claim: Claim, book: Book, moment: Moment) -> Step | None:
         return None
     if _is_shared_around(volume, book):
         return None
+    inside = _inside(volume, book)
+    if inside is not None:
+        return None if inside.id in moment.blocked else Restore(inside.id)
     return Restore(volume.id)
 
 
@@ -118,7 +135,7 @@ def _orphans(book: Book, moment: Moment) -> Iterator[Step]:
     for volume in book.volumes():
         if book.claims_on(volume.id) or volume.id in moment.blocked:
             continue
-        if not _is_shared_around(volume, book):
+        if not _is_shared_around(volume, book) and _inside(volume, book) is None:
             yield Restore(volume.id)
 
 
