@@ -124,6 +124,7 @@ class Assembly:
             volume_policy(config),
             config.explicit_paths(),
             self.starts,
+            config.labels.file_type,
         )
         self.reconciler = self._make_reconciler()
         self.gatekeeper = self._make_gatekeeper()

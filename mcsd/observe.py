@@ -12,17 +12,21 @@ from mcsd.core.host import Host
 from mcsd.core.modes import VolumePolicy, is_claimable, mode_for
 from mcsd.core.plan import Observed, Opened, Sight, Unusable
 from mcsd.core.volumes import ClaimState
-from mcsd.errors import ContainerGoneError, VolumeFailedError, VolumeRefusedError
+from mcsd.errors import ContainerGoneError, SelinuxError, VolumeFailedError, VolumeRefusedError
 from mcsd.ports import ContainerEngine, Selinux, VolumeEngine
 from mcsd.starts import Starts
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessSight:
-    """A container's init process: its context, and whether the policy makes its domain permissive."""
+    """A container's init process: its context, and whether the policy makes its domain permissive.
+
+    `unbound` says why the policy's categories do not keep it apart, "" where they do.
+    """
 
     context: str | None = None
     permissive: bool = False
+    unbound: str = ""
 
 
 class Observer:
@@ -37,8 +41,10 @@ class Observer:
         policy: VolumePolicy,
         explicit_paths: Collection[str],
         starts: Starts,
+        file_type: str,
     ) -> None:
         self._starts = starts
+        self._file_type = file_type
         self._engine = engine
         self._volumes = volumes
         self._selinux = selinux
@@ -79,7 +85,15 @@ class Observer:
         context = self._selinux.process_context(pid)
         if context is None:
             return ProcessSight()
-        return ProcessSight(context, self._selinux.is_permissive(context))
+        return ProcessSight(context, self._selinux.is_permissive(context), self._why_unbound(context))
+
+    def _why_unbound(self, context: str) -> str:
+        try:
+            if self._selinux.separates(context, self._file_type):
+                return ""
+        except SelinuxError as exc:
+            return exc.what
+        return f"the loaded policy's categories do not bind the domain of {context}"
 
     def _examine_all(self, container: Container) -> dict[str, Sight]:
         return {

@@ -122,6 +122,7 @@ class Sightings:
             conflicts=conflicts,
             process=seen.process.context,
             permissive_domain=seen.process.permissive,
+            unbound=seen.process.unbound,
         )
         return judge(evidence), conflicts
 

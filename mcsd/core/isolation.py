@@ -36,6 +36,7 @@ class Why(StrEnum):
     CONFLICT = "conflict"
     PROCESS_LEVEL = "process-level"
     PROCESS_UNKNOWN = "process-unknown"
+    UNBOUND_DOMAIN = "domain-without-mcs"
     VOLUME = "volume"
     NO_GRANT = "no-grant"
 
@@ -117,7 +118,10 @@ def unconfined_reason(container: Container, host: Host) -> Reason | None:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was seen of one container: the process's context, None where there is none to read."""
+    """What was seen of one container: the process's context, None where there is none to read.
+
+    `unbound` says why categories do not bind the process, "" where they do.
+    """
 
     host: Host
     container: Container
@@ -126,6 +130,7 @@ class Evidence:
     conflicts: Sequence[Conflict] = ()
     process: str | None = None
     permissive_domain: bool = False
+    unbound: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +152,19 @@ def _process_reason(evidence: Evidence, grant: Grant) -> Reason | None:
         level = Context.parse(evidence.process).level
     except LabelSyntaxError:
         level = None
-    if level == grant.level:
-        return None
-    return Reason(
-        Why.PROCESS_LEVEL,
-        f"its process runs as {evidence.process}, not at {grant.level}",
-        "re-create the container; if it happens again, see which runtime or option sets the label",
-    )
+    if level != grant.level:
+        return Reason(
+            Why.PROCESS_LEVEL,
+            f"its process runs as {evidence.process}, not at {grant.level}",
+            "re-create the container; if it happens again, see which runtime or option sets the label",
+        )
+    if evidence.unbound:
+        return Reason(
+            Why.UNBOUND_DOMAIN,
+            evidence.unbound,
+            "re-create it without --security-opt label=type, or load a policy that constrains its domain",
+        )
+    return None
 
 
 def _grant_reasons(evidence: Evidence, grant: Grant) -> list[Reason]:

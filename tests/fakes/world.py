@@ -56,6 +56,7 @@ class Kernel:
     status_now: SelinuxStatus = ENFORCING
     strangers: list[Carrier] = field(default_factory=list)
     permissive: set[str] = field(default_factory=set)
+    unbound: set[str] = field(default_factory=set)
     labels: dict[ContainerId, str] = field(default_factory=dict)
     """What containers' processes run as, where it is not what Docker says."""
 
@@ -80,7 +81,8 @@ class Kernel:
         return Context.parse(context).type in self.permissive
 
     def separates(self, context: str, file_type: str) -> bool:
-        return True
+        self.file_context(file_type, "s0")
+        return Context.parse(context).type not in self.unbound
 
     def close(self) -> None:
         pass

@@ -229,6 +229,25 @@ def test_permissive_turns_everyone_to_not_isolated_and_back() -> None:
     with_world(story)
 
 
+def test_domain_that_categories_do_not_bind_is_not_isolated() -> None:
+    """Promise 8: a label isolates where the kernel's policy compares it, and it is asked whether it does."""
+
+    async def story(world: World) -> None:
+        world.kernel.unbound = {"container_t"}
+        a = world.create("a")
+        await world.quiet()
+        verdict = world.sighting(a).verdict
+        assert verdict.isolated is False
+        assert [reason.why for reason in verdict.reasons] == [Why.UNBOUND_DOMAIN]
+        assert "container_t" in verdict.reasons[0].text
+        world.kernel.unbound = set()
+        await world.mcsd.watcher.resync()
+        await world.quiet()
+        assert world.sighting(a).verdict.isolated is True
+
+    with_world(story)
+
+
 def test_a_volume_that_a_rule_protects_is_refused_with_the_way_out() -> None:
     """Promise 10."""
 
