@@ -38,9 +38,19 @@ def parser() -> argparse.ArgumentParser:
     add("--timeout", type=float, metavar="S", help="seconds the script may take")
     add("--put", action="append", default=[], metavar="FILE[:DEST]",
         help=f"bring in a file or directory; without DEST into {GUEST}, where the script runs")  # fmt: skip
-    add("--get", action="append", default=[], metavar="GUESTPATH[:HOSTPATH]", help="fetch it when the script is done")
+    add(
+        "--get",
+        action="append",
+        default=[],
+        metavar="GUESTPATH[:HOSTPATH]",
+        help="fetch it when the script is done",
+    )
     add("--rootfs", type=Path, metavar="DIR", help="another prepared root tree instead of Debian's")
-    add("--shell", action="store_true", help="give a root shell in the guest (after the script, if there is one)")
+    add(
+        "--shell",
+        action="store_true",
+        help="give a root shell in the guest (after the script, if there is one)",
+    )
     add("--prepare", action="store_true", help="only build what is cached")
     add("--no-install", action="store_true", help="leave mcsd out of the guest")
     return result
@@ -92,7 +102,9 @@ def _job(options: argparse.Namespace) -> jobs.Job:
         if not source.exists():
             raise HarnessError(f"--put {spec!r}: there is no {name!r} here")
         target = target or f"{GUEST}/{source.resolve().name}"
-        puts.append(jobs.Put(source, os.path.join(GUEST, target, source.name if target.endswith("/") else "")))
+        puts.append(
+            jobs.Put(source, os.path.join(GUEST, target, source.name if target.endswith("/") else ""))
+        )
     if options.script is not None:
         if not options.script.is_file():
             raise HarnessError(f"there is no script {str(options.script)!r}")
@@ -122,13 +134,23 @@ def _host_packages() -> None:
         return
     wanted = packages("host-packages.txt")
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise HarnessError(f"missing here: {', '.join(missing)}; on Debian: apt-get install {' '.join(wanted)}")
+        raise HarnessError(
+            f"missing here: {', '.join(missing)}; on Debian: apt-get install {' '.join(wanted)}"
+        )
     say(f"installing on this host: {' '.join(wanted)}…")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (
         ["apt-get", "update", "-qq"],
         ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "-o", "Dpkg::Use-Pty=0", *wanted],
     ):
-        done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        done = subprocess.run(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
         if done.returncode != 0:
-            raise HarnessError(f"{' '.join(command[:2])} failed: {done.stdout.decode(errors='replace')[-2000:]}")
+            raise HarnessError(
+                f"{' '.join(command[:2])} failed: {done.stdout.decode(errors='replace')[-2000:]}"
+            )

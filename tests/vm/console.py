@@ -23,7 +23,11 @@ def attach(machine: Machine) -> int:
         f"mkdir -p /run/systemd/system/serial-getty@hvc0.service.d; "
         f"stty -F /dev/hvc0 rows {size.lines} cols {size.columns}; systemctl start serial-getty@hvc0"
     )
-    jobs.run(machine, jobs.Job([jobs.Step("console", ["/bin/sh", "-c", start])], fresh=False), output=lambda _: None)
+    jobs.run(
+        machine,
+        jobs.Job([jobs.Step("console", ["/bin/sh", "-c", start])], fresh=False),
+        output=lambda _: None,
+    )
     say("a root shell in the guest; it ends with the shell, or with Ctrl-]; nothing of it is kept")
     port = machine.port("console")
     terminal = sys.stdin.isatty()
@@ -39,7 +43,7 @@ def attach(machine: Machine) -> int:
                 if not data:
                     return 0
                 os.write(sys.stdout.fileno(), data)
-                if b"\nlogout\r\n" in data or b"exit\r\n" in data and b"logout" in data:
+                if b"\nlogout\r\n" in data or (b"exit\r\n" in data and b"logout" in data):
                     return 0
             if sys.stdin.fileno() in ready:
                 data = os.read(sys.stdin.fileno(), 1 << 12)

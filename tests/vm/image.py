@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.vm import initramfs
@@ -28,12 +29,19 @@ KERNEL_LINE = (
 # They start by the clock, which jumps when a guest is restored.
 MASKED = (
     *("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer"),
-    *("fstrim.timer", "logrotate.timer", "man-db.timer", "dnf-makecache.timer", "systemd-tmpfiles-clean.timer"),
+    *(
+        "fstrim.timer",
+        "logrotate.timer",
+        "man-db.timer",
+        "dnf-makecache.timer",
+        "systemd-tmpfiles-clean.timer",
+    ),
     *("e2scrub_reap.service", "systemd-networkd-wait-online.service", "NetworkManager-wait-online.service"),
     *("mcelog.service", "rngd.service", "fwupd.service", "packagekit.service", "systemd-firstboot.service"),
     *("initial-setup.service", "selinux-autorelabel-mark.service"),
 )
-SOURCES = ("image.py", "initramfs.py", "guest", "guest-packages.txt")
+RECIPE = 1
+"""Counted up with each change of this file that makes another image; other changes keep what is cached."""
 
 
 def packages(name: str) -> list[str]:
@@ -43,12 +51,13 @@ def packages(name: str) -> list[str]:
 
 def prepared(rootfs: Path | None) -> Path:
     """The directory with `disk.raw`, `vmlinuz` and `initrd`, built when it is not there yet."""
-    sources = [HERE / name for name in SOURCES]
+    made_of = (str(RECIPE), *MASKED, *initramfs.WANTED, initramfs.INIT, HERE / "guest")
     if rootfs is None:
-        return entry("image", key_of(SUITE, *sources), lambda target: _build(target, _debian_tree))
+        key = key_of(SUITE, *packages("guest-packages.txt"), *made_of)
+        return entry("image", key, lambda target: _build(target, _debian_tree))
     if not (rootfs / "etc/selinux/config").is_file():
         raise HarnessError(f"{str(rootfs)!r} is no root tree with SELinux: it has no /etc/selinux/config")
-    key = key_of(_fingerprint(rootfs), *sources)
+    key = key_of(_fingerprint(rootfs), *made_of)
     return entry("image", key, lambda target: _build(target, lambda tree: _copy_tree(rootfs, tree)))
 
 
@@ -63,11 +72,10 @@ def _fingerprint(rootfs: Path) -> str:
     return key_of(str(rootfs.resolve()), "\n".join(lines))
 
 
-def _build(target: Path, make_tree: object) -> None:
+def _build(target: Path, make_tree: Callable[[Path], None]) -> None:
     if os.geteuid() != 0:
         raise HarnessError("building the guest needs root: its files belong to root and get labels")
     tree = target / "root"
-    assert callable(make_tree)
     make_tree(tree)
     _add_ours(tree)
     _kernel(tree, target)
@@ -84,6 +92,8 @@ def _debian_tree(tree: Path) -> None:
     say(f"building the guest's root tree: Debian {SUITE}, {len(packages('guest-packages.txt'))} packages "
         "and what they need (about 2 minutes)…")  # fmt: skip
     _quietly(
+        # Its mounts of /proc and /dev are seen by nobody else, and go with it however it ends.
+        "unshare", "--mount", "--propagation=private",
         "mmdebstrap", "--variant=minbase", "--mode=root", f"--include={','.join(packages('guest-packages.txt'))}",
         '--aptopt=APT::Install-Recommends "false"', '--aptopt=Acquire::Languages "none"',
         "--dpkgopt=force-unsafe-io", "--dpkgopt=path-exclude=/usr/share/man/*",
@@ -200,4 +210,6 @@ def _quietly(*command: str) -> None:
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode != 0:
         tail = done.stdout.decode(errors="replace")[-4000:]
-        raise HarnessError(f"{command[0]} failed with status {done.returncode} while building the guest:\n{tail}")
+        raise HarnessError(
+            f"{command[0]} failed with status {done.returncode} while building the guest:\n{tail}"
+        )

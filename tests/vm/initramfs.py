@@ -14,7 +14,15 @@ from pathlib import Path
 
 from tests.vm.cache import HarnessError
 
-WANTED = ("virtio_pci", "virtio_blk", "ext4", "crc32c_generic", "crc32c_intel", "crc32c_cryptoapi", "virtio_console")
+WANTED = (
+    "virtio_pci",
+    "virtio_blk",
+    "ext4",
+    "crc32c_generic",
+    "crc32c_intel",
+    "crc32c_cryptoapi",
+    "virtio_console",
+)
 READY = "mcsd-vm: initramfs runs"
 
 INIT = f"""#!/bin/busybox sh

@@ -72,7 +72,9 @@ class OutOfTimeError(Exception):
     """The job took longer than it was given."""
 
 
-def run(machine: Machine, job: Job, *, output: Callable[[bytes], object], timeout: float | None = None) -> Outcome:
+def run(
+    machine: Machine, job: Job, *, output: Callable[[bytes], object], timeout: float | None = None
+) -> Outcome:
     """Send the job, pass its output on while it comes, and fetch what it was to bring."""
     deadline = None if timeout is None else time.monotonic() + timeout
     token = f"--mcsd-{secrets.token_hex(16)}"
@@ -87,7 +89,9 @@ def run(machine: Machine, job: Job, *, output: Callable[[bytes], object], timeou
                        "environment": dict(step.environment)} for step in job.steps],
         }  # fmt: skip
         failures: list[OSError] = []
-        sender = threading.Thread(target=_send, args=(machine.port("in"), header, archive, failures), daemon=True)
+        sender = threading.Thread(
+            target=_send, args=(machine.port("in"), header, archive, failures), daemon=True
+        )
         sender.start()
         _stream(machine, token, output, deadline)
         sender.join()
@@ -141,7 +145,9 @@ def _unpack(brought: IO[bytes], gets: Sequence[Get]) -> None:
         raise HarnessError(f"the guest has no {gets[number].source!r} to get")
 
 
-def _send(port: socket.socket, header: Mapping[str, Any], archive: IO[bytes], failures: list[OSError]) -> None:
+def _send(
+    port: socket.socket, header: Mapping[str, Any], archive: IO[bytes], failures: list[OSError]
+) -> None:
     try:
         port.sendall(json.dumps(header).encode() + b"\n")
         while data := archive.read(1 << 18):

@@ -26,7 +26,7 @@ from tests.vm.acceleration import best
 from tests.vm.cache import HarnessError, entry, key_of, say, using
 from tests.vm.image import KERNEL_LINE, prepared
 from tests.vm.machine import ACCELERATIONS, CPUS, MEMORY, Machine, overlay
-from tests.vm.tree import ROOT, TREE, matching, tree_put
+from tests.vm.tree import TREE, matching, tree_put
 
 BOOT_TIMEOUT = 300.0
 BUILD_TIMEOUT = 600.0
@@ -63,13 +63,15 @@ def installed(rootfs: Path | None) -> Level:
 
 
 def _above(level: Level, part: str, inputs: Sequence[Path], why: str) -> Level:
-    key = key_of(level.path.name, part, Path(__file__).parent / "guest-install", *inputs)
+    key = key_of(level.path.name, _recipe(part), *inputs)
 
     def build(target: Path) -> None:
         say(why)
         step = jobs.Step(part, [f"{TREE}/tests/vm/guest-install", part], quiet=True)
         with copy(level, target) as machine:
-            outcome = jobs.run(machine, jobs.Job([step], [tree_put()]), output=_complain, timeout=BUILD_TIMEOUT)
+            outcome = jobs.run(
+                machine, jobs.Job([step], [tree_put()]), output=_complain, timeout=BUILD_TIMEOUT
+            )
             if outcome.status != 0:
                 raise HarnessError(f"guest-install {part} failed in the guest with status {outcome.status}")
             machine.save(target / "state")
@@ -82,6 +84,12 @@ def _above(level: Level, part: str, inputs: Sequence[Path], why: str) -> Level:
     return Level(level.image, path, level.acceleration, (*level.below, level.path))
 
 
+def _recipe(part: str) -> str:
+    """The function of guest-install that builds this part; the rest of the file may change without it."""
+    text = (Path(__file__).parent / "guest-install").read_text()
+    return text[text.index(f"install_{part}() {{") :].partition("\n}\n")[0]
+
+
 def _boot(image: Path, acceleration: str, target: Path) -> None:
     say(f"booting the guest for the first time ({acceleration}; under tcg a minute or more)…")
     overlay(target / "disk.qcow2", on=image / "disk.raw")
@@ -90,8 +98,12 @@ def _boot(image: Path, acceleration: str, target: Path) -> None:
         try:
             ready = jobs.wait_until_ready(machine, BOOT_TIMEOUT)
         except jobs.OutOfTimeError:
-            raise HarnessError(f"the guest did not get ready in {BOOT_TIMEOUT:.0f} s: {machine.last_words()}") from None
-        say(f"the guest is up: {'enforcing' if ready['enforcing'] else 'NOT ENFORCING'}, scripts run as {ready['context']}")
+            raise HarnessError(
+                f"the guest did not get ready in {BOOT_TIMEOUT:.0f} s: {machine.last_words()}"
+            ) from None
+        say(
+            f"the guest is up: {'enforcing' if ready['enforcing'] else 'NOT ENFORCING'}, scripts run as {ready['context']}"
+        )
         machine.save(target / "state")
     _finish(target)
 
@@ -105,7 +117,9 @@ def _finish(target: Path) -> None:
 def copy(level: Level, target: Path) -> Iterator[Machine]:
     """The level's guest going on in a directory of its own, there to become a level itself."""
     overlay(target / "disk.qcow2", on=level.path / "disk.qcow2")
-    subprocess.run(["cp", "--reflink=auto", "--sparse=always", str(level.path / "ram"), str(target / "ram")], check=True)
+    subprocess.run(
+        ["cp", "--reflink=auto", "--sparse=always", str(level.path / "ram"), str(target / "ram")], check=True
+    )
     (target / "ram").chmod(0o600)
     with Machine(acceleration=level.acceleration, image=level.image, disk=target / "disk.qcow2",
                  memory=target / "ram", private=False, state=level.path / "state", directory=target) as machine:  # fmt: skip

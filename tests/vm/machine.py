@@ -116,7 +116,9 @@ class Machine:
         give_up = time.monotonic() + 120
         while (status := self.command(query).get("status")) != wanted:
             if status == failed or time.monotonic() > give_up:
-                raise HarnessError(f"qemu could not save or restore the guest ({status}): {self.last_words()}")
+                raise HarnessError(
+                    f"qemu could not save or restore the guest ({status}): {self.last_words()}"
+                )
             time.sleep(0.02)
 
     def _answer(self) -> Mapping[str, Any]:
@@ -144,7 +146,9 @@ class Machine:
     def __enter__(self) -> Machine:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.kill()
 
 

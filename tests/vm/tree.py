@@ -11,7 +11,17 @@ from tests.vm.jobs import Put
 ROOT = Path(__file__).resolve().parents[2]
 TREE = "/usr/src/mcsd"
 """Where it lies in the guest."""
-_NEVER = {".git", ".venv", "build", "dist", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis"}
+_NEVER = {
+    ".git",
+    ".venv",
+    "build",
+    "dist",
+    "__pycache__",
+    ".mypy_cache",
+    ".ruff_cache",
+    ".pytest_cache",
+    ".hypothesis",
+}
 
 
 def files() -> list[str]:
