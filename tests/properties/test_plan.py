@@ -1,0 +1,184 @@
+"""The core's decisions over any history of containers, levels, mounts, failures and restarts."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+from hypothesis import assume
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from mcsd.core.containers import ContainerId
+from mcsd.core.grants import Grant
+from mcsd.core.labels import Context, Level
+from mcsd.core.plan import plan
+from mcsd.core.sharing import are_shared, conflicts_of
+from mcsd.core.volumes import Claim, ClaimMode, ClaimState, Volume
+from tests.properties.plan_host import BORN, DEFAULT, PATHS, Luck, PlanHost, lies_below
+
+STANDING = {ClaimState.PENDING, ClaimState.READY, ClaimState.PARTIAL, ClaimState.FAILED}
+
+levels = st.sampled_from(
+    [
+        Level.of(1, 2),
+        Level.of(1, 3),
+        Level.of(1),
+        Level.of(1, 2, 3),
+        Level.of(4, 5),
+        Level.of(6, 7),
+        Level(0, 0),
+    ]
+)
+mounts = st.lists(
+    st.tuples(st.sampled_from(PATHS), st.sampled_from(["/w", "/x", "/y", "/z"])),
+    max_size=4,
+    unique_by=lambda mount: mount[1],
+)
+wishes = st.sampled_from(["", "private", "shared", "ignore"])
+lucks = st.sampled_from([Luck.WELL, Luck.WELL, *Luck])
+
+
+class PlanHistories(RuleBasedStateMachine):
+    """Containers come, stop, start and go; walks go wrong; the daemon restarts; time passes."""
+
+    host: PlanHost
+
+    @initialize(share_on_conflict=st.booleans())
+    def begin(self, share_on_conflict: bool) -> None:
+        self.host = PlanHost(share_on_conflict=share_on_conflict)
+
+    def some(self, data: st.DataObject) -> ContainerId:
+        return data.draw(st.sampled_from(sorted(self.host.containers)))
+
+    def has_containers(self) -> bool:
+        return bool(self.host.containers)
+
+    # --- what happens ----------------------------------------------------------------------------
+
+    @rule(level=levels, mounts=mounts, wish=wishes, luck=lucks)
+    def create(self, level: Level, mounts: list[tuple[str, str]], wish: str, luck: Luck) -> None:
+        assume(len(self.host.containers) < 5)
+        self.host.create("c", level, mounts, wish=wish)
+        self.host.settle(next(reversed(self.host.containers)), luck)
+
+    @precondition(has_containers)
+    @rule(data=st.data())
+    def share(self, data: st.DataObject) -> None:
+        assume(len(self.host.containers) < 5)
+        self.host.share("s", self.some(data))
+
+    @precondition(has_containers)
+    @rule(data=st.data(), running=st.booleans())
+    def start_or_stop(self, data: st.DataObject, running: bool) -> None:
+        self.host.run(self.some(data), running=running)
+
+    @precondition(has_containers)
+    @rule(data=st.data())
+    def remove(self, data: st.DataObject) -> None:
+        del self.host.containers[self.some(data)]
+
+    @precondition(has_containers)
+    @rule(data=st.data(), luck=lucks)
+    def look_at_one(self, data: st.DataObject, luck: Luck) -> None:
+        """Promise 7: what has been carried out is not planned again."""
+        key = self.some(data)
+        self.host.settle(key, luck)
+        if luck is Luck.WELL:
+            assert plan(self.host.look(key), self.host.book, self.host.policy) == ()
+
+    @rule(luck=lucks)
+    def look_for_who_has_gone(self, luck: Luck) -> None:
+        for grant in self.host.book.grants():
+            if grant.container not in self.host.containers:
+                self.host.settle(grant.container, luck)
+
+    @rule(luck=lucks, seconds=st.sampled_from([0, 700]))
+    def reclaim(self, luck: Luck, seconds: int) -> None:
+        self.host.now += seconds
+        self.host.reclaim(luck)
+
+    @rule()
+    def restart(self) -> None:
+        self.host.restart()
+
+    @rule()
+    def quiet(self) -> None:
+        """Promises 6, 7 and 8: ready is so on disk, and what nobody claims is as it was."""
+        host = self.host
+        host.now += 700
+        host.quiet()
+        host.now += 700
+        host.quiet()
+        for key in host.containers:
+            assert plan(host.look(key), host.book, host.policy) == ()
+        for grant, claim, volume in self.standing():
+            if claim.state is ClaimState.READY:
+                assert host.labels[claim.source] == volume.target, (grant, claim)
+        for path in PATHS:
+            if not any(lies_below(path, volume.path) for volume in host.book.volumes()):
+                exact = {BORN[path]}
+                assert host.labels[path] in (exact | {DEFAULT} if host.is_tangled else exact)
+
+    def teardown(self) -> None:
+        """Promises 2 and 6: when all have gone, everything is as it was, and every level is free."""
+        if not hasattr(self, "host"):
+            return
+        self.host.containers.clear()
+        self.quiet()
+        if not self.host.is_tangled:
+            assert self.host.labels == BORN
+        assert not (self.host.book.grants() or self.host.book.volumes() or self.host.tables.claims)
+
+    # --- what always holds -----------------------------------------------------------------------
+
+    def standing(self) -> list[tuple[Grant, Claim, Volume]]:
+        found = []
+        for grant in self.host.book.grants():
+            for claim in self.host.book.claims_of(grant.id):
+                volume = self.host.book.volume(claim.volume) if claim.volume else None
+                if grant.state.is_living and volume is not None and claim.state in STANDING:
+                    found.append((grant, claim, volume))
+        return found
+
+    @invariant()
+    def a_conflict_s_second_has_no_private_volume(self) -> None:
+        """Promises 1 and 9."""
+        for grant, claim, _ in self.standing():
+            if claim.mode is ClaimMode.PRIVATE:
+                older = [one for one in conflicts_of(grant, self.host.book) if one.id < grant.id]
+                assert not [one for one in older if one.state.is_living]
+
+    @invariant()
+    def conflicts_are_what_dominance_says(self) -> None:
+        for grant in self.host.book.grants():
+            assert conflicts_of(grant, self.host.book) == tuple(
+                other
+                for other in self.host.book.grants()
+                if other.id != grant.id
+                and grant.level.categories
+                and other.level.categories
+                and grant.level.is_comparable_to(other.level)
+                and not are_shared(grant, other, self.host.book)
+            )
+
+    @invariant()
+    def those_who_share_files_agree_on_their_level(self) -> None:
+        """Promise 1: no walk undoes another's, and nobody's files are taken from him."""
+        for (_, _, one), (_, _, other) in combinations(self.standing(), 2):
+            if lies_below(one.path, other.path) or lies_below(other.path, one.path):
+                assert Context.parse(one.target).level == Context.parse(other.target).level
+
+    @invariant()
+    def a_directory_is_one_volume(self) -> None:
+        identities = [volume.identity for volume in self.host.book.volumes()]
+        assert len(identities) == len(set(identities))
+
+    @invariant()
+    def memory_is_what_is_written_down(self) -> None:
+        """Promise 3."""
+        tables = self.host.tables
+        assert {grant.id: grant for grant in self.host.book.grants()} == tables.grants
+        assert {volume.id: volume for volume in self.host.book.volumes()} == tables.volumes
+
+
+TestPlanHistories = PlanHistories.TestCase
