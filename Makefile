@@ -6,6 +6,10 @@ SHELL := /bin/bash
 
 PY := .venv/bin/python
 APT := DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0
+# What the tests on this machine need: a Docker engine, tools that read and write labels, a compiler's sanitizers.
+HOST_PACKAGES := docker.io busybox-static policycoreutils attr e2fsprogs xfsprogs acl libsystemd-dev pkg-config
+BENCH_PACKAGES := golang-go golang-github-opencontainers-selinux-dev
+VM_PACKAGES := $(shell sed 's/\#.*//' tests/vm/host-packages.txt)
 BUILD_PACKAGES := python3 python3-venv python3-dev python3-selinux python3-systemd gcc make git
 REQUIREMENTS := $(shell sed -n '/^dependencies/,/^]/s/^ *"\(.*\)",.*/\1/p; /^dev = \[/,/^]/s/^ *"\(.*\)",.*/\1/p' pyproject.toml)
 
@@ -45,6 +49,40 @@ test-fast: venv ## lint, and the tests that need no root, no Docker and no guest
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 	$(PY) -m pytest -q tests/unit tests/properties
+
+.PHONY: host-deps
+host-deps:
+	$(call install,$(HOST_PACKAGES))
+
+.PHONY: vm-deps
+vm-deps:
+	$(call install,$(VM_PACKAGES))
+
+.PHONY: test-host
+test-host: venv host-deps ## the tests against a real dockerd and real labels on this machine (root)
+	$(PY) -m pytest -q tests/contracts tests/host
+
+.PHONY: test-vm
+test-vm: venv vm-deps ## the tests on an enforcing kernel, in the guest
+	$(PY) -m pytest -q tests/vm
+
+.PHONY: test
+test: test-fast test-host test-vm ## every gate and every test; installs what it needs (root)
+
+.PHONY: demo
+demo: ## show the main job in the guest, as TAP; HOST=1 runs it right here instead
+ifeq ($(HOST),1)
+	@TAP=$(CURDIR)/tests/vm/tap.sh bash tests/vm/scripts/demo.sh
+else
+	@$(MAKE) --no-print-directory vm-deps
+	@tests/vm/run tests/vm/scripts/demo.sh --timeout 900
+endif
+
+.PHONY: bench
+bench: venv host-deps ## measure against chcon, setfiles and Docker's own relabelling; prints ratios
+	$(call install,$(BENCH_PACKAGES))
+	$(PY) -m tests.bench.relabel $(BENCH)
+	$(PY) -m tests.bench.allocation $(BENCH)
 
 .PHONY: clean
 clean: ## remove what was built here; the guest's cache stays

@@ -1,0 +1,103 @@
+#!/bin/bash
+# The main job as a story: two containers, their volumes, and a kernel that keeps them apart.
+set -u
+. "$TAP"
+
+field() { mcsctl --json show "$1" | python3 -c "import json,sys; print(json.load(sys.stdin)['$2'])"; }
+label_of() { getfattr --absolute-names -h --only-values -n security.selinux "$1" 2>/dev/null | tr -d '\0'; }
+labels_below() { find "$1" -exec getfattr --absolute-names -h -n security.selinux -e hex {} + 2>/dev/null | sort; }
+context_of_mcsd() { tr '\0' '\n' <"/proc/$(systemctl show -P MainPID mcsd.service)/attr/current"; }
+carries() { # PATH CONTAINER: every inode below PATH carries the container's level
+  local level wrong
+  level=$(field "$2" level)
+  wrong=$(find "$1" -exec getfattr --absolute-names -h --only-values -n security.selinux {} \; | tr '\0' '\n' |
+    grep -v -e ":container_file_t:$level$" -e '^$' | head -3)
+  ls -dZ "$1" "$1"/* | head -5
+  [ -n "$level" ] && [ -z "$wrong" ]
+}
+wait_for() { # SECONDS COMMAND…
+  local end=$((SECONDS + $1)); shift
+  until "$@"; do [ $SECONDS -lt $end ] || return 1; sleep 0.2; done
+}
+nobody_holds() { mcsctl pairs; [ "$(mcsctl --json pairs | python3 -c 'import json,sys; print(len(json.load(sys.stdin)["pairs"]))')" = 0 ]; }
+is_unlabelled_again() { diff <(cat "$1") <(labels_below "$2") >/dev/null && echo "every label below $2 is what it was, byte for byte"; }
+denials_of_mcsd() { ausearch -i -m avc,user_avc,selinux_err -ts boot 2>/dev/null | grep -E 'scontext=[^ ]*:mcsd_t:'; }
+denied_to_containers() { ausearch -m avc -ts recent 2>/dev/null | grep -E 'scontext=[^ ]*:container_t:.*container_file_t' | tail -n 2; }
+is_isolated() { mcsctl containers; [ "$(field "$1" isolated)" = True ]; }
+
+mkdir -p /etc/mcsd/conf.d
+printf '[volumes]\nlinger = "2s"\n' >/etc/mcsd/conf.d/demo.toml
+mkdir -p /srv/one/deep /srv/two
+echo "what is one's" >/srv/one/secret
+echo "what is two's" >/srv/two/secret
+echo deep >/srv/one/deep/file
+labels_below /srv/one >/root/one.before
+labels_below /srv/two >/root/two.before
+
+comment "the host"
+says "SELinux enforces" Enforcing getenforce
+says "Docker labels its containers" selinux docker info --format '{{.SecurityOptions}}'
+says "before mcsd, the volumes carry the host's own label" ':var_t:s0' ls -dZ /srv/one /srv/two
+
+comment "mcsd, from its unit"
+ok "systemd starts mcsd" systemctl start mcsd.service
+says "it runs confined, in a domain of its own" ':mcsd_t:' context_of_mcsd
+not "that domain is not permissive" grep -qw mcsd_t <(semanage permissive -l -n 2>/dev/null)
+
+comment "two containers, each with a directory of the host; nothing of SELinux is said to Docker"
+for name in one two; do
+  ok "container $name starts" docker create --name $name --network none -v /srv/$name:/data bb sleep 100000
+  ok "mcsd has its volume ready" mcsctl wait --timeout 60 $name
+  ok "it runs" docker start $name
+done
+one=$(field one level) two=$(field two level)
+ok "they hold different pairs: $one and $two" test -n "$one" -a "$one" != "$two"
+ok "one's volume carries one's level, every inode" carries /srv/one one
+ok "two's volume carries two's level" carries /srv/two two
+says "one reads its own" "what is one's" docker exec one cat /data/secret
+ok "and writes it" docker exec one sh -c 'echo more >/data/new'
+says "two reads its own" "what is two's" docker exec two cat /data/secret
+ok "a new file inside carries the level" carries /srv/one one
+wait_for 30 is_isolated one >/dev/null
+ok "mcsd says that one is isolated" is_isolated one
+
+comment "what keeps them apart is the kernel: even given the other's directory, one cannot read it"
+ok "a mount of two's volume is put into a container that belongs to one's level" \
+  docker create --name thief --network none --security-opt "label=level:$one" -v /srv/two:/loot bb sleep 100000
+docker start thief >/dev/null 2>&1
+refused "the kernel denies one's level the other's file" 'Permission denied|not running' docker exec thief cat /loot/secret
+refused "and the other way round" 'Permission denied' docker run --rm --network none \
+  --security-opt "label=level:$two" -v /srv/one:/loot bb cat /loot/secret
+wait_for 10 denied_to_containers >/dev/null
+says "the denial is in the audit log" 'avc:.*denied' denied_to_containers
+says "mcsd names the conflict that was made for this" 'conflict|not separate' mcsctl show thief
+docker rm -f thief >/dev/null
+ok "two's volume was not taken from it" carries /srv/two two
+
+comment "a restart"
+ok "docker restart" docker restart -t 1 one
+says "one still reads its own" "what is one's" docker exec one cat /data/secret
+
+comment "killed in the middle of a walk"
+mkdir -p /srv/three
+for d in $(seq 1 40); do mkdir /srv/three/$d; (cd /srv/three/$d && touch $(seq 1 100)); done
+labels_below /srv/three >/root/three.before
+docker create --name three --network none -v /srv/three:/data bb sleep 100000 >/dev/null
+wait_for 20 grep -q . <(mcsctl volumes | grep three) >/dev/null 2>&1
+ok "mcsd is killed with SIGKILL while it walks 4,000 files" systemctl kill -s KILL --kill-whom=main mcsd.service
+ok "systemd has it back, and the walk is finished" wait_for 60 mcsctl wait --timeout 60 three
+ok "every inode carries the level" carries /srv/three three
+ok "one's and two's levels are what they were" test "$one $two" = "$(field one level) $(field two level)"
+
+comment "the end: everything is put back"
+for name in one two three; do
+  ok "container $name is removed" docker rm -f $name
+done
+ok "the pairs are free again" wait_for 60 nobody_holds
+for name in one two three; do
+  rm -f /srv/$name/new
+  ok "$name's volume has its original labels" is_unlabelled_again /root/$name.before /srv/$name
+done
+not "mcsd itself was denied nothing" denials_of_mcsd
+journalctl -u mcsd --no-pager -o cat | tail -n 60 | sed 's/^/# /'
+plan
