@@ -1,0 +1,257 @@
+"""How fast volumes are relabelled, beside the tools people use: `python -m tests.bench.relabel`.
+
+All tools and the engine run in turn, several rounds in one run, over the same trees; medians are printed.
+Every measured run starts from the same labels, with caches warm and nothing left to write back. The engine
+runs as in the daemon, in this process, with originals recorded and every guard on, but at the tools' own
+priority; the tools pay for starting a process, some milliseconds. `cpu` is processor time, which a busy
+machine disturbs less. Needs root and a file system that keeps labels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mcsd.core.protected import ProtectionRules
+from mcsd.core.volumes import VolumeId
+from mcsd.relabel import Engine, Walk
+from mcsd.relabel.native import is_usable
+from mcsd.relabel.passing import Effort
+from tests.bench.peers import Peer, peers
+
+HOME = "system_u:object_r:var_t:s0"
+TARGET = "system_u:object_r:container_file_t:s0:c1,c2"
+ID = VolumeId("0123456789abcdef")
+GOALS = {
+    "change": ((0.7, "chcon -R"), (1.2, "opencontainers Chcon")),
+    "check": ((0.3, "chcon -R"),),
+    "restore": ((0.8, "chcon -R"),),
+}
+KNOWN_GOAL = 0.005
+"""Seconds."""
+MEMORY_GOAL = 40
+"""MiB at 1,000,000 inodes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A tree: so many directories with so many files each."""
+
+    name: str
+    directories: int
+    files: int
+
+    @property
+    def inodes(self) -> int:
+        """All of them, with the root."""
+        return 1 + self.directories * (1 + self.files)
+
+
+SHAPES = (Shape("100-file directories", 1000, 100), Shape("one large directory", 1, 200_000))
+QUICK = (Shape("100-file directories", 100, 100), Shape("one large directory", 1, 10_000))
+MILLION = Shape("a million", 10_000, 100)
+
+
+def build(shape: Shape, root: Path) -> None:
+    """Make a tree, with labels as they come with the host."""
+    root.mkdir()
+    for number in range(shape.directories):
+        place = root / f"d{number}"
+        place.mkdir()
+        at = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+        for one in range(shape.files):
+            os.close(os.open(f"f{one}", os.O_CREAT | os.O_WRONLY, dir_fd=at))
+        os.close(at)
+
+
+def reset(root: Path) -> None:
+    """Put every label back to what it was at first, and wait until all of it is on disk."""
+    subprocess.run(["chcon", "-R", HOME, root], check=True)
+    os.sync()
+    time.sleep(0.1)  # what changed this very moment takes the engine longer, and no volume did
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Seconds by the clock, and of processors."""
+
+    seconds: float
+    cpu: float
+
+
+def cost_of(work: Callable[[], object]) -> Cost:
+    """Run something and say what it took, in this process and in its children."""
+    began, before = time.perf_counter(), os.times()
+    work()
+    after = os.times()
+    return Cost(time.perf_counter() - began, sum(after[:4]) - sum(before[:4]))
+
+
+class Bench:
+    """One shape, measured in rounds."""
+
+    def __init__(self, shape: Shape, work: Path, tools: Sequence[Peer], *, native: bool) -> None:
+        self._shape, self._root, self._store = shape, work / "tree", work / "store"
+        self._tools = [tool for tool in tools if not tool.missing]
+        self._native = native
+        self.costs: dict[str, list[Cost]] = {}
+
+    def run(self, rounds: int) -> None:
+        """Measure everything, in turn."""
+        build(self._shape, self._root)
+        try:
+            for _ in range(rounds):
+                for tool in self._tools:
+                    reset(self._root)
+                    self._note(tool.name, cost_of(lambda tool=tool: tool.run(self._root, TARGET)))  # type: ignore[misc]
+                self._engine_round()
+        finally:
+            shutil.rmtree(self._root)
+
+    def _note(self, name: str, cost: Cost) -> None:
+        self.costs.setdefault(name, []).append(cost)
+
+    def _engine_round(self) -> None:
+        reset(self._root)
+        engine = Engine(
+            store=self._store,
+            rules=ProtectionRules.of(),
+            default_label=lambda path, mode: None,
+            native=self._native,
+            effort=Effort.of_this_host(nice=0, io_priority=-1),
+        )
+        identity = engine.examine(str(self._root)).identity
+        path = str(self._root)
+        works: dict[str, Callable[[], Walk]] = {
+            "change": lambda: engine.relabel(ID, path, identity, TARGET),
+            "check": lambda: engine.relabel(ID, path, identity, TARGET),
+            "known": lambda: engine.relabel(ID, path, identity, TARGET, known=True),
+            "restore": lambda: engine.restore(ID, path, identity),
+        }
+        for name, work in works.items():
+            os.sync()
+            time.sleep(0.1)
+            walks: list[Walk] = []
+            self._note(name, cost_of(lambda work=work, walks=walks: walks.append(work())))  # type: ignore[misc]
+            expected = self._shape.inodes if name in {"change", "restore"} else 0
+            assert (walks[0].complete, walks[0].changed) == (True, expected), walks[0]
+        engine.forget(ID)
+
+    def medians(self) -> dict[str, Cost]:
+        """Give the costs by name."""
+        return {
+            name: Cost(
+                statistics.median(one.seconds for one in costs), statistics.median(one.cpu for one in costs)
+            )
+            for name, costs in self.costs.items()
+        }
+
+
+MEMORY_PROBE = """
+import resource, sys
+from pathlib import Path
+from mcsd.core.protected import ProtectionRules
+from mcsd.relabel import Engine
+from tests.bench.relabel import ID, TARGET
+path, store = sys.argv[1:]
+def peak():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+engine = Engine(store=Path(store), rules=ProtectionRules.of(), default_label=lambda path, mode: None)
+identity = engine.examine(path).identity
+before = peak()
+for _ in range(2):
+    assert engine.relabel(ID, path, identity, TARGET).complete
+assert engine.restore(ID, path, identity).complete
+print(peak() - before, (Path(store) / (ID + ".originals")).stat().st_size)
+"""
+
+
+def memory(shape: Shape, work: Path) -> tuple[float, int]:
+    """Give the MiB that a walk adds to a process, and the size of the originals in bytes."""
+    root = work / "tree"
+    build(shape, root)
+    try:
+        reset(root)
+        command = [sys.executable, "-c", MEMORY_PROBE, str(root), str(work / "memory-store")]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+    finally:
+        shutil.rmtree(root)
+    added, size = map(int, done.stdout.split())
+    return added / 1024, size
+
+
+def table(shape: Shape, medians: dict[str, Cost]) -> str:
+    """Write one shape's medians, their ratios to the tools, and what was to be reached."""
+    tools = [name for name in medians if name not in {*GOALS, "known"}]
+    head = f"{shape.name}, {shape.inodes:,} inodes"
+    columns = f"{'':24}{'seconds':>9}{'cpu':>9}" + "".join(f"{'/ ' + one:>24}" for one in tools)
+    lines = [head, "-" * len(head), columns]
+    for name, cost in medians.items():
+        mine = "" if name in tools else "mcsd "
+        ratios = "".join(f"{cost.seconds / medians[one].seconds:>24.2f}" for one in tools)
+        lines.append(f"{mine + name:24}{cost.seconds:>9.3f}{cost.cpu:>9.2f}{ratios}{_verdict(name, medians)}")
+    return "\n".join(lines)
+
+
+def _verdict(name: str, medians: dict[str, Cost]) -> str:
+    mine = medians[name].seconds
+    if name == "known":
+        return "" if mine <= KNOWN_GOAL else f"  missed: {KNOWN_GOAL * 1000:.0f} ms"
+    missed = [
+        f"{goal} × {tool}"
+        for goal, tool in GOALS.get(name, ())
+        if tool in medians and mine > goal * medians[tool].seconds
+    ]
+    return "  missed: " + ", ".join(missed) if missed else ""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.relabel", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print JSON alone")
+    parser.add_argument("--quick", action="store_true", help="small trees, two rounds")
+    parser.add_argument(
+        "--million", action="store_true", help="a tree of 1,000,000 inodes as well, for memory"
+    )
+    parser.add_argument("--python", action="store_true", help="measure the plain loop")
+    parser.add_argument("--rounds", type=int, default=0)
+    parser.add_argument("--where", default="/var/tmp", help="a directory on the file system to measure")
+    options = parser.parse_args(argv)
+    shapes = [*(QUICK if options.quick else SHAPES), *([MILLION] if options.million else [])]
+    report: dict[str, object] = {"native": is_usable() and not options.python}
+    with tempfile.TemporaryDirectory(prefix="mcsd-bench-", dir=options.where) as where:
+        tools = peers(Path(where))
+        report["missing"] = {tool.name: tool.missing for tool in tools if tool.missing}
+        trees: dict[str, object] = {}
+        for shape in shapes:
+            bench = Bench(shape, Path(where), tools, native=not options.python)
+            bench.run(options.rounds or (2 if options.quick else 5))
+            medians = {name: asdict(cost) for name, cost in bench.medians().items()}
+            trees[shape.name] = {"inodes": shape.inodes, "medians": medians}
+            if not options.json:
+                print(table(shape, bench.medians()), end="\n\n", flush=True)
+        report["trees"] = trees
+        largest = shapes[-1]
+        added, size = memory(largest, Path(where))
+        report["memory"] = {"inodes": largest.inodes, "MiB": added, "originals bytes": size}
+    if options.json:
+        print(json.dumps(report, indent=2))
+        return
+    print(f"memory added by walks over {largest.inodes:,} inodes: {added:.1f} MiB; originals: {size:,} bytes")
+    for tool in (tool for tool in tools if tool.missing):
+        print(f"missing: {tool.name}: {tool.missing}")
+
+
+if __name__ == "__main__":
+    main()
