@@ -102,6 +102,8 @@ class SelinuxNetlink:
 
 
 def _subscribe(family: int) -> socket.socket:
+    # Where the kernel or a sandbox refuses the family, pyroute2 0.9 would leave a loop of its own unclosed.
+    socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, family).close()
     opened = NetlinkSocket(family=family)
     try:
         opened.bind(groups=_GROUP)
