@@ -139,6 +139,8 @@ def make_parser() -> argparse.ArgumentParser:
         return parser
 
     container = "its name, its id, or an unambiguous beginning of its id"
+    add("status", "show everything at one glance")
+    _lists(add)
     booleans = _named(add, "booleans", "list booleans, or hold one", "NAME", "only this boolean", nargs="?")
     booleans.add_argument(
         "state_wanted",
@@ -148,8 +150,6 @@ def make_parser() -> argparse.ArgumentParser:
         choices=BOOLEAN_STATES,
         help="hold it so until mcsd's next start, or let it be as the configuration has it",
     )
-    add("status", "show everything at one glance")
-    _lists(add)
     _named(add, "show", "show all about one container", "CONTAINER", container)
     _events(add)
     wait = _named(add, "wait", "wait until a container's volumes are ready", "CONTAINER", container)

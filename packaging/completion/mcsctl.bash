@@ -1,0 +1,81 @@
+# Made by packaging/generate-completion from mcsctl's own parser: change it there.
+_mcsctl()
+{
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
+    local command= position=0 word i socket=()
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        word=${COMP_WORDS[i]}
+        case $word in
+            --socket) i=$((i + 1)); socket=(--socket "${COMP_WORDS[i]}") ;;
+            --container|--group|--isolated|--kind|--level|--lines|--path|--priority|--state|--timeout|-n) i=$((i + 1)) ;;
+            -*) ;;
+            *) if [[ -z $command ]]; then command=$word; else position=$((position + 1)); fi ;;
+        esac
+    done
+    COMPREPLY=()
+    local IFS=$'\n' wanted=
+    case "$command $prev" in
+        *" --socket") compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        "containers --state") wanted='words reserved active idle quarantined none' ;;
+        "containers --level") wanted='none' ;;
+        "containers --isolated") wanted='words yes no none' ;;
+        "containers --path") wanted='files' ;;
+        "volumes --state") wanted='words pending ready partial refused failed unmanaged lingering restoring stranded' ;;
+        "volumes --level") wanted='none' ;;
+        "volumes --path") wanted='files' ;;
+        "volumes --container") wanted='containers' ;;
+        "pairs --state") wanted='words reserved active idle quarantined group foreign' ;;
+        "pairs --level") wanted='none' ;;
+        "events -n"|"events --lines") wanted='none' ;;
+        "events --container") wanted='containers' ;;
+        "events --kind") wanted='none' ;;
+        "events --priority") wanted='words 0 1 2 3 4 5 6 7' ;;
+        "wait --timeout") wanted='none' ;;
+        "reserve --group") wanted='none' ;;
+    esac
+    if [[ -z $wanted && $cur == -* ]]; then
+        case $command in
+            status) wanted='words -h --help --socket --json' ;;
+            containers) wanted='words -h --help --socket --json -q --quiet --state --level --isolated --path --conflicts --failed' ;;
+            volumes) wanted='words -h --help --socket --json -q --quiet --state --level --path --container' ;;
+            pairs) wanted='words -h --help --socket --json -q --quiet --state --level' ;;
+            booleans) wanted='words -h --help --socket --json' ;;
+            show) wanted='words -h --help --socket --json' ;;
+            events) wanted='words -h --help --socket --json -f --follow -n --lines --container --kind --priority' ;;
+            wait) wanted='words -h --help --socket --json --timeout' ;;
+            verify) wanted='words -h --help --socket --json --repair' ;;
+            restore) wanted='words -h --help --socket --json' ;;
+            reserve) wanted='words -h --help --socket --json --group' ;;
+            release) wanted='words -h --help --socket --json' ;;
+            *) wanted='words -h --help --socket --json --version' ;;
+        esac
+    elif [[ -z $wanted ]]; then
+        case "$command $position" in
+            " 0") wanted='words status containers volumes pairs booleans show events wait verify restore reserve release' ;;
+            "booleans 1") wanted='words on off configured' ;;
+            "show 0") wanted='containers' ;;
+            "wait 0") wanted='containers' ;;
+            "verify 0") wanted='containers volumes' ;;
+            "restore 0") wanted='volumes' ;;
+        esac
+    fi
+    local source
+    IFS=' '
+    case $wanted in
+        words\ *) COMPREPLY=($(compgen -W "${wanted#words }" -- "$cur")); return ;;
+    esac
+    local found=()
+    for source in $wanted; do
+        IFS=$'\n'
+        case $source in
+            files) found+=($(compgen -f -- "$cur")) ;;
+            *) found+=($(mcsctl "${socket[@]}" "$source" -q 2>/dev/null)) ;;
+        esac
+        IFS=' '
+    done
+    [[ $wanted == *files* || $wanted == *volumes* ]] && compopt -o filenames 2>/dev/null
+    for word in "${found[@]}"; do
+        [[ $word == "$cur"* ]] && COMPREPLY+=("$word")
+    done
+}
+complete -F _mcsctl mcsctl
