@@ -329,4 +329,4 @@ class ProtectionRules:
             for path in rule.paths
         ]
         order = {Lift.NEVER: 0, Lift.BELOW: 1, Lift.BY_RULE: 2}
-        return iter(sorted(own + table + inside + storage + homes, key=lambda place: order[place.rule.lift]))
+        return iter(sorted(table + own + inside + storage + homes, key=lambda place: order[place.rule.lift]))

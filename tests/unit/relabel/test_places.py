@@ -1,0 +1,128 @@
+"""What may not be labelled: the whole table, by enumeration, on a host made of values."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+import pytest
+
+from mcsd.core.protected import TYPES, Lift, Place, ProtectionRules, Reach
+from mcsd.core.volumes import Identity
+from mcsd.errors import VolumeRefusedError
+from mcsd.relabel.places import Atlas, Spot, is_left_alone, judge_place, judge_type
+
+RULES = ProtectionRules.of(
+    homes=["/home/ann", "/root", "/"], storage=["/data/docker"], state=["/var/lib/mcsd"]
+)
+PLACES = [place for place in RULES.places() if place.path != "/"]
+
+
+class Host(Atlas):
+    """Every path is a directory of one file system; its inode is its own."""
+
+    def __init__(self, *, missing: frozenset[str] = frozenset(), same: dict[str, str] | None = None) -> None:
+        self._missing, self._same = missing, same or {}
+
+    def spot(self, path: str) -> Spot | None:
+        if path in self._missing:
+            return None
+        real = PurePosixPath(self._same.get(path, path))
+        chain = tuple(self._inode(one) for one in (real, *real.parents))
+        return Spot(chain, ("1:1", real))
+
+    @staticmethod
+    def _inode(path: PurePosixPath) -> Identity:
+        return Identity(1, hash(str(path)) & 0xFFFFFFFF)
+
+
+HOST = Host()
+
+
+def rule_for(path: str, *allowed: str, host: Host = HOST) -> str:
+    """Give the name of the rule that refuses a volume, "" where none does."""
+    spot = host.spot(path)
+    assert spot is not None
+    try:
+        judge_place(spot, path, RULES, allowed, host)
+    except VolumeRefusedError as refused:
+        assert refused.hint
+        assert repr(path) in refused.what
+        return refused.rule
+    return ""
+
+
+def name(place: Place) -> str:
+    return f"{place.rule.name}:{place.path}"
+
+
+@pytest.mark.parametrize("place", PLACES, ids=name)
+def test_a_protected_place_is_refused_and_so_is_what_contains_it(place: Place) -> None:
+    """Promise 10."""
+    for path in (place.path, *map(str, PurePosixPath(place.path).parents)):
+        assert rule_for(path), path
+
+
+@pytest.mark.parametrize("place", PLACES, ids=name)
+def test_what_lies_inside_is_refused_where_the_rule_is_for_the_tree(place: Place) -> None:
+    assert bool(rule_for(f"{place.path}/zzz/deep")) or place.rule.reach is Reach.ITSELF
+
+
+@pytest.mark.parametrize("place", PLACES, ids=name)
+def test_what_the_configuration_names_is_admitted_as_far_as_the_rule_can_be_lifted(place: Place) -> None:
+    inside = f"{place.path}/zzz"
+    match place.rule.lift:
+        case Lift.NEVER:
+            assert rule_for(place.path, place.path)
+            assert rule_for(inside, inside) or place.rule.reach is Reach.ITSELF
+        case Lift.BELOW:
+            assert rule_for(place.path, place.path)
+            assert rule_for(inside, place.path)
+            assert not rule_for(inside, inside)
+        case Lift.BY_RULE:
+            contained = [one for one in PLACES if PurePosixPath(one.path).is_relative_to(place.path)]
+            if all(one.rule.lift is Lift.BY_RULE for one in contained):
+                assert not rule_for(place.path, place.path)
+
+
+def test_the_root_directory_cannot_be_allowed() -> None:
+    assert rule_for("/", "/") == "root"
+
+
+@pytest.mark.parametrize(
+    "path", ["/srv/www", "/home/ann/site", "/opt/app/data", "/data/x", "/var/www", "/mnt/disk/a"]
+)
+def test_ordinary_volumes_are_admitted(path: str) -> None:
+    assert not rule_for(path)
+
+
+def test_another_name_for_a_protected_place_is_that_place() -> None:
+    """A bind mount, a link: the inode is the same."""
+    host = Host(same={"/srv/innocent": "/etc", "/srv/deeper": "/usr/lib/systemd"})
+    assert rule_for("/srv/innocent", host=host) == "system"
+    assert rule_for("/srv/deeper", host=host) == "system"
+
+
+def test_a_place_that_is_not_there_protects_nothing() -> None:
+    host = Host(missing=frozenset(place.path for place in PLACES))
+    assert not rule_for("/var/lib/docker/volumes", host=host)
+
+
+def test_every_rule_says_why_and_every_type_pattern_is_met() -> None:
+    for rule in TYPES:
+        for pattern in rule.patterns:
+            label = f"system_u:object_r:{pattern.replace('*', 'x')}:s0".encode()
+            with pytest.raises(VolumeRefusedError) as refused:
+                judge_type(label, "/srv/a", is_allowed=False)
+            assert refused.value.rule == rule.name
+            assert is_left_alone(label) is rule.inside
+            if rule.lift is Lift.NEVER:
+                with pytest.raises(VolumeRefusedError):
+                    judge_type(label, "/srv/a", is_allowed=True)
+            else:
+                judge_type(label, "/srv/a", is_allowed=True)
+
+
+@pytest.mark.parametrize("label", [None, b"", b"\0", b"nonsense", b"u:r", b"system_u:object_r:var_t:s0\0"])
+def test_other_labels_protect_nothing(label: bytes | None) -> None:
+    judge_type(label, "/srv/a", is_allowed=False)
+    assert not is_left_alone(label)
