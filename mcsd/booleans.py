@@ -36,6 +36,8 @@ from mcsd.ports import BooleanSwitches, Clock, Lifelines
 
 RECHECK = 30.0
 """Seconds between looks when nothing asks for one; the kernel announces changes, and its page shows them."""
+UNKNOWN = 0.5
+"""Seconds between looks while nobody knows who runs."""
 FIRST_RETRY = 0.2
 LAST_RETRY = 15.0
 """Seconds until a look after one that failed: twice as long each time."""
@@ -115,13 +117,17 @@ class Booleans:
             while True:
                 self._woken.clear()
                 if await self.reconcile():
-                    pause, retry = RECHECK, FIRST_RETRY
+                    pause, retry = RECHECK if self._knows_who_runs else UNKNOWN, FIRST_RETRY
                 else:
                     pause, retry = retry, min(retry * 2, LAST_RETRY)
                 await asyncio.sleep(BREATH)
                 await self._wait(pause)
         finally:
             self._leases.close()
+
+    @property
+    def _knows_who_runs(self) -> bool:
+        return self._look is not None and self._look.admitted is not None
 
     async def _wait(self, seconds: float) -> None:
         try:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mcsd.booleans import Booleans
+from mcsd.booleans import RECHECK, Booleans
 from mcsd.core.booleans import BooleanView, Cause, Wish
 from mcsd.core.containers import Container, ContainerId
 from mcsd.core.notices import Kind
@@ -307,6 +307,22 @@ def test_whoever_wakes_it_is_served_and_it_ends_with_nothing_followed() -> None:
 
     host.do(story())
     assert not host.lifelines.followed
+
+
+def test_as_soon_as_it_is_known_who_runs_leases_are_taken_back_though_nobody_wakes_it() -> None:
+    """Promise 9: an engine without a single container sets nothing off."""
+    host = Host(LEASE, container_connect_any=True)
+    host.containers = None
+
+    async def story() -> None:
+        job = asyncio.create_task(host.booleans.run())
+        await until(lambda: host.booleans.report()[0].present)
+        host.containers = {}
+        await until(lambda: not host.kernel.active[NAME], within=RECHECK / 2)
+        job.cancel()
+        await asyncio.gather(job, return_exceptions=True)
+
+    host.do(story())
 
 
 def test_after_a_failure_it_looks_again_by_itself() -> None:
