@@ -109,7 +109,8 @@ class Book:
         start = path.rstrip("/") + "/"
         at = bisect_left(self._paths, (start, VolumeId("")))
         while at < len(self._paths) and self._paths[at][0].startswith(start):
-            yield self._volumes[self._paths[at][1]]
+            if self._paths[at][0] != path:  # as "/" is below "/"
+                yield self._volumes[self._paths[at][1]]
             at += 1
 
     def _at(self, path: str) -> Iterator[Volume]:
