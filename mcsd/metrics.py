@@ -18,6 +18,7 @@ from mcsd.api_limits import Admission
 from mcsd.core.isolation import Why
 from mcsd.core.notices import Kind
 from mcsd.core.picture import Event, Picture
+from mcsd.core.report.booleans import is_good
 from mcsd.core.report.containers import summarize
 from mcsd.core.report.models import VolumeState
 from mcsd.core.report.volumes import count_states, volume_reports
@@ -92,6 +93,14 @@ def _containers(picture: Picture) -> Iterator[Metric]:
     yield _gauge("containers_failed", "Containers that could not be looked after.", summary.failed)
 
 
+def _booleans(picture: Picture) -> Iterator[Metric]:
+    good = sum(is_good(view) for view in picture.booleans)
+    states = [("as_wanted", float(good)), ("not_as_wanted", float(len(picture.booleans) - good))]
+    yield _gauges("booleans", "Booleans that the configuration names, by how they stand.", "state", states)
+    leased = sum(bool(view.holdings) for view in picture.booleans)
+    yield _gauge("booleans_leased", "Booleans that are on because a container needs them.", leased)
+
+
 def _volumes(picture: Picture) -> Iterator[Metric]:
     counts = count_states(volume_reports(picture))
     values = [(state.value, float(counts.get(state, 0))) for state in VolumeState]
@@ -123,6 +132,7 @@ class _Now(Collector):
         yield from _pairs(picture)
         yield from _containers(picture)
         yield from _volumes(picture)
+        yield from _booleans(picture)
         if self.admission is not None:
             yield from _socket(self.admission)
 
