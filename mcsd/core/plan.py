@@ -19,7 +19,7 @@ from mcsd.core.host import Host
 from mcsd.core.isolation import unconfined_reason
 from mcsd.core.labels import Context, Level
 from mcsd.core.modes import VolumePolicy, is_claimable, mode_for
-from mcsd.core.sharing import Clash, clash_of, conflicts_of, shares_with, target_level
+from mcsd.core.sharing import Clash, clash_of, conflicts_of, outsiders_of, shares_with, target_level
 from mcsd.core.volumes import Claim, ClaimMode, ClaimState, GrantId, Identity, Volume, VolumePhase
 
 
@@ -340,6 +340,14 @@ def _labelled(
             present,
             f"the container's level {grant.level} is not separate from that of {observed.intruders[0]}",
             "re-create the container, so that it gets another level; mcsctl pairs shows who holds what",
+        )
+    outsider = next(iter(outsiders_of(grant.group, level, book)), None)
+    if outsider is not None and claim.mode is ClaimMode.GROUP and not _is_done(claim, present):
+        return _refuse(
+            claim,
+            present,
+            f"{outsider.name} at {outsider.level} reads what is the group's, and is no member",
+            "re-create that container without a level of its own, or with one from mcsctl reserve",
         )
     clash = clash_of(claim, root.path, root.identity, level, book)
     if clash is not None:

@@ -63,6 +63,15 @@ def conflicts_of(grant: Grant, book: Book) -> tuple[Grant, ...]:
     )
 
 
+def outsiders_of(group: str, level: Level, book: Book) -> tuple[Grant, ...]:
+    """List who lives at a level that dominates a group's, and is not a member, oldest first."""
+    return tuple(
+        other
+        for other in book.grants_near(level)
+        if other.state.is_living and other.group != group and other.level.dominates(level)
+    )
+
+
 def target_level(mode: ClaimMode, grant: Grant, book: Book) -> Level:
     """Give the level a volume gets for a claim in this mode."""
     if mode is ClaimMode.SHARED:

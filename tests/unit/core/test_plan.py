@@ -309,3 +309,28 @@ def test_a_group_s_volume_needs_a_member_and_carries_the_group_s_pair(host: Plan
     host.settle(member)
     assert claims(host, member)["/x"].state is ClaimState.READY
     assert Context.parse(host.labels["/c"]).level == Level.of(30, 40)
+
+
+def test_a_group_s_volume_is_not_labelled_while_a_stranger_could_read_it(host: PlanHost) -> None:
+    """Promises 1 and 9: such a level is comparable to no member's, and dominates what they share."""
+    label = (("io.mcsd.group", "team"), ("io.mcsd.volume", "/x:group"))
+    member = created(host, Level.of(7, 8, 30, 40), ("/c", "/x"))
+    host.containers[member] = replace(host.containers[member], labels=label)
+    grant = Grant(
+        GrantId(1),
+        member,
+        "web",
+        Level.of(7, 8, 30, 40),
+        Origin.ASSIGNED,
+        GrantState.ACTIVE,
+        1.0,
+        group="team",
+    )
+    host.commit([PutGroup(Group("team", 30, 40, 1.0)), PutGrant(grant)])
+    stranger = settled(host, Level.of(9, 30, 40))
+    host.settle(member)
+    claim = claims(host, member)["/x"]
+    assert claim.state is ClaimState.REFUSED and "no member" in claim.reason
+    removed(host, stranger)
+    host.settle(member)
+    assert claims(host, member)["/x"].state is ClaimState.READY
