@@ -53,6 +53,8 @@ class GroundWatch:
         self._deaf = ""
         self._waiting: list[News] = []
         self._rang = asyncio.Event()
+        self._unannounced = 0
+        """Switches to permissive that the page showed and no announcement has told of yet."""
         self._ground: Ground | None = None
 
     def ground(self) -> Ground:
@@ -83,6 +85,7 @@ class GroundWatch:
         while True:
             try:
                 await self._news.open()
+                self._unannounced = 0
                 self._hears(again=True)
                 while True:
                     self._ring(await self._news.next())
@@ -131,10 +134,18 @@ class GroundWatch:
         if move.policy or new != old:
             self._tell(move)
             self._moved(move)
-        elif any(one.kind is NewsKind.ENFORCING and not one.value for one in waiting):
+        if self._was_permissive_unseen(waiting, told=move.enforcing is False) and new.trusted.enforcing:
             # Off and on again before we could look: for that long nothing was denied to anybody.
             self._herald.emit(Notice(Kind.SELINUX_NOT_ENFORCING))
             self._herald.emit(Notice(Kind.SELINUX_ENFORCING))
+
+    def _was_permissive_unseen(self, waiting: list[News], *, told: bool) -> bool:
+        # The page may show a switch before it is announced; that announcement is then no second switch.
+        announced = sum(one.kind is NewsKind.ENFORCING and not one.value for one in waiting)
+        self._unannounced += told
+        known = min(announced, self._unannounced)
+        self._unannounced -= known
+        return announced > known
 
     def _status(self) -> SelinuxStatus | SelinuxError:
         try:

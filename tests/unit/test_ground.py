@@ -147,6 +147,27 @@ def test_permissive_for_a_moment_only_is_told_all_the_same() -> None:
     assert not stage.moves
 
 
+def test_an_announcement_of_what_the_page_has_shown_already_is_told_once() -> None:
+    stage = scene()
+    stage.selinux.set_enforcing(enforcing=True)
+
+    async def story() -> None:
+        stage.selinux.set_enforcing(enforcing=False)
+        stage.watch.look()
+        stage.news.put(News(NewsKind.ENFORCING, 0))
+        await until(lambda: stage.watch.heard == 1)
+        stage.watch.look()
+        stage.selinux.set_enforcing(enforcing=True)
+        stage.watch.look()
+        stage.news.put(News(NewsKind.ENFORCING, 1))
+        await until(lambda: stage.watch.heard == 2)
+        stage.watch.look()
+
+    stage.run(story)
+    assert len(stage.journal.of(Kind.SELINUX_NOT_ENFORCING)) == 1
+    assert len(stage.journal.of(Kind.SELINUX_ENFORCING)) == 1
+
+
 def test_a_policy_load_is_a_move_although_nothing_else_changed() -> None:
     stage = scene()
     stage.watch.look()
