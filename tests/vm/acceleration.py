@@ -42,11 +42,12 @@ def _kvm_works(image: Path) -> bool:
     with tempfile.TemporaryDirectory(prefix="mcsd-vm-") as directory:
         serial = Path(directory) / "serial"
         process = subprocess.Popen(
-            ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-nic", "none",
-             "-machine", "pc", "-accel", "kvm", "-cpu", "host", "-m", "512M", "-smp", "2",
+            ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+             "-nic", "none", "-machine", "pc", "-accel", "kvm", "-cpu", "host", "-m", "512M", "-smp", "2",
              "-kernel", str(image / "vmlinuz"), "-initrd", str(image / "initrd"),
              "-append", "console=ttyS0 panic=-1", "-serial", f"file:{serial}"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )  # fmt: skip
         try:
             give_up = time.monotonic() + PATIENCE

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import secrets
 import shutil
 import sys
 import time
@@ -19,6 +20,8 @@ from pathlib import Path
 
 KEPT = 3
 """Entries of each kind that stay when a new one is built."""
+GRACE = 3600.0
+"""Seconds for which an entry stays in any case: another one may be about to be built on it."""
 
 
 class HarnessError(Exception):
@@ -38,7 +41,7 @@ def home() -> Path:
 
 
 def key_of(*parts: bytes | str | Path) -> str:
-    """A name for exactly these contents: a path counts with its name, mode and bytes, a directory with its files."""
+    """A name for exactly these contents: of a path its name, mode and bytes, of a directory its files."""
     digest = hashlib.sha256()
     for part in parts:
         for name, data in _contents(part):
@@ -59,6 +62,11 @@ def _contents(part: bytes | str | Path) -> Iterator[tuple[str, bytes]]:
             yield f"{part.name} {part.stat().st_mode & 0o111:o}", part.read_bytes()
 
 
+def identity(path: Path) -> str:
+    """Of one building of an entry: the same inputs built again are other bytes to stand on."""
+    return (path / "identity").read_text()
+
+
 def entry(kind: str, key: str, build: Callable[[Path], None]) -> Path:
     """The entry's directory, built now if it is not there: `build` fills an empty directory."""
     final = home() / f"{kind}-{key}"
@@ -73,13 +81,13 @@ def entry(kind: str, key: str, build: Callable[[Path], None]) -> Path:
 def _build(kind: str, final: Path, build: Callable[[Path], None]) -> None:
     _forget(kind)
     unfinished = final.with_name(f"{final.name}.new")
-    shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(mode=0o700)
     try:
         build(unfinished)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
+    (unfinished / "identity").write_text(secrets.token_hex(16))
     unfinished.rename(final)
 
 
@@ -87,13 +95,12 @@ def _forget(kind: str) -> None:
     """Make room: remove what was used longest ago, and what a killed build left."""
     found = [path for path in home().glob(f"{kind}-*") if path.is_dir()]
     whole = sorted((path for path in found if path.suffix != ".new"), key=lambda path: path.stat().st_mtime)
-    stale = [path for path in found if path.suffix == ".new"] + whole[: -(KEPT - 1)]
+    stale = [path for path in found if path.suffix == ".new"]
+    stale += [path for path in whole[: 1 - KEPT] if time.time() - path.stat().st_mtime > GRACE]
     for path in stale:
-        # A day's grace: a younger entry may be another entry's ground.
-        if path.suffix == ".new" or time.time() - path.stat().st_mtime > 86400 or len(whole) > 2 * KEPT:
-            with using(path, exclusive=True) as free:
-                if free:
-                    shutil.rmtree(path, ignore_errors=True)
+        with using(path, exclusive=True) as free:
+            if free:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager

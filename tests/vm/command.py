@@ -18,7 +18,7 @@ from pathlib import Path
 from tests.vm import console, jobs, levels
 from tests.vm.cache import HarnessError, say
 from tests.vm.image import packages
-from tests.vm.tree import TREE, tree_put
+from tests.vm.tree import tree_put
 
 HERE = Path(__file__).resolve().parent
 GUEST = "/run/mcsd-test"
@@ -29,8 +29,8 @@ PROGRAMS = ("qemu-system-x86_64", "qemu-img", "mmdebstrap", "mke2fs", "setfiles"
 def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog="tests/vm/run",
-        description="Run a script as root in a guest where SELinux enforces, with this tree's mcsd installed.",
-        epilog="exit status: the script's; 124 out of time; 125 the harness failed; 126 mcsd could not be installed",
+        description="Run a script as root in a guest where SELinux enforces, with this mcsd installed.",
+        epilog="exit status: the script's; 124 out of time; 125 harness failed; 126 mcsd does not install",
     )
     add = result.add_argument
     add("script", nargs="?", type=Path, help="any executable text: it needs a #! line, or is run by bash")
@@ -64,6 +64,9 @@ def main(argv: Sequence[str]) -> int:
     try:
         _host_packages()
         return _run(options)
+    except levels.NotInstalledError as exc:
+        say(str(exc))
+        return NOT_INSTALLED
     except HarnessError as exc:
         say(str(exc))
         return BROKEN
@@ -82,20 +85,14 @@ def _run(options: argparse.Namespace) -> int:
         except jobs.OutOfTimeError:
             say(f"out of time after {options.timeout:g} s; the guest is killed")
             return OUT_OF_TIME
-        if outcome.failed == "install":
-            say(f"mcsd could not be installed in the guest: guest-install ended with status {outcome.status}")
-            return NOT_INSTALLED
         if options.shell:
             return console.attach(machine)
         return outcome.status
 
 
 def _job(options: argparse.Namespace) -> jobs.Job:
-    puts = [jobs.Put(HERE / "tap.sh", f"{GUEST}/tap.sh")]
+    puts = [jobs.Put(HERE / "tap.sh", f"{GUEST}/tap.sh"), tree_put()]
     steps = []
-    if not options.no_install:
-        puts.append(tree_put())
-        steps.append(jobs.Step("install", [f"{TREE}/tests/vm/guest-install", "code"], quiet=True))
     for spec in options.put:
         name, _, target = spec.partition(":")
         source = Path(name)

@@ -35,7 +35,7 @@ def attach(machine: Machine) -> int:
     try:
         if terminal:
             tty.setraw(sys.stdin)
-        sources: list[object] = [sys.stdin.fileno(), port.fileno()]
+        sources: list[int] = [sys.stdin.fileno(), port.fileno()]
         while True:
             ready = select.select(sources, [], [])[0]
             if port.fileno() in ready:

@@ -94,7 +94,8 @@ def _debian_tree(tree: Path) -> None:
     _quietly(
         # Its mounts of /proc and /dev are seen by nobody else, and go with it however it ends.
         "unshare", "--mount", "--propagation=private",
-        "mmdebstrap", "--variant=minbase", "--mode=root", f"--include={','.join(packages('guest-packages.txt'))}",
+        "mmdebstrap", "--variant=minbase", "--mode=root",
+        f"--include={','.join(packages('guest-packages.txt'))}",
         '--aptopt=APT::Install-Recommends "false"', '--aptopt=Acquire::Languages "none"',
         "--dpkgopt=force-unsafe-io", "--dpkgopt=path-exclude=/usr/share/man/*",
         "--dpkgopt=path-exclude=/usr/share/locale/*", "--dpkgopt=path-exclude=/usr/share/doc/*",

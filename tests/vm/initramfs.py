@@ -70,9 +70,9 @@ def _in_order(modules: Path) -> list[str]:
     by_name = {_module_name(path): path for path in needs}
     order: list[str] = []
     for name in WANTED:
-        if (path := by_name.get(name)) is not None:
+        if (found := by_name.get(name)) is not None:
             # modules.dep lists the most dependent first
-            order += [needed for needed in (*reversed(needs[path]), path) if needed not in order]
+            order += [needed for needed in (*reversed(needs[found]), found) if needed not in order]
     return order
 
 

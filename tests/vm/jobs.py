@@ -83,7 +83,8 @@ def run(
         size = archive.seek(0, os.SEEK_END)
         archive.seek(0)
         header = {
-            "token": token, "now": time.time(), "seed": secrets.token_hex(32), "size": size, "fresh": job.fresh,
+            "token": token, "now": time.time(), "seed": secrets.token_hex(32), "size": size,
+            "fresh": job.fresh,
             "places": [put.target for put in job.puts], "get": [get.source for get in job.gets],
             "steps": [{"name": step.name, "argv": list(step.argv), "quiet": step.quiet,
                        "environment": dict(step.environment)} for step in job.steps],
@@ -141,8 +142,9 @@ def _unpack(brought: IO[bytes], gets: Sequence[Get]) -> None:
                 target.chmod(member.mode & 0o777)
             elif member.isdir():
                 target.mkdir(exist_ok=True)
-    for number in missing:
-        raise HarnessError(f"the guest has no {gets[number].source!r} to get")
+    if missing:
+        names = ", ".join(repr(gets[index].source) for index in sorted(missing))
+        raise HarnessError(f"the guest has no {names} to get")
 
 
 def _send(

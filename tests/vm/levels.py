@@ -2,10 +2,11 @@
 
 - `booted`: the image, with Docker running and the agent waiting.
 - `policy`: that, with mcsd's SELinux modules loaded.
-- `built`: that, with mcsd's C extension compiled.
+- `code`: that, with mcsd installed as it is in the working tree now.
 
-Each is keyed by what went into it and by what it stands on. A level holds its disk's differences (`disk.qcow2`),
-its RAM (`ram`) and the rest of the machine (`state`).
+Each is keyed by what went into it and by what it stands on. A level holds its disk's differences
+(`disk.qcow2`), its RAM (`ram`) and the rest of the machine (`state`). What a compiler made of the C extension
+is kept beside them, because it depends on neither the policy nor the Python code.
 """
 
 from __future__ import annotations
@@ -23,13 +24,15 @@ from pathlib import Path
 
 from tests.vm import jobs
 from tests.vm.acceleration import best
-from tests.vm.cache import HarnessError, entry, key_of, say, using
+from tests.vm.cache import HarnessError, entry, identity, key_of, say, using
 from tests.vm.image import KERNEL_LINE, prepared
 from tests.vm.machine import ACCELERATIONS, CPUS, MEMORY, Machine, overlay
 from tests.vm.tree import TREE, matching, tree_put
 
 BOOT_TIMEOUT = 300.0
 BUILD_TIMEOUT = 600.0
+BUILT = "/var/cache/mcsd-built"
+"""Where guest-install keeps compiled code in the guest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,41 +50,70 @@ def booted(rootfs: Path | None) -> Level:
     acceleration = best(image)
     version = subprocess.run(["qemu-system-x86_64", "--version"], capture_output=True, check=True).stdout
     host = platform.processor() + platform.release() if acceleration == "kvm" else ""
-    key = key_of(image.name, KERNEL_LINE, MEMORY, CPUS, repr(ACCELERATIONS[acceleration]), version, host)
+    key = key_of(identity(image), KERNEL_LINE, MEMORY, CPUS, repr(ACCELERATIONS[acceleration]), version, host)
     with using(image):
         path = entry("booted", key, lambda target: _boot(image, acceleration, target))
     return Level(image, path, acceleration, (image,))
 
 
 def installed(rootfs: Path | None) -> Level:
-    """The highest level: what of mcsd takes long to build is there already."""
+    """The highest level: this very working tree's mcsd, with what takes long built when it last changed."""
     level = booted(rootfs)
+    extension = _extension(level)
     policy = matching(("selinux-policy",))
-    level = _above(level, "policy", policy, "mcsd's SELinux policy: building and loading it…")
-    extension = matching(("setup.py", "mcsd/relabel/*.c", "mcsd/relabel/*.h"))
-    return _above(level, "extension", extension, "mcsd's C extension: building it…")
+    level = _above(level, "policy", policy, (), "building and loading mcsd's SELinux policy…")
+    code = matching(("mcsd", "systemd", "packaging"))
+    built = jobs.Put(extension / "built", BUILT)
+    return _above(level, "code", [*code, extension / "identity"], (built,), "installing mcsd…")
 
 
-def _above(level: Level, part: str, inputs: Sequence[Path], why: str) -> Level:
-    key = key_of(level.path.name, _recipe(part), *inputs)
+def _extension(level: Level) -> Path:
+    """A directory with what the guest's compiler made of mcsd's C files, in `built`."""
+    inputs = matching(("setup.py", "mcsd/relabel/*.c", "mcsd/relabel/*.h"))
+    key = key_of(identity(level.image), _recipe("extension"), *inputs)
+
+    def build(target: Path) -> None:
+        say("building mcsd's C extension…")
+        with fresh(level) as machine:
+            _install(machine, "extension", (), [jobs.Get(BUILT, target / "built")])
+
+    return entry("extension", key, build)
+
+
+def _above(level: Level, part: str, inputs: Sequence[Path], puts: Sequence[jobs.Put], why: str) -> Level:
+    key = key_of(identity(level.path), _recipe(part), *map(str, inputs), *inputs)
 
     def build(target: Path) -> None:
         say(why)
-        step = jobs.Step(part, [f"{TREE}/tests/vm/guest-install", part], quiet=True)
         with copy(level, target) as machine:
-            outcome = jobs.run(
-                machine, jobs.Job([step], [tree_put()]), output=_complain, timeout=BUILD_TIMEOUT
-            )
-            if outcome.status != 0:
-                raise HarnessError(f"guest-install {part} failed in the guest with status {outcome.status}")
+            _install(machine, part, puts, ())
             machine.save(target / "state")
         _finish(target)
 
-    with ExitStack() as held:
-        for path in (*level.below, level.path):
-            held.enter_context(using(path))
+    with _held(level):
         path = entry(part, key, build)
     return Level(level.image, path, level.acceleration, (*level.below, level.path))
+
+
+def _install(machine: Machine, part: str, puts: Sequence[jobs.Put], gets: Sequence[jobs.Get]) -> None:
+    """One part of guest-install; the tree it came from does not stay, a script gets today's."""
+    steps = [
+        jobs.Step(part, [f"{TREE}/tests/vm/guest-install", part], quiet=True),
+        jobs.Step("tidying", ["/bin/rm", "-rf", TREE], quiet=True),
+    ]
+    job = jobs.Job(steps, [tree_put(), *puts], gets)
+    try:
+        outcome = jobs.run(machine, job, output=_complain, timeout=BUILD_TIMEOUT)
+    except jobs.OutOfTimeError:
+        raise HarnessError(
+            f"guest-install {part} took longer than {BUILD_TIMEOUT:.0f} s in the guest"
+        ) from None
+    if outcome.status != 0:
+        raise NotInstalledError(f"guest-install {part} failed in the guest with status {outcome.status}")
+
+
+class NotInstalledError(HarnessError):
+    """The guest works, and this tree's mcsd could not be installed in it."""
 
 
 def _recipe(part: str) -> str:
@@ -101,9 +133,8 @@ def _boot(image: Path, acceleration: str, target: Path) -> None:
             raise HarnessError(
                 f"the guest did not get ready in {BOOT_TIMEOUT:.0f} s: {machine.last_words()}"
             ) from None
-        say(
-            f"the guest is up: {'enforcing' if ready['enforcing'] else 'NOT ENFORCING'}, scripts run as {ready['context']}"
-        )
+        mode = "enforcing" if ready["enforcing"] else "NOT ENFORCING"
+        say(f"the guest is up: {mode}, scripts run as {ready['context']}")
         machine.save(target / "state")
     _finish(target)
 
@@ -121,17 +152,17 @@ def copy(level: Level, target: Path) -> Iterator[Machine]:
         ["cp", "--reflink=auto", "--sparse=always", str(level.path / "ram"), str(target / "ram")], check=True
     )
     (target / "ram").chmod(0o600)
-    with Machine(acceleration=level.acceleration, image=level.image, disk=target / "disk.qcow2",
-                 memory=target / "ram", private=False, state=level.path / "state", directory=target) as machine:  # fmt: skip
+    with Machine(
+        acceleration=level.acceleration, image=level.image, disk=target / "disk.qcow2",
+        memory=target / "ram", private=False, state=level.path / "state", directory=target,
+    ) as machine:  # fmt: skip
         yield machine
 
 
 @contextmanager
 def fresh(level: Level) -> Iterator[Machine]:
     """The level's guest going on in a copy that is thrown away at the end."""
-    with ExitStack() as held:
-        for path in (*level.below, level.path):
-            held.enter_context(using(path))
+    with _held(level), ExitStack() as held:
         directory = Path(tempfile.mkdtemp(prefix="mcsd-vm-", dir=os.environ.get("TMPDIR", "/var/tmp")))
         held.callback(shutil.rmtree, directory, ignore_errors=True)
         overlay(directory / "disk.qcow2", on=level.path / "disk.qcow2")
@@ -139,6 +170,15 @@ def fresh(level: Level) -> Iterator[Machine]:
             Machine(acceleration=level.acceleration, image=level.image, disk=directory / "disk.qcow2",
                     memory=level.path / "ram", private=True, state=level.path / "state", directory=directory)
         )  # fmt: skip
+
+
+@contextmanager
+def _held(level: Level) -> Iterator[None]:
+    """Nothing the level stands on is removed meanwhile."""
+    with ExitStack() as held:
+        for path in (*level.below, level.path):
+            held.enter_context(using(path))
+        yield
 
 
 def _complain(data: bytes) -> None:

@@ -46,10 +46,11 @@ class Machine:
         for name in ("qmp", *PORTS):
             ours[name], theirs[name] = socket.socketpair()
         command = [
-            "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-vga", "none",
-            "-nic", "none", "-machine", "pc,memory-backend=ram", "-m", MEMORY, "-smp", CPUS,
+            "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+            "-vga", "none", "-nic", "none", "-machine", "pc,memory-backend=ram", "-m", MEMORY, "-smp", CPUS,
             *ACCELERATIONS[acceleration],
-            "-object", f"memory-backend-file,id=ram,size={MEMORY},mem-path={memory},share={'off' if private else 'on'}",
+            "-object",
+            f"memory-backend-file,id=ram,size={MEMORY},mem-path={memory},share={'off' if private else 'on'}",
             "-kernel", str(image / "vmlinuz"), "-initrd", str(image / "initrd"), "-append", kernel_line,
             "-drive", f"if=none,id=root,file={disk},format=qcow2,cache=unsafe,discard=unmap",
             "-device", "virtio-blk-pci,drive=root,id=disk",

@@ -33,8 +33,12 @@ def files() -> list[str]:
         )  # fmt: skip
         names = listed.stdout.decode().split("\0")
     else:
-        names = [str(path.relative_to(ROOT)) for path in ROOT.rglob("*")
-                 if path.is_file() and not _NEVER & set(path.relative_to(ROOT).parts) and path.suffix != ".so"]  # fmt: skip
+        below = ((path, path.relative_to(ROOT)) for path in ROOT.rglob("*"))
+        names = [
+            str(name)
+            for path, name in below
+            if path.is_file() and not _NEVER & set(name.parts) and path.suffix != ".so"
+        ]
     return sorted({name for name in names if name and (ROOT / name).is_file()})
 
 
