@@ -84,7 +84,8 @@ def _responses(route: Route, references: dict[tuple[type[BaseModel], str], dict[
     if route.answer is not None:
         done["content"] = _content(route.media_type, references[route.answer, "serialization"])
     elif route.status is HTTPStatus.OK:
-        done["content"] = _content(route.media_type, {"type": "string"})
+        kind = "object" if route.media_type == "application/json" else "string"
+        done["content"] = _content(route.media_type, {"type": kind})
     responses: dict[str, Any] = {str(route.status.value): done}
     for status, media_type, model in route.also:
         entry = responses.setdefault(str(status.value), {"description": status.phrase, "content": {}})
@@ -102,10 +103,12 @@ def _failures(route: Route) -> dict[HTTPStatus, str]:
     failures = {status: "codes: " + ", ".join(names) for status, names in codes.items()}
     failures.setdefault(HTTPStatus.BAD_REQUEST, "the request makes no sense")
     failures.setdefault(HTTPStatus.INTERNAL_SERVER_ERROR, "a bug in mcsd")
+    failures.setdefault(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections are at work")
+    failures[HTTPStatus.REQUEST_TIMEOUT] = "the request did not come in time"
+    failures[HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE] = "the request's head is too long"
     if route.changes:
         failures[HTTPStatus.FORBIDDEN] = "only root may"
     if route.has_body:
-        failures[HTTPStatus.REQUEST_TIMEOUT] = "the body did not come in time"
         failures[HTTPStatus.REQUEST_ENTITY_TOO_LARGE] = "the body is too long"
         failures[HTTPStatus.UNSUPPORTED_MEDIA_TYPE] = "the body is not application/json"
     return failures

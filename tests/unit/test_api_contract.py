@@ -1,0 +1,135 @@
+"""The OpenAPI document keeps its word: requests made from it get answers that it describes.
+
+Schemathesis makes requests from the document that the socket serves, right ones and wrong ones, sends them
+over the real socket, and holds every answer against the document.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+from docker.transport import UnixHTTPAdapter
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.errors import Unsatisfiable
+
+from mcsd.api_problems import STATUS
+from mcsd.errors import McsdError, Problem
+from tests.fakes.service import FakeService, busy, problem_events, troubled_scene
+from tests.fakes.serving import Served, serving
+from tests.fakes.settled import settled
+
+schemathesis = pytest.importorskip("schemathesis")
+
+EXAMPLES = 25
+BASE = "http://mcsd"
+MODES = ["positive", "negative"]
+CHECKS = (
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    scene = troubled_scene()
+    service = FakeService(scene, events=problem_events(scene))
+    service.change = busy
+    with settled(), serving(service, tmp_path_factory.mktemp("contract") / "s") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def session(served: Served) -> Iterator[requests.Session]:
+    with requests.Session() as session:
+        session.trust_env = False
+        session.mount(BASE, UnixHTTPAdapter(f"http+unix://{served.path}", timeout=20))
+        yield session
+
+
+def schema_of(served: Served) -> Any:
+    return schemathesis.openapi.from_dict(served.ask("/v1/openapi.json").object)
+
+
+def operations() -> list[tuple[str, str]]:
+    from mcsd.api_routes import ROUTES
+
+    made = [("GET", "/v1/openapi.json"), ("GET", "/metrics")]
+    return [(route.method, route.path) for route in ROUTES] + made
+
+
+def test_the_document_is_the_same_each_time_and_names_every_route(served: Served) -> None:
+    first = served.ask("/v1/openapi.json")
+    assert first.body == served.ask("/v1/openapi.json").body
+    paths = first.object["paths"]
+    named = {(method.upper(), path) for path, methods in paths.items() for method in methods}
+    assert named == {(route.method, route.path) for route in served.server.routes} == set(operations())
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("method", "path"), operations())
+def test_answers_are_as_the_document_says(
+    served: Served, session: requests.Session, method: str, path: str, mode: str
+) -> None:
+    checks = importlib.import_module("schemathesis.specs.openapi.checks")
+    held = [schemathesis.checks.not_a_server_error, *(getattr(checks, name) for name in CHECKS)]
+    operation = schema_of(served)[path][method]
+    strategy = operation.as_strategy(generation_mode=schemathesis.GenerationMode(mode))
+
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=strategy)
+    def every(case: Any) -> None:
+        if isinstance(case.query, dict) and "follow" in case.query:
+            case.query["follow"] = "false"  # a stream ends when the reader does
+        response = case.call(base_url=BASE, session=session)
+        case.validate_response(response, checks=held)
+
+    try:
+        every()
+    except Unsatisfiable:
+        assert mode == "negative", "there is always something right to ask for"
+    assert served.service.bugs == []
+
+
+@pytest.mark.parametrize("problem", Problem)
+def test_every_problem_is_answered_in_the_same_form(served: Served, problem: Problem) -> None:
+    class _Error(McsdError):
+        pass
+
+    _Error.problem = problem
+    served.service.raises = _Error("what", hint="what to do")
+    try:
+        answer = served.ask("/v1/status")
+    finally:
+        served.service.raises = None
+    assert answer.status == STATUS[problem]
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    found = answer.object
+    assert (found["detail"], found["hint"], found["code"]) == ("what", "what to do", problem.value)
+    assert set(found) == {"type", "title", "status", "detail", "hint", "code"}
+
+
+@settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(path=st.text(max_size=40), method=st.sampled_from(["GET", "POST", "DELETE", "HEAD", "PATCH"]))
+def test_no_path_makes_a_bug(served: Served, path: str, method: str) -> None:
+    target = "/" + "".join(
+        c if (c.isascii() and c.isalnum()) or c in "/.-" else f"%{ord(c) % 256:02X}" for c in path
+    )
+    answer = served.ask(target, method=method)
+    assert answer.status < 500
+    if answer.status >= 400 and method != "HEAD":
+        assert json.loads(answer.body)["hint"]
+    assert served.service.bugs == []
