@@ -145,11 +145,9 @@ says "SELinux is switched to permissive: it is not" after wait_for is_isolated r
 says "the status says so, and what to do" 'setenforce 1' mcsctl status
 setenforce 1
 says "SELinux enforces: it is again" after wait_for is_isolated reader True
-ok "the policy is built and loaded anew" semodule -B
-says "mcsd has noticed" after wait_for has_entry 'a policy was loaded'
-ok "and is well" mcsctl status
-ok "the boolean's module is removed" semodule -r $module
+ok "the boolean's module is removed, and the policy built and loaded anew" semodule -r $module
 says "the name is unknown now" after wait_for has_entry "boolean $leased of the configuration governs nothing"
+ok "and mcsd is well" mcsctl status
 ok "what is to be on is on" is $held on
 ok "the module comes back" load_module
 ok "a holder starts" run holder --label io.mcsd.boolean=$leased
