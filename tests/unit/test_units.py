@@ -162,3 +162,13 @@ def test_the_service_is_hardly_exposed(analyzer: Path) -> None:
     )
     verdict = next(line for line in said.splitlines() if "Overall exposure level" in line)
     assert float(verdict.split(":")[1].split()[0]) <= MOST_EXPOSED, said
+
+
+def test_the_store_s_program_is_no_part_of_the_daemon() -> None:
+    """It needs what mcsd.service must not have, runs once, and leaves a host without SELinux alone."""
+    unit = settings("mcsd-booleans.service")
+    assert unit["Service.Type"] == ["oneshot"]
+    assert unit["Service.ExecStart"] == ["/usr/bin/python3 -m mcsd.adapters.semanage"]
+    assert unit["Unit.ConditionSecurity"] == ["selinux"]
+    assert unit["Install.WantedBy"] == ["mcsd.service"]
+    assert unit["Service.Environment"] == SERVICE["Service.Environment"]
