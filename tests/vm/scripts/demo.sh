@@ -19,10 +19,13 @@ wait_for() { # SECONDS COMMAND…
   local end=$((SECONDS + $1)); shift
   until "$@"; do [ $SECONDS -lt $end ] || return 1; sleep 0.2; done
 }
-nobody_holds() { mcsctl pairs; [ "$(mcsctl --json pairs | python3 -c 'import json,sys; print(len(json.load(sys.stdin)["pairs"]))')" = 0 ]; }
+nobody_holds() { mcsctl pairs; [ "$(mcsctl --json pairs | python3 -c 'import json,sys; print(len(json.load(sys.stdin)["items"]))')" = 0 ]; }
 is_unlabelled_again() { diff <(cat "$1") <(labels_below "$2") >/dev/null && echo "every label below $2 is what it was, byte for byte"; }
 denials_of_mcsd() { ausearch -i -m avc,user_avc,selinux_err -ts boot 2>/dev/null | grep -E 'scontext=[^ ]*:mcsd_t:'; }
-denied_to_containers() { ausearch -m avc -ts recent 2>/dev/null | grep -E 'scontext=[^ ]*:container_t:.*container_file_t' | tail -n 2; }
+denied_to_containers() {
+  { ausearch -m avc -ts recent; journalctl -q -o cat --since -10min _TRANSPORT=audit; } 2>/dev/null |
+    grep -E 'avc: +denied.*:container_t:.*:container_file_t:' | tail -n 2
+}
 is_isolated() { mcsctl containers; [ "$(field "$1" isolated)" = True ]; }
 
 mkdir -p /etc/mcsd/conf.d
