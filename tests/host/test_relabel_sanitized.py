@@ -85,6 +85,7 @@ def run(sanitized: Path, *command: str) -> None:
 
 
 def test_walks_are_clean(sanitized: Path) -> None:
+    run(sanitized, "-c", "from mcsd.relabel import native; assert native.is_usable()")
     run(sanitized, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "native", *SUITES)
 
 
