@@ -84,6 +84,14 @@ bench: venv host-deps ## measure against chcon, setfiles and Docker's own relabe
 	$(PY) -m tests.bench.relabel $(BENCH)
 	$(PY) -m tests.bench.allocation $(BENCH)
 
+RPM_PACKAGES := rpm cpio file bzip2 gcc make m4 gawk checkpolicy semodule-utils selinux-policy-dev python3-dev \
+  python3-setuptools python3-docutils
+
+.PHONY: rpm
+rpm: venv ## build the packages from the tree, into dist/
+	$(call install,$(RPM_PACKAGES))
+	packaging/rpm --define 'check_python $(CURDIR)/$(PY)' $(RPM)
+
 .PHONY: clean
 clean: ## remove what was built here; the guest's cache stays
 	rm -rf build dist *.egg-info .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
