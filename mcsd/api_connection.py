@@ -19,6 +19,9 @@ from mcsd.errors import Problem
 
 _END = b"\r\n\r\n"
 
+FIRST_PAUSE, LONGEST_PAUSE = 0.01, 1.0
+"""Seconds between two reads of a head that does not come whole; each pause is twice as long as the last."""
+
 
 class Connection(asyncio.Protocol):
     """Stands between the transport and the HTTP server's own protocol."""
@@ -48,6 +51,8 @@ class Connection(asyncio.Protocol):
         self._received = 0
         self._entered = False
         self._timer: asyncio.TimerHandle | None = None
+        self._pause = FIRST_PAUSE
+        self._resumption: asyncio.TimerHandle | None = None
 
     @property
     def uid(self) -> int:
@@ -120,6 +125,15 @@ class Connection(asyncio.Protocol):
             )
         elif end >= 0:
             self._begin()
+        elif self._transport is not None:
+            self._rest(self._transport)
+
+    def _rest(self, transport: asyncio.Transport) -> None:
+        """Read on in a while: who sends byte by byte must not keep the daemon busy."""
+        transport.pause_reading()
+        loop = asyncio.get_running_loop()
+        self._resumption = loop.call_later(self._pause, transport.resume_reading)
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
     def _begin(self) -> None:
         assert self._transport is not None
@@ -169,6 +183,9 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._resumption is not None:
+            self._resumption.cancel()
+            self._resumption = None
 
     def _leave(self) -> None:
         if self._entered:

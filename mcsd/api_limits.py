@@ -18,9 +18,9 @@ from typing import Protocol
 class Limits:
     """Sizes in bytes, times in seconds. `root_reserve` places are kept for root out of the total."""
 
-    total: int = 512
-    per_user: int = 256
-    root_reserve: int = 64
+    total: int = 2048
+    per_user: int = 1024
+    root_reserve: int = 128
     head_size: int = 16 * 1024
     body_size: int = 64 * 1024
     request_time: float = 10.0

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mcsd.api_connection import Connection
 from mcsd.api_limits import Admission, Limits
 from tests.fakes.service import FakeService, quiet_scene
 from tests.fakes.serving import Served, receive_all, serving
@@ -102,6 +103,26 @@ def test_a_request_byte_by_byte_in_time_is_answered(tight: Served) -> None:
         for byte in GET:
             sock.sendall(bytes([byte]))
         assert receive_all(sock).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_who_sends_byte_by_byte_does_not_keep_the_daemon_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[int] = []
+    received = Connection.data_received
+
+    def count(connection: Connection, data: bytes) -> None:
+        reads.append(len(data))
+        received(connection, data)
+
+    monkeypatch.setattr(Connection, "data_received", count)
+    with settled(), serving(FakeService(quiet_scene()), tmp_path / "s") as served, served.connect() as sock:
+        for byte in GET:
+            sock.sendall(bytes([byte]))
+            time.sleep(0.002)
+        assert receive_all(sock).startswith(b"HTTP/1.1 200 OK\r\n")
+    assert sum(reads) == len(GET)
+    assert len(reads) < len(GET) / 2
 
 
 @pytest.mark.parametrize(
