@@ -71,7 +71,7 @@ def entry(kind: str, key: str, build: Callable[[Path], None]) -> Path:
     """The entry's directory, built now if it is not there: `build` fills an empty directory."""
     final = home() / f"{kind}-{key}"
     if not final.exists():
-        with _locked(home() / f"{kind}.lock"):
+        with _locked(home() / f"{final.name}.lock"):
             if not final.exists():
                 _build(kind, final, build)
     os.utime(final)
@@ -81,6 +81,7 @@ def entry(kind: str, key: str, build: Callable[[Path], None]) -> Path:
 def _build(kind: str, final: Path, build: Callable[[Path], None]) -> None:
     _forget(kind)
     unfinished = final.with_name(f"{final.name}.new")
+    shutil.rmtree(unfinished, ignore_errors=True)  # what a killed build of the same thing left
     unfinished.mkdir(mode=0o700)
     try:
         build(unfinished)
@@ -95,11 +96,9 @@ def _forget(kind: str) -> None:
     """Make room: remove what was used longest ago, and what a killed build left."""
     found = [path for path in home().glob(f"{kind}-*") if path.is_dir()]
     whole = sorted((path for path in found if path.suffix != ".new"), key=lambda path: path.stat().st_mtime)
-    stale = [path for path in found if path.suffix == ".new"]
-    stale += [path for path in whole[: 1 - KEPT] if time.time() - path.stat().st_mtime > GRACE]
-    for path in stale:
+    for path in [path for path in found if path.suffix == ".new"] + whole[: 1 - KEPT]:
         with using(path, exclusive=True) as free:
-            if free:
+            if free and time.time() - path.stat().st_mtime > GRACE:
                 shutil.rmtree(path, ignore_errors=True)
 
 
@@ -122,6 +121,6 @@ def _locked(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"another process builds this ({path.stem}); waiting for it…")
+            say(f"another process builds the same ({path.stem}); waiting for it…")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
