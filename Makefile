@@ -96,3 +96,11 @@ rpm: venv ## build the packages from the tree, into dist/
 clean: ## remove what was built here; the guest's cache stays
 	rm -rf build dist *.egg-info .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find mcsd -name '*.so' -delete
+
+.PHONY: vm-image
+vm-image: vm-deps ## build what the guest's runs start from; they do it by themselves, later
+	@tests/vm/run --prepare
+
+.PHONY: vm-shell
+vm-shell: vm-deps ## a root shell in the guest, with this mcsd installed; nothing of it is kept
+	@tests/vm/run --shell

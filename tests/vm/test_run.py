@@ -27,7 +27,8 @@ def test_status_output_arguments_and_files(tmp_path: Path) -> None:
     (tmp_path / "other").write_text("two\n")
     done = run(
         script, "--no-install", "--put", tmp_path / "brought", "--put", f"{tmp_path / 'other'}:/srv/there",
-        "--get", f"result:{tmp_path / 'fetched'}", "--get", f"/srv/tree:{tmp_path / 'tree'}", "--", "a b", "c",
+        "--get", f"result:{tmp_path / 'fetched'}", "--get", f"/srv/tree:{tmp_path / 'tree'}",
+        "--", "a b", "c",
     )  # fmt: skip
     assert done.returncode == 7, done.stderr
     assert sorted(done.stdout.split("\n")) == ["", "aside", "got a b and c", "one", "two"]

@@ -1,4 +1,4 @@
-"""Every script in `scripts/`: each is one run in a guest where SELinux enforces, and every claim it makes holds."""
+"""Every script in `scripts/` is one run in a guest where SELinux enforces, and every claim it makes holds."""
 
 from __future__ import annotations
 
