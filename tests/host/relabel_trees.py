@@ -79,7 +79,9 @@ class Stage:
     base: Path
     native: bool
     default_label: Callable[[str, int], str | None] = lambda path, mode: None
-    effort: Effort = field(default_factory=lambda: Effort(batch=64, most=256, quick=50))
+    effort: Effort = field(
+        default_factory=lambda: Effort(batch=64, most=256, quick=50, nice=0, io_priority=-1)
+    )
 
     def __post_init__(self) -> None:
         self.root = self.base / "volume"

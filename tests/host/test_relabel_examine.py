@@ -106,7 +106,7 @@ def test_a_dangling_link_says_so(stage: Stage) -> None:
 
 def test_a_small_volume_is_done_while_large_ones_are_walked(stage: Stage) -> None:
     """Large ones wait for each other at the gate, and small ones for nobody."""
-    stage.effort = Effort(batch=64, most=256, quick=500)
+    stage.effort = Effort(batch=64, most=256, quick=500, nice=0, io_priority=-1)
     stage.engine = stage.fresh()
     grow(stage.root)
     large: list[tuple[Path, Identity]] = []

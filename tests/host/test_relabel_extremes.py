@@ -96,7 +96,7 @@ def fill_in(root: Path) -> None:
 
 
 def test_many_names_in_one_directory(stage: Stage) -> None:
-    stage.effort = Effort(batch=64, most=4096)
+    stage.effort = Effort(batch=64, most=4096, nice=0, io_priority=-1)
     stage.engine = stage.fresh()
     stage.root.mkdir()
     at = os.open(stage.root, os.O_RDONLY | os.O_DIRECTORY)
