@@ -78,7 +78,7 @@ def _filters(arguments: Arguments) -> Parameters:
     for key in ("level", "path", "container"):
         value = getattr(arguments, key)
         if value is not None:
-            found.append((key, value))
+            found.append((key, _host_path(value) if key == "path" else value))
     return found + [(key, "1") for key in ("conflicts", "failed") if getattr(arguments, key)]
 
 

@@ -10,11 +10,14 @@ import pytest
 
 from mcsd.api_problems import _TITLES, STATUS
 from mcsd.core.containers import ContainerId
+from mcsd.core.ground import Finding, Trouble
 from mcsd.core.picture import Picture
 from mcsd.errors import ExhaustedError, Problem
 from tests.fakes.service import FakeService, container_id, host, problem_events, troubled_scene
 from tests.fakes.serving import Served, serving
 from tests.fakes.settled import settled
+
+LOST_TYPE = Finding(Trouble.NO_FILE_TYPE, "volumes cannot be labelled: no such type", "load the policy")
 
 
 @pytest.fixture
@@ -39,6 +42,29 @@ def test_status_says_what_is_wrong_and_what_to_do(served: Served) -> None:
     assert by_subject["Containers"]["text"].startswith("1 isolated, 7 not isolated, 2 in conflict")
     assert all(check["hint"] for check in status["checks"] if check["condition"] != "good")
     assert [event["sequence"] for event in status["problems"]] == [5, 3, 2, 1]
+
+
+def test_booleans_are_listed_and_held(served: Served) -> None:
+    page = served.ask("/v1/booleans").object
+    assert [item["asked"] for item in page["items"]] == [
+        "container_use_cephs",
+        "container_use_nfs",
+        "docker_connect_any",
+    ]
+    assert [(one["name"], one["why"]) for one in page["refusals"]] == [("web", "not-configured")]
+    leased = page["items"][2]
+    assert (leased["name"], leased["how"], leased["good"]) == ("container_connect_any", "renamed", True)
+    assert [holder["name"] for holder in leased["holders"]] == ["db"]
+    held = served.ask("/v1/booleans/container_use_nfs", method="POST", body={"state": "on"}).object
+    assert (held["order"], held["present"]) == ("on", True)
+    assert served.ask("/v1/booleans/container_use_nfs", method="POST", body={"state": "yes"}).status == 400
+    assert served.ask("/v1/booleans/other", method="POST", body={"state": "off"}).status == 404
+
+
+def test_a_containers_interfaces_are_shown(served: Served) -> None:
+    network = served.ask("/v1/containers/web").object["network"]
+    assert (network["kind"], network["interfaces"][0]["name"]) == ("own", "veth8a21c0")
+    assert served.ask("/v1/containers/db").object["network"] is None
 
 
 def test_containers_are_filtered_and_sorted(served: Served) -> None:
@@ -255,6 +281,8 @@ def test_health_is_bad_only_when_nothing_can_be_written_down(served: Served) -> 
         (lambda p: replace(p, engine_error="connection refused"), "Docker", "connection refused"),
         (lambda p: replace(p, ledger_error="disk full"), "Ledger", "disk full"),
         (lambda p: replace(p, pairs=replace(p.pairs, free=0)), "Pairs", "0 of 523,776 free"),
+        (lambda p: replace(p, findings=(LOST_TYPE,)), "SELinux", "volumes cannot be labelled"),
+        (lambda p: replace(p, booleans=(), refusals=p.refusals), "Booleans", "1 refused to containers"),
     ],
 )
 def test_what_is_missing_shows_in_the_status(served: Served, change: object, subject: str, text: str) -> None:

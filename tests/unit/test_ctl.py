@@ -224,6 +224,7 @@ def test_paths_are_made_absolute_and_links_are_not_followed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "link").symlink_to("/etc")
+    assert run(served.path, "volumes", "--path", "link").status == Exit.DONE
     run(served.path, "restore", "link/../data")
     run(served.path, "verify", "./link")
     assert served.service.done == [f"restore {tmp_path}/data", f"verify {tmp_path}/link False"]

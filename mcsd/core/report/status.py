@@ -58,9 +58,12 @@ def _check(subject: str, condition: Condition, text: str, hint: str = "") -> Che
 def _selinux(picture: Picture) -> CheckReport:
     status = picture.host.selinux
     missing = [(r.text, r.hint) for r in host_reasons(picture.host) if r.why is not Why.ENGINE_OFF]
-    missing += [(f.text, f.hint) for f in picture.findings if f.trouble not in _TOLD_BY_HOST]
+    more = [finding for finding in picture.findings if finding.trouble not in _TOLD_BY_HOST]
+    is_bad = bool(missing) or any(finding.trouble is not Trouble.DEAF for finding in more)
+    missing += [(finding.text, finding.hint) for finding in more]
     if missing:
-        return _check("SELinux", Condition.BAD, "; ".join(text for text, _ in missing), missing[0][1])
+        condition = Condition.BAD if is_bad else Condition.WARNING
+        return _check("SELinux", condition, "; ".join(text for text, _ in missing), missing[0][1])
     policy = f"policy {status.policy}" if status.policy else "policy unknown"
     return _check("SELinux", Condition.GOOD, f"enforcing, {policy}, with categories")
 
