@@ -19,6 +19,8 @@ from mcsd.ports import PolicyNews, Selinux
 
 CHECK = 0.5
 """Seconds between looks at the status page."""
+SETTLING = (0.005, 0.02, 0.05, 0.1)
+"""Seconds that the page is given to show what was announced."""
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
 """Seconds before the socket is opened again, growing."""
@@ -113,7 +115,16 @@ class GroundWatch:
             except TimeoutError:
                 pass
             self._rang.clear()
+            if self._waiting:
+                await self._page_moves()
             self.look()
+
+    async def _page_moves(self) -> None:
+        # The kernel announces a change first and shows it on its page after: we may be quicker than that.
+        for pause in SETTLING:
+            if self._status() != self.ground().status:
+                return
+            await asyncio.sleep(pause)
 
     def look(self) -> None:
         """Look now, and tell what has moved since the last look."""

@@ -168,6 +168,22 @@ def test_an_announcement_of_what_the_page_has_shown_already_is_told_once() -> No
     assert len(stage.journal.of(Kind.SELINUX_ENFORCING)) == 1
 
 
+def test_an_announcement_that_comes_before_the_page_shows_it_is_told_once() -> None:
+    """The kernel sends its message first, and writes its page after."""
+    stage = scene()
+
+    async def story() -> None:
+        stage.news.put(News(NewsKind.ENFORCING, 0))
+        await until(lambda: stage.watch.heard == 1)
+        stage.selinux.set_enforcing(enforcing=False)
+        await until(lambda: stage.moves)
+        stage.watch.look()
+
+    stage.run(story)
+    assert stage.journal.kinds() == [Kind.SELINUX_NOT_ENFORCING, Kind.GROUND_WORSE]
+    assert not stage.watch.missed
+
+
 def test_a_policy_load_is_a_move_although_nothing_else_changed() -> None:
     stage = scene()
     stage.watch.look()
