@@ -7,28 +7,46 @@ order of its life: recover, look at who runs, answer, follow Docker, reclaim, st
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import uuid
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Protocol
 
 from mcsd import __version__
 from mcsd.answers import Answers, Parts
+from mcsd.booleans import Booleans, nothing_stored
 from mcsd.carriers import Carriers
 from mcsd.config import Config
 from mcsd.core.allocation import Allocator, Holder, HolderKind, Randomness
 from mcsd.core.book import Book
+from mcsd.core.containers import Container
+from mcsd.core.ground import Move
 from mcsd.core.labels import Level
 from mcsd.core.modes import Rule, VolumePolicy
 from mcsd.core.notices import Kind, Notice
 from mcsd.core.volumes import VolumeId
 from mcsd.execute import Means
 from mcsd.gatekeeper import Gatekeeper
+from mcsd.ground import GroundWatch
 from mcsd.herald import Herald
 from mcsd.hostview import HostView
 from mcsd.observe import Observer
-from mcsd.ports import Clock, ContainerEngine, Journal, Ledger, Processes, Selinux, VolumeEngine
+from mcsd.ports import (
+    BooleanSwitches,
+    Clock,
+    ContainerEngine,
+    Journal,
+    Ledger,
+    Lifelines,
+    Networks,
+    PolicyNews,
+    Processes,
+    Selinux,
+    VolumeEngine,
+)
 from mcsd.reclaimer import Reclaimer
 from mcsd.reconcile import Reconciler
 from mcsd.recovery import recover
@@ -40,9 +58,6 @@ from mcsd.starts import Starts
 from mcsd.supervision import Job
 from mcsd.walks import Lanes, Walks
 from mcsd.watch import Watcher
-
-HOST_INTERVAL = 0.5
-"""Seconds between looks at whether SELinux still enforces."""
 
 
 class LabelStore(VolumeEngine, Protocol):
@@ -68,6 +83,11 @@ class Outside:
     journal: Journal
     clock: Clock
     writer: Executor
+    switches: BooleanSwitches
+    lifelines: Lifelines
+    news: PolicyNews
+    networks: Networks
+    stored_booleans: Callable[[], Mapping[str, bool]] = nothing_stored
     random: Randomness = random.SystemRandom()  # noqa: RUF009  (it has no state of ours)
 
 
@@ -106,6 +126,7 @@ class Assembly:
         book = Book(outside.ledger.load())
         allocator = allocator_of(config, outside.random)
         self.scribe = Scribe(outside.ledger, book, allocator, self.herald, outside.writer)
+        self._resyncing = asyncio.Event()
         self.starts = Starts(clock)
         self.walks = Walks(outside.volumes, outside.lanes, clock)
         self.carriers = Carriers(outside.processes, allocator, self._judge_again)
@@ -125,6 +146,7 @@ class Assembly:
             config.explicit_paths(),
             self.starts,
             config.labels.file_type,
+            outside.networks,
         )
         self.reconciler = self._make_reconciler()
         self.gatekeeper = self._make_gatekeeper()
@@ -135,9 +157,50 @@ class Assembly:
             herald=self.herald,
             resync=config.docker.resync,
             engine_is=self.host.engine_is,
-            synced=self.reclaimer.start,
+            synced=self._synced,
+        )
+        self.booleans = Booleans(
+            config.booleans.wishes,
+            outside.switches,
+            self.herald,
+            clock,
+            containers=self._who_runs,
+            lifelines=outside.lifelines,
+            stored=outside.stored_booleans,
+        )
+        self.sightings.listen(self.booleans.wake)
+        self.ground = GroundWatch(
+            outside.news,
+            selinux,
+            self.herald,
+            self._ground_moved,
+            file_type=config.labels.file_type,
+            pid=os.getpid(),
         )
         self.answers = self._make_answers()
+
+    async def _synced(self) -> None:
+        self.booleans.wake()
+        await self.reclaimer.start()
+
+    def _who_runs(self) -> tuple[Container, ...] | None:
+        """Give the running containers; None while Docker has not told all of them yet."""
+        if not self.watcher.is_synced:
+            return None
+        return tuple(container for container in self.sightings.containers() if container.running)
+
+    def _ground_moved(self, move: Move) -> None:
+        self.host.refresh()
+        self.booleans.wake()
+        if move.policy:
+            # Names, types and constraints may all have changed: what was judged by them is looked at again.
+            self._resyncing.set()
+
+    async def _resync_when_moved(self) -> None:
+        while True:
+            await self._resyncing.wait()
+            self._resyncing.clear()
+            await self.watcher.hints.add(sorted(self.reconciler.everyone()))
 
     def _judge_again(self) -> None:
         self.sightings.tell_changes()
@@ -190,6 +253,8 @@ class Assembly:
                 reservations=self.reservations,
                 watcher=self.watcher,
                 selinux=self._outside.selinux,
+                booleans=self.booleans,
+                ground=self.ground.ground,
             )
         )
 
@@ -206,7 +271,14 @@ class Assembly:
 
     def jobs(self) -> tuple[Job, ...]:
         """What runs for ever."""
-        return (*self.watcher.tasks(), self.reclaimer.run, self.carriers.refresh_often, self._watch_host)
+        return (
+            *self.watcher.tasks(),
+            self.reclaimer.run,
+            self.carriers.refresh_often,
+            self.ground.run,
+            self.booleans.run,
+            self._resync_when_moved,
+        )
 
     def stop(self) -> None:
         """Say so, and break off running walks; the ledger knows that they are unfinished."""
@@ -218,11 +290,6 @@ class Assembly:
         state = "enforcing" if status.enforcing else "permissive" if status.enabled else "disabled"
         counts = {"grants": len(book.grants()), "volumes": len(book.volumes())}
         self.herald.emit(Notice(Kind.STARTED, {"version": __version__, "selinux": state, **counts}))
-
-    async def _watch_host(self) -> None:
-        while True:
-            self.host.refresh()
-            await asyncio.sleep(HOST_INTERVAL)
 
 
 def _new_volume_id() -> VolumeId:

@@ -18,11 +18,16 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from mcsd import __version__
+from mcsd.adapters.booleans import KernelBooleans
 from mcsd.adapters.docker import DockerEngine
+from mcsd.adapters.interfaces import KernelNetworks
 from mcsd.adapters.journal import SystemdJournal
 from mcsd.adapters.ledger import SqliteLedger, set_aside
+from mcsd.adapters.netlink import SelinuxNetlink
+from mcsd.adapters.pidfds import PidFds
 from mcsd.adapters.processes import ProcProcesses
 from mcsd.adapters.selinux import open_selinux
+from mcsd.adapters.semanage import StoredBooleans
 from mcsd.adapters.systemd import Notifier, inherited_sockets
 from mcsd.api import ApiServer, open_socket
 from mcsd.assembly import Assembly, Outside
@@ -91,6 +96,11 @@ async def run(config: Config, *, state: Path, socket: Path) -> None:
                 journal=journal,
                 clock=SystemClock(),
                 writer=writer,
+                switches=KernelBooleans(),
+                lifelines=PidFds(),
+                news=SelinuxNetlink(),
+                networks=KernelNetworks(),
+                stored_booleans=StoredBooleans(state),
             ),
         )
         await assembly.prepare()

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mcsd.core.containers import Container, ContainerId, Mount, MountKind
 from mcsd.core.gating import is_gated
 from mcsd.core.host import Host
+from mcsd.core.interfaces import Network
 from mcsd.core.modes import VolumePolicy, is_claimable, mode_for
 from mcsd.core.plan import Observed, Opened, Sight, Unusable
 from mcsd.core.volumes import ClaimState
-from mcsd.errors import ContainerGoneError, SelinuxError, VolumeFailedError, VolumeRefusedError
-from mcsd.ports import ContainerEngine, Selinux, VolumeEngine
+from mcsd.errors import (
+    ContainerGoneError,
+    SelinuxError,
+    VolumeFailedError,
+    VolumeRefusedError,
+)
+from mcsd.ports import ContainerEngine, Networks, Selinux, VolumeEngine
 from mcsd.starts import Starts
 
 
@@ -21,12 +27,14 @@ from mcsd.starts import Starts
 class ProcessSight:
     """A container's init process: its context, and whether the policy makes its domain permissive.
 
-    `unbound` says why the policy's categories do not keep it apart, "" where they do.
+    `unbound` says why the policy's categories do not keep it apart, "" where they do. `network` is how it is
+    connected, None where nobody has looked.
     """
 
     context: str | None = None
     permissive: bool = False
     unbound: str = ""
+    network: Network | None = None
 
 
 class Observer:
@@ -42,7 +50,9 @@ class Observer:
         explicit_paths: Collection[str],
         starts: Starts,
         file_type: str,
+        networks: Networks,
     ) -> None:
+        self._networks = networks
         self._starts = starts
         self._file_type = file_type
         self._engine = engine
@@ -79,7 +89,9 @@ class Observer:
         """Read what the container's init process runs as."""
         if not container.running or container.pid is None:
             return ProcessSight()
-        return await asyncio.to_thread(self._process, container.pid)
+        process = await asyncio.to_thread(self._process, container.pid)
+        network = await asyncio.to_thread(self._networks.network_of, container.pid, container.network_mode)
+        return replace(process, network=network)
 
     def _process(self, pid: int) -> ProcessSight:
         context = self._selinux.process_context(pid)

@@ -174,7 +174,7 @@ class Networks(Protocol):
     def network_of(self, pid: int, mode: str) -> Network:
         """Look at the network of a running container; `mode` is the engine's word for it.
 
-        Raises `InterfacesError` where the kernel cannot be asked.
+        Where the kernel cannot be asked, the answer's `error` says why.
         """
         ...
 

@@ -106,6 +106,7 @@ class Sightings:
             seen=seen.at,
             conflicts=conflicts,
             process=seen.process.context,
+            network=seen.process.network,
             error=seen.error,
             error_hint=seen.hint,
             settled=seen.settled,

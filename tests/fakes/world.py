@@ -19,13 +19,17 @@ from mcsd.assembly import Assembly, Outside
 from mcsd.config import Config, validate
 from mcsd.core.containers import ContainerId, Mount, MountKind
 from mcsd.core.host import SelinuxStatus
+from mcsd.core.interfaces import Network, network_kind
 from mcsd.core.labels import Context, Level
 from mcsd.core.notices import Notice
 from mcsd.core.picture import Sighting
 from mcsd.core.processes import Carrier
 from mcsd.errors import SelinuxError
+from mcsd.ports import Lifeline
+from tests.fakes.booleans import FakeBooleans
 from tests.fakes.container_engine import FakeContainerEngine
 from tests.fakes.ledger import MemoryLedger, Tables
+from tests.fakes.netlink import FakeNews
 from tests.fakes.volume_engine import FakeVolumes
 
 T = TypeVar("T")
@@ -90,6 +94,9 @@ class Kernel:
     def default_label(self, path: str, mode: int) -> str | None:
         return None
 
+    def network_of(self, pid: int, mode: str) -> Network:
+        return Network(network_kind(mode)[0])
+
     def carriers(self) -> tuple[Carrier, ...]:
         own = []
         for container in tuple(self.engine.present.values()):
@@ -112,6 +119,18 @@ class Papers:
     def kinds(self) -> list[str]:
         """The kinds told so far, in order."""
         return [notice.kind.name for notice in self.notices]
+
+
+class _Line:
+    def release(self) -> None:
+        pass
+
+
+class AllAlive:
+    """Processes that end when Docker says so."""
+
+    def follow(self, pid: int, container: ContainerId, ended: Callable[[], None]) -> Lifeline | None:
+        return _Line()
 
 
 class Threads:
@@ -138,6 +157,8 @@ class World:
         self.kernel = Kernel(self.docker)
         self.clock = HandClock()
         self.papers = Papers()
+        self.booleans = FakeBooleans({})
+        self.lifelines = AllAlive()
         self._random = random.Random(seed)
         self._pids = iter(range(5_000_000, 9_000_000))
         self._running: asyncio.Task[None] | None = None
@@ -160,6 +181,10 @@ class World:
                 journal=self.papers,
                 clock=self.clock,
                 writer=self._writer,
+                switches=self.booleans,
+                lifelines=self.lifelines,
+                news=FakeNews(),
+                networks=self.kernel,
                 random=self._random,
             ),
         )
