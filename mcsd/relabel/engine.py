@@ -6,30 +6,27 @@ What a walk does, and in which order, is in `mcsd.relabel.walk`.
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from mcsd.core.protected import PSEUDO_FILE_SYSTEMS, ProtectionRules, is_unlabelled
+from mcsd.core.protected import ProtectionRules
 from mcsd.core.volumes import Identity, VolumeId
 from mcsd.errors import VolumeFailedError, VolumeRefusedError
 from mcsd.relabel import kernel
+from mcsd.relabel.examining import examined, label_of, require_writable
 from mcsd.relabel.handles import GoneError, handle_of, open_again
 from mcsd.relabel.index import Intervals
-from mcsd.relabel.mounts import Mount, mounts
 from mcsd.relabel.native import is_usable, native_loop, new_index
 from mcsd.relabel.opening import Opened, opened
 from mcsd.relabel.originals import SUFFIX, Originals, Store, bare
 from mcsd.relabel.passing import Effort, Gate
-from mcsd.relabel.places import Atlas, judge_place, judge_type, spot_of
 from mcsd.relabel.sweep import python_loop
 from mcsd.relabel.tally import Tally
 from mcsd.relabel.treatments import Relabelling, Restoring, Verifying
-from mcsd.relabel.values import Cancellation, Label, Progress, Root, StoredVolume, Walk
+from mcsd.relabel.values import Cancellation, Progress, Root, StoredVolume, Walk
 from mcsd.relabel.walk import Means, VolumeWalk
 
 DefaultLabel = Callable[[str, int], str | None]
@@ -74,46 +71,7 @@ class Engine:
         `allowed` are paths that an explicit rule names; each admits itself and everything below it, as far
         as the rule that is met can be lifted. Raises `VolumeRefusedError` and `VolumeFailedError`.
         """
-        with opened(path) as root:
-            atlas = Atlas()
-            mount = atlas.mount(root.stat.mount)
-            self._judge_kind(root, path, mount)
-            spot = spot_of(root.descriptor, root.parent, mount)
-            judge_place(spot, path, self._rules, allowed, atlas)
-            label = _label_of(root, path)
-            admitted = (one for one in map(atlas.spot, allowed) if one is not None)
-            judge_type(label, path, is_allowed=any(spot.is_within(one) for one in admitted))
-            return Root(
-                path=root.path,
-                identity=root.identity,
-                is_directory=root.is_directory,
-                label=None if label is None else os.fsdecode(label.rstrip(b"\0")),
-                file_system=mount.file_system if mount else "",
-                mount_id=root.stat.mount,
-                writable=mount is None or not mount.is_read_only,
-            )
-
-    @staticmethod
-    def _judge_kind(root: Opened, path: str, mount: Mount | None) -> None:
-        mode = root.stat.mode
-        if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
-            raise VolumeRefusedError(
-                f"volume {path!r} is a device node", hint="give it with --device instead", rule="device-node"
-            )
-        if mount is not None and mount.file_system in PSEUDO_FILE_SYSTEMS:
-            raise VolumeRefusedError(
-                f"volume {path!r} is part of the kernel's {mount.file_system!r} file system",
-                hint="this cannot be allowed",
-                rule="pseudo-file-system",
-            )
-        if mount is not None and is_unlabelled(mount.file_system):
-            raise _no_labels(path, mount.file_system)
-        if not root.is_directory and root.stat.links > 1:
-            raise VolumeRefusedError(
-                f"volume {path!r} is a file with {root.stat.links} names",
-                hint="its other names are not this container's; copy it, or mount a directory",
-                rule="multiply-linked",
-            )
+        return examined(path, self._rules, allowed)
 
     # -- walking
 
@@ -143,9 +101,9 @@ class Engine:
                 tally = Tally(progress, cancelled, originals.volume.count)
                 stored = originals.volume
                 is_known = known and (stored.state, stored.target) == ("complete", target)
-                if is_known and bare(_label_of(root, path)) == bare(wanted):
+                if is_known and bare(label_of(root, path)) == bare(wanted):
                     return Walk(seen=1, already=1, complete=True, level="known")
-                _require_writable(root, path)
+                require_writable(root, path)
                 walk = VolumeWalk(
                     root,
                     Relabelling(originals, wanted),
@@ -184,7 +142,7 @@ class Engine:
             try:
                 with self._root_of(originals, path, identity) as root:
                     tally = Tally(progress, cancelled, originals.volume.count)
-                    _require_writable(root, path)
+                    require_writable(root, path)
                     restoring = Restoring(originals, self._default_label)
                     walk = VolumeWalk(root, restoring, tally, self._means, originals)
                     complete = walk.restore()
@@ -259,32 +217,3 @@ class Engine:
                 stack.callback(os.close, descriptor)
                 root = Opened(kernel.path_of(descriptor), descriptor, descriptor, kernel.stat_of(descriptor))
             yield root
-
-
-def _label_of(root: Opened, path: str) -> Label:
-    try:
-        return kernel.label_of(root.descriptor)
-    except OSError as exc:
-        if exc.errno == errno.ENOTSUP:
-            raise _no_labels(path, "") from exc
-        raise VolumeFailedError(
-            f"the label of volume {path!r} cannot be read: {os.strerror(exc.errno or errno.EIO).lower()}"
-        ) from exc
-
-
-def _no_labels(path: str, file_system: str) -> VolumeRefusedError:
-    where = f"a {file_system!r} file system" if file_system else "a file system"
-    return VolumeRefusedError(
-        f"volume {path!r} is on {where} that keeps no labels",
-        hint="mount that file system with context= for the container's level, or use another one",
-        rule="no-labels",
-    )
-
-
-def _require_writable(root: Opened, path: str) -> None:
-    mount = mounts().get(root.stat.mount)
-    if mount is not None and mount.is_read_only:
-        raise VolumeFailedError(
-            f"volume {path!r} is on a read-only mount, so its labels cannot be changed",
-            hint="remount it read-write, or mount it with context= for the container's level",
-        )
