@@ -23,8 +23,9 @@ clear_away() { # what the test harness has installed without a package
 
 same_payload() { # the same tree, packed twice
   local first second
-  first=$(rpm2cpio "$packages/mcsd-0.1.0-1.x86_64.rpm" | sha256sum)
-  second=$(rpm2cpio "$packages/mcsd-0.1.0-2.x86_64.rpm" | sha256sum)
+  set -o pipefail
+  first=$(rpm2cpio "$packages/mcsd-0.1.0-1.x86_64.rpm" | sha256sum) || return
+  second=$(rpm2cpio "$packages/mcsd-0.1.0-2.x86_64.rpm" | sha256sum) || return
   printf '%s\n' "$first" "$second"
   [ "$first" = "$second" ]
 }

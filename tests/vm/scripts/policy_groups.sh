@@ -1,0 +1,33 @@
+#!/bin/bash
+# mcsd_groups.cil: what a container makes in a shared volume can be read by the others, on a policy where a new
+# file would otherwise carry all the categories of whoever made it.
+set -u
+. "$TAP"
+tree=/usr/src/mcsd
+
+level_of() { ls -Z "$1" | cut -d: -f4-; }
+member() { # NAME: a container that shares /srv/group
+  docker create --name "$1" --network none --label io.mcsd.volume=/data:shared -v /srv/group:/data bb \
+    sh -c 'while :; do sleep 1; done' && mcsctl wait --timeout 60 "$1" && docker start "$1"
+}
+writes() { docker exec "$1" sh -c "echo from $1 >/data/$2"; }
+reads() { docker exec "$1" cat "/data/$2"; }
+
+mkdir -p /srv/group
+ok "mcsd runs" systemctl start mcsd.service
+ok "one container shares a directory" member one
+ok "so does another" member two
+if seinfo --default 2>/dev/null | grep -q 'default_range file target low'; then
+  comment "this policy gives new files their directory's level by itself"
+else
+  ok "without the module a new file takes its maker's level" writes one before
+  not "and the other container is denied" reads two before
+  ok "the module is loaded" semodule -X 200 -i "$tree/selinux-policy/mcsd_groups.cil"
+fi
+ok "a container makes a file" writes one after
+says "it has the directory's level" '^s0( |$)' level_of /srv/group/after
+says "the other container reads it" 'from one' reads two after
+ok "and writes one" writes two back
+says "which the first reads" 'from two' reads one back
+docker rm -f one two >/dev/null
+plan
