@@ -5,6 +5,9 @@ set -u
 . "$TAP"
 tree=/usr/src/mcsd
 image=bb
+places=(/home/alice/data /opt/data /tmp/data /mnt/late/data /var/lib/application)
+mounts=()
+for path in "${places[@]}"; do mounts+=(-v "$path:$path"); done
 
 pid() { systemctl show -P MainPID mcsd.service; }
 
@@ -27,6 +30,36 @@ complaints() { systemd-analyze verify --man=no mcsd.service mcsd.socket mcsd-gat
 
 denials() { ausearch -i -m avc,user_avc,selinux_err -ts boot 2>/dev/null | grep -E 'scontext=[^ ]*:mcsd_t:'; }
 
+
+elsewhere() { # volumes where the unit's own view of the host could differ, and where types do
+  useradd -m alice 2>/dev/null
+  # Mounted after mcsd was started: it has to arrive in the unit's mount namespace.
+  mkdir -p /mnt/late && mount -t tmpfs none /mnt/late
+  for path in "${places[@]}"; do mkdir -p "$path/deep" && echo text >"$path/deep/file"; done
+  chown -R alice: /home/alice/data
+  restorecon -R /home/alice /opt/data /tmp/data
+  for path in "${places[@]}"; do label_of "$path/deep/file"; echo; done >/root/places.before
+  cat /root/places.before
+}
+
+makes_them() {
+  docker create --name places --network none "${mounts[@]}" "$image" true && mcsctl wait --timeout 120 places
+}
+
+all_carry_it() {
+  local level path
+  level=$(docker inspect -f '{{.MountLabel}}' places | cut -d: -f4-)
+  for path in "${places[@]}"; do
+    ls -Z "$path/deep/file"
+    [[ $(label_of "$path/deep/file") == *":container_file_t:$level" ]] || return 1
+  done
+}
+
+all_are_back() {
+  docker rm places
+  for path in "${places[@]}"; do mcsctl restore "$path" || return; done
+  for path in "${places[@]}"; do label_of "$path/deep/file"; echo; done | diff /root/places.before - && echo "as they were"
+}
 
 answers() { # a slow machine may take longer to start it than mcsctl waits for an answer
   mcsctl status || mcsctl status || mcsctl status
@@ -91,6 +124,10 @@ says "the container reads it" text docker exec policy cat /data/deep/file
 ok "the container goes" docker rm -f policy
 ok "its labels are given back" mcsctl restore /srv/policy
 ok "everything is as it was" is_back
+ok "directories lie in a home, in /tmp, and on what was mounted later" elsewhere
+ok "mcsd has them ready" makes_them
+ok "they carry the container's level" all_carry_it
+ok "and get their own labels back" all_are_back
 ok "mcsd stops" systemctl stop mcsd.service
 ok "and its sockets bring it back" answers
 not "none of this was denied to mcsd" denials
