@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from mcsd.core.allocation import Allocator, Holder, HolderKind
 from mcsd.core.labels import Level
 from mcsd.core.picture import ForeignHolder
 from mcsd.core.processes import Carrier, is_overlord
 from mcsd.core.separation import Separation
+from mcsd.errors import SelinuxError
 from mcsd.ports import Processes
 
 INTERVAL = 30.0
@@ -74,7 +76,8 @@ class Carriers:
     async def refresh_often(self) -> None:
         """Scan from time to time, for ever."""
         while True:
-            await self.refresh()
+            with suppress(SelinuxError):  # told by who watches the ground; what was seen last stays taken
+                await self.refresh()
             await asyncio.sleep(INTERVAL)
 
     def seen(self) -> tuple[Carrier, ...]:

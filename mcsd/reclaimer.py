@@ -8,13 +8,13 @@ from dataclasses import replace
 
 from mcsd.core.changes import Change, DropClaim, DropGroup, DropVolume, PutGrant, PutVolume
 from mcsd.core.containers import ContainerId
-from mcsd.core.grants import Grant, GrantEvent, next_state
+from mcsd.core.grants import Grant, GrantEvent, GrantState, next_state
 from mcsd.core.labels import Context
 from mcsd.core.notices import Kind, Notice
 from mcsd.core.processes import Carrier
 from mcsd.core.reclaim import Forget, Moment, Prove, Restore, Step, next_due, reclaim
 from mcsd.core.volumes import GrantId, Volume, VolumeId, VolumePhase
-from mcsd.errors import VolumeFailedError, VolumeRefusedError
+from mcsd.errors import LedgerError, SelinuxError, VolumeFailedError, VolumeRefusedError
 from mcsd.execute import skipped_text
 from mcsd.herald import Herald
 from mcsd.ports import Clock
@@ -22,6 +22,8 @@ from mcsd.relabel.values import Walk
 from mcsd.scribe import Scribe
 from mcsd.walks import Walks
 
+SOON = 15.0
+"""Seconds until another try when the ledger or the kernel failed, or a process still carries a level."""
 RETRY = 300.0
 """Seconds between attempts to clean what could not be cleaned."""
 
@@ -62,16 +64,30 @@ class Reclaimer:
         await self._may_begin.wait()
         while True:
             self._wake.clear()
-            await self.reclaim()
+            pause = await self._try()
             try:
-                async with asyncio.timeout(self._pause()):
+                async with asyncio.timeout(pause):
                     await self._wake.wait()
             except TimeoutError:
                 continue
 
+    async def _try(self) -> float:
+        """Reclaim once, and give the seconds until the next time."""
+        try:
+            await self.reclaim()
+        except (LedgerError, SelinuxError):
+            # Told already: by the scribe, and by who watches the ground. Nothing was freed without proof.
+            return SOON
+        return self._pause()
+
     def _pause(self) -> float:
         moment = Moment(self._clock.now(), self._linger)
         due = next_due(self._scribe.book, moment)
+        if any(
+            grant.state is GrantState.QUARANTINED and not self._scribe.book.claims_of(grant.id)
+            for grant in self._scribe.book.grants()
+        ):
+            return SOON  # only a process keeps it, and processes end without a word
         return RETRY if due is None else min(max(due - moment.now, 0.05), RETRY)
 
     async def reclaim(self, urgent: frozenset[GrantId] = frozenset()) -> None:

@@ -196,6 +196,11 @@ class World:
             for job in self.mcsd.jobs():
                 group.create_task(job())
 
+    @property
+    def is_running(self) -> bool:
+        """Whether mcsd's jobs all run."""
+        return self._running is not None and not self._running.done()
+
     async def kill(self) -> None:
         """End mcsd without letting it finish anything."""
         if self._running is None:

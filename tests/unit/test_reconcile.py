@@ -450,3 +450,26 @@ def test_members_of_a_group_share_a_volume_at_the_group_s_pair_alone() -> None:
         assert all(sighting.verdict.isolated for sighting in world.mcsd.answers.picture().sightings)
 
     with_world(story)
+
+
+def test_a_ledger_that_fails_while_reclaiming_ends_nothing() -> None:
+    """Promises 2 and 9: what cannot be written down is not done, and is done later."""
+
+    async def story(world: World) -> None:
+        a = world.create("a", world.mount("/srv/a"))
+        await world.quiet()
+        level = world.level(a)
+        world.docker.remove(a)
+        await world.quiet()
+        world.clock.advance(601)
+        world.ledger.failure = LedgerError("the disk is full")
+        world.mcsd.reclaimer.wake()
+        while not world.mcsd.scribe.error:
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.01)
+        assert world.is_running and world.level_on("/srv/a") == level
+        world.ledger.failure = None
+        await world.quiet()
+        assert world.label("/srv/a") == BORN and world.mcsd.scribe.book.grants() == ()
+
+    with_world(story)
