@@ -70,7 +70,7 @@ class PolicyStore:
 
     def names(self) -> frozenset[str]:
         """List the booleans of the store's policy."""
-        code, found, _ = self._semanage.semanage_bool_list(self._handle)
+        code, found = self._semanage.semanage_bool_list(self._handle)
         self._check(code, "its booleans cannot be listed")
         return frozenset(self._semanage.semanage_bool_get_name(one) for one in found)
 

@@ -32,9 +32,9 @@ class FakeSemanage:
     def _code(self, call: str) -> int:
         return -1 if call == self.refuse else 0
 
-    def semanage_bool_list(self, _: object) -> tuple[int, list[_Value], int]:
+    def semanage_bool_list(self, _: object) -> tuple[int, list[_Value]]:
         found = [_Value(name, value) for name, value in self.values.items()]
-        return self._code("list"), found, len(found)
+        return self._code("list"), found
 
     def semanage_bool_get_name(self, one: _Value) -> str:
         return one.name

@@ -62,7 +62,9 @@ denials() { ausearch -i -m avc,user_avc,selinux_err -ts boot 2>/dev/null | grep 
 
 guarded_denials() { ausearch -i -m avc -ts boot 2>/dev/null | grep -E 'denied.*tcontext=[^ ]*:mcsd_test_guarded_t:'; }
 
-is_stored() { semanage boolean -l -C | tee /dev/stderr | grep -Eq "^$1 +\((on|off) *, +$2\)"; }
+stored() { semanage boolean -l | grep -E "^$1 "; }
+
+shows_stored() { curl -sf --unix-socket /run/mcsd/mcsd.sock http://mcsd/v1/booleans | grep -o '"stored": *true'; }
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -163,7 +165,9 @@ comment "what stays after a reboot"
 echo 'persist = true' >>/etc/mcsd/conf.d/booleans.toml
 ok "the policy store takes the values" systemctl start mcsd-booleans.service
 journalctl -u mcsd-booleans --no-pager -o cat | tail -n 5 | sed 's/^/# /'
-says "what is to be on is stored so" "^$held +\(on +, +on\)" semanage boolean -l
+says "what is to be on is stored so" "$held +\(on *, *on\)" semanage boolean -l -C
+says "what is leased is not" "$leased +\(on *, *off\)" stored $leased
+says "mcsd shows what is stored" true shows_stored
 ok "mcsd goes on" mcsctl booleans
 
 docker rm -f reader holder >/dev/null
