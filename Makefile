@@ -29,7 +29,7 @@ deps:
 	$(call install,$(BUILD_PACKAGES))
 
 # The platform's own Python: libselinux's and systemd's bindings exist for no other.
-.venv/ready: pyproject.toml setup.py $(wildcard mcsd/relabel/*.c) | deps
+.venv/ready: pyproject.toml setup.py $(wildcard mcsd/relabel/*.[ch]) | deps
 	@[ -x .venv/bin/python ] || /usr/bin/python3 -m venv --system-site-packages .venv
 	@.venv/bin/python -m pip install -q --disable-pip-version-check $(foreach r,$(REQUIREMENTS),'$(r)')
 	@.venv/bin/python setup.py -q build_ext --inplace
