@@ -184,13 +184,16 @@ class Assembly:
         await self.reclaimer.start()
 
     def _who_runs(self) -> tuple[Container, ...] | None:
-        """Give the running containers; None while Docker has not told all of them yet."""
-        if not self.watcher.is_synced:
+        """Give the running containers; None while Docker has not told all of them yet.
+
+        A Docker that does not answer when mcsd starts vouches for nobody: nobody is known to run then.
+        """
+        if not (self.watcher.is_synced or self.watcher.error):
             return None
         return tuple(container for container in self.sightings.containers() if container.running)
 
     def _ground_moved(self, move: Move) -> None:
-        self.host.refresh()
+        self.host.selinux_is(move.new.trusted)  # asks nobody: the kernel may be refusing to answer
         self.booleans.wake()
         if move.policy:
             # Names, types and constraints may all have changed: what was judged by them is looked at again.
