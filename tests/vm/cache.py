@@ -83,6 +83,7 @@ def _build(kind: str, final: Path, build: Callable[[Path], None]) -> None:
     unfinished = final.with_name(f"{final.name}.new")
     shutil.rmtree(unfinished, ignore_errors=True)  # what a killed build of the same thing left
     unfinished.mkdir(mode=0o700)
+    begun = time.monotonic()
     try:
         build(unfinished)
     except BaseException:
@@ -90,6 +91,7 @@ def _build(kind: str, final: Path, build: Callable[[Path], None]) -> None:
         raise
     (unfinished / "identity").write_text(secrets.token_hex(16))
     unfinished.rename(final)
+    say(f"… kept as {final.name} after {time.monotonic() - begun:.0f} s")
 
 
 def _forget(kind: str) -> None:
