@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from mcsd.core.isolation import Why
 from mcsd.errors import SelinuxError
@@ -10,7 +11,7 @@ from tests.fakes.running import until
 from tests.fakes.world import World, with_world
 
 NAME = "container_connect_any"
-LEASE = {"booleans": {"docker_connect_any": "lease"}}
+LEASE: dict[str, Any] = {"booleans": {"docker_connect_any": "lease"}}
 LABELS = (("io.mcsd.boolean", "docker_connect_any"),)
 
 

@@ -167,7 +167,7 @@ ok "the policy store takes the values" systemctl start mcsd-booleans.service
 journalctl -u mcsd-booleans --no-pager -o cat | tail -n 5 | sed 's/^/# /'
 says "what is to be on is stored so" "$held +\(on *, *on\)" semanage boolean -l -C
 says "what is leased is not" "$leased +\(on *, *off\)" stored $leased
-says "mcsd shows what is stored" true shows_stored
+says "mcsd shows what is stored" after wait_for shows_stored
 ok "mcsd goes on" mcsctl booleans
 
 docker rm -f reader holder >/dev/null
