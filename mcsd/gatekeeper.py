@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from mcsd.config import GateOnError, GateTable
 from mcsd.core.changes import Change, PutGrant
 from mcsd.core.containers import Container, ContainerId
-from mcsd.core.gating import Choice, Fresh, Wanted, choose
+from mcsd.core.gating import Choice, Fresh, Wanted, choose, is_gated
 from mcsd.core.grants import Grant, GrantEvent, next_state
 from mcsd.core.labels import Context, Level
 from mcsd.core.notices import Kind, Notice
@@ -131,6 +131,8 @@ class Gatekeeper:
         """Put together what is known of the container: last seen or glanced at, and what the gate says."""
         seen = self._sightings.get(request.container)
         container = seen or await self._docker.glance(request.container)
+        if not is_gated(container, self._host()):
+            self._host.engine_is(await self._docker.info())  # this call proves it: Docker was told to reload
         try:
             Context.parse(request.process_label)
             Context.parse(request.mount_label)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from mcsd.core.containers import Container, ContainerId, Mount, MountKind
-from mcsd.core.gating import is_gated
+from mcsd.core.gating import has_passed, is_gated, may_have_passed
 from mcsd.core.host import Host
 from mcsd.core.interfaces import Network
 from mcsd.core.modes import VolumePolicy, is_claimable, mode_for
@@ -74,15 +74,18 @@ class Observer:
         """Examine the volumes of a container that has been inspected."""
         host = self._host()
         sights = await asyncio.to_thread(self._examine_all, container) if container.mounts else {}
-        gated = is_gated(container, host)
+        starting = self._starts.is_starting(container.id)
+        passed = may_have_passed(container, host)
+        process = (await self.process_of(container)).context if passed else None
         return Observed(
             container.id,
             container,
             host,
             sights,
-            gated=gated,
-            starting=self._starts.is_starting(container.id),
-            process=(await self.process_of(container)).context if gated else None,
+            # A running container stays what it was started as, whatever the engine would do with it next time.
+            gated=starting or is_gated(container, host) or has_passed(container, process),
+            starting=starting,
+            process=process,
         )
 
     async def process_of(self, container: Container) -> ProcessSight:

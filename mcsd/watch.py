@@ -125,7 +125,7 @@ class Watcher:
         async for event in self._engine.events():
             if event.container:
                 await self._hint(event)
-            else:  # subscribed, or the adapter says that it lost events
+            else:  # subscribed, or the adapter says that it lost events, or Docker has reloaded
                 self._up(info)
                 await self.resync()
 
@@ -149,7 +149,8 @@ class Watcher:
             await self.hints.add([event.container])
 
     async def resync(self) -> None:
-        """Ask for a look at everything the engine or the ledger knows."""
+        """Look at the engine, which may have been told to reload, and at everything it or the ledger knows."""
+        self._engine_is(await self._engine.info())
         listed = await self._engine.containers()
         await self.hints.add(dict.fromkeys([*listed, *sorted(self._reconciler.everyone() - set(listed))]))
         self._listed = True

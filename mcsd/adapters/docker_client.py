@@ -138,7 +138,7 @@ class DockerClient:
         now = time.time_ns()
         self._negotiate()
         path = f"/v{self._spoken}/events"
-        query = {"since": f"{now // 10**9}.{now % 10**9:09d}", "filters": '{"type":["container"]}'}
+        query = {"since": f"{now // 10**9}.{now % 10**9:09d}", "filters": '{"type":["container","daemon"]}'}
         stream, answer = self._connection().stream(path, query, seconds=seconds, line_limit=line_limit)
         if stream is None:
             raise self._refused(path, answer)

@@ -258,8 +258,13 @@ def read_image_labels(body: bytes, image: str) -> Labels:
 
 
 def read_event(line: bytes) -> EngineEvent | None:
-    """Read one object of the event stream; None where it is not about a container."""
+    """Read one object of the event stream; None where it is about neither a container nor a reload.
+
+    A reload may change which runtimes there are; it has no container.
+    """
     event = _parse(_Event, line, "in an event")
+    if event.type == "daemon" and event.action == "reload":
+        return EngineEvent(ContainerId(""), event.action, event.time_nano)
     if event.type != "container":
         return None
     container = event.actor.id if event.actor else ""

@@ -18,6 +18,7 @@ from pathlib import PurePosixPath
 
 from mcsd.core.book import Book
 from mcsd.core.containers import Container
+from mcsd.core.daemon_json import NAME
 from mcsd.core.grants import Grant, GrantEvent, GrantState
 from mcsd.core.host import Host
 from mcsd.core.labels import Context
@@ -34,6 +35,18 @@ def is_gated(container: Container, host: Host) -> bool:
         return False
     path = dict(host.engine.runtimes).get(container.runtime or host.engine.default_runtime, "")
     return PurePosixPath(path).name == PROGRAM
+
+
+def may_have_passed(container: Container, host: Host) -> bool:
+    """Tell whether a container's last start may have come through the gate, also one that is off by now."""
+    return is_gated(container, host) or container.runtime == NAME
+
+
+def has_passed(container: Container, process: str | None) -> bool:
+    """Tell, by its process, that a container runs at a level that the gate has chosen."""
+    if process is None or not container.process_label:
+        return False
+    return Context.parse(process).level != Context.parse(container.process_label).level
 
 
 class Wanted(StrEnum):

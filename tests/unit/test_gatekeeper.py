@@ -72,6 +72,59 @@ def test_everything_is_ready_before_the_first_instruction() -> None:
     with_world(story)
 
 
+def test_a_gate_that_was_switched_on_a_moment_ago_is_known_by_its_first_call() -> None:
+    async def story(world: World) -> None:
+        gated(world)
+        a = world.create("aa", world.mount("/srv/a"), runtime="mcsd", start=False)
+        await world.quiet()
+        level = level_of(await start(world, a))
+        await world.quiet()
+        assert world.level_on("/srv/a") == level == world.level(a)
+        assert world.sighting(a).verdict.isolated is True
+
+    with_world(story)
+
+
+def test_docker_that_was_told_to_reload_is_asked_what_it_runs_now() -> None:
+    """Promise 7."""
+
+    async def story(world: World) -> None:
+        gated(world)
+        world.docker.emit("", "reload")
+        await world.quiet()
+        a = world.create("aa", world.mount("/srv/a"), runtime="mcsd", start=False)
+        await world.quiet()
+        assert world.label("/srv/a") == BORN, "the gate will choose"
+
+    with_world(story)
+
+
+def test_a_container_that_runs_keeps_its_level_when_the_gate_is_switched_off() -> None:
+    """Promise 8: its process goes on carrying it. The next start is without the gate, at Docker's level."""
+
+    async def story(world: World) -> None:
+        await reboot(world)
+        a = world.create("aa", world.mount("/srv/a"), runtime="mcsd", start=False)
+        level = level_of(await start(world, a))
+        await world.quiet()
+        info = world.docker.engine_info
+        world.docker.engine_info = replace(info, default_runtime="runc", runtimes=(("mcsd", "runc"),))
+        world.docker.emit("", "reload")
+        await world.quiet()
+        assert world.level_on("/srv/a") == level == world.level(a)
+        assert world.sighting(a).verdict.isolated is True
+        stop(world, a)
+        await world.quiet()
+        world.start(a)
+        world.kernel.labels[a] = world.docker.present[a].process_label
+        await world.quiet()
+        own = Context.parse(world.docker.present[a].process_label).level
+        assert world.level_on("/srv/a") == own == world.level(a)
+        assert world.sighting(a).verdict.isolated is True
+
+    with_world(story)
+
+
 def test_exit_means_reclaimed() -> None:
     """Promise 2."""
 

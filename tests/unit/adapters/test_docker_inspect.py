@@ -20,7 +20,7 @@ from mcsd.adapters.docker_inspect import (
     read_refusal,
     read_versions,
 )
-from mcsd.core.containers import Container, EngineEvent, Mount, MountKind
+from mcsd.core.containers import ContainerId, Container, EngineEvent, Mount, MountKind
 from mcsd.errors import EngineProtocolError
 from tests.fakes.docker_documents import Document, container_document, event_document, recorded
 
@@ -274,6 +274,13 @@ def test_an_event_without_legacy_fields_is_the_same() -> None:
 
 def test_events_about_other_things_are_none() -> None:
     assert read_event(encoded(event_document("vol", "mount", 1, kind="volume"))) is None
+
+
+def test_a_reload_is_told_and_names_no_container() -> None:
+    """Promise 7: it may change which runtimes there are."""
+    told = read_event(encoded(event_document(ID, "reload", 7, kind="daemon")))
+    assert told == EngineEvent(ContainerId(""), "reload", 7)
+    assert read_event(encoded(event_document(ID, "pause", 7, kind="daemon"))) is None
 
 
 def test_an_actions_free_text_is_cut() -> None:
