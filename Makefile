@@ -5,8 +5,10 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 PY := .venv/bin/python
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
 APT := DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0
 # What the tests on this machine need: a Docker engine, tools that read and write labels, a compiler's sanitizers.
+TEST_PACKAGES := zsh fish groff-base dosfstools systemd
 HOST_PACKAGES := docker.io busybox-static policycoreutils attr e2fsprogs xfsprogs acl libsystemd-dev pkg-config
 BENCH_PACKAGES := golang-go golang-github-opencontainers-selinux-dev
 VM_PACKAGES := $(shell sed 's/\#.*//' tests/vm/host-packages.txt)
@@ -48,11 +50,16 @@ lint: venv ## ruff and mypy, nothing else
 test-fast: venv ## lint, and the tests that need no root, no Docker and no guest
 	$(PY) -m ruff check .
 	$(PY) -m mypy
-	$(PY) -m pytest -q tests/unit tests/properties
+	$(PY) -m pytest -q -n 2 tests/unit tests/properties
 
 .PHONY: host-deps
-host-deps:
-	$(call install,$(HOST_PACKAGES))
+host-deps: .venv/bin/promtool
+	$(call install,$(TEST_PACKAGES) $(HOST_PACKAGES))
+
+# Of Debian's prometheus the checker alone: the package would start a server.
+.venv/bin/promtool: | venv
+	@work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; chmod 0755 "$$work"; cd "$$work"; apt-get update -qq; \
+	  apt-get download -qq prometheus && dpkg-deb -x prometheus_*.deb . && install usr/bin/promtool $(CURDIR)/$@
 
 .PHONY: vm-deps
 vm-deps:
@@ -64,10 +71,10 @@ test-host: venv host-deps ## the tests against a real dockerd and real labels on
 
 .PHONY: test-vm
 test-vm: venv vm-deps ## the tests on an enforcing kernel, in the guest
-	$(PY) -m pytest -q tests/vm
+	$(PY) -m pytest -q -n 2 --dist worksteal tests/vm
 
 .PHONY: test
-test: test-fast test-host test-vm ## every gate and every test; installs what it needs (root)
+test: host-deps test-fast test-host test-vm ## every gate and every test; installs what it needs (root)
 
 .PHONY: demo
 demo: ## show the main job in the guest, as TAP; HOST=1 runs it right here instead
