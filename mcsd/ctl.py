@@ -241,6 +241,15 @@ def _release(session: Session) -> Exit:
     return Exit.DONE
 
 
+def _gate(session: Session) -> Exit:
+    from mcsd.ctl_gate import DAEMON_JSON, Place, Wish, gate
+
+    arguments = session.arguments
+    wish = Wish(arguments.name, dry_run=arguments.dry_run, reload=arguments.reload)
+    place = Place(file=arguments.file or DAEMON_JSON)
+    return gate(wish, place, session.screen, session.notes, as_json=arguments.json)
+
+
 COMMANDS: Mapping[str, Callable[[Session], Exit]] = {
     "status": _status,
     "containers": _containers,
@@ -254,6 +263,7 @@ COMMANDS: Mapping[str, Callable[[Session], Exit]] = {
     "restore": _restore,
     "reserve": _reserve,
     "release": _release,
+    "gate": _gate,
 }
 
 

@@ -18,6 +18,7 @@ VOLUME_STATES = (
 )  # fmt: skip
 PAIR_STATES = ("reserved", "active", "idle", "quarantined", "group", "foreign")
 BOOLEAN_STATES = ("on", "off", "configured")
+GATE_VERBS = ("enable", "disable", "status")
 ISOLATED = ("yes", "no", "none")
 
 _EXITS = "exit status: 0 done, 1 failed, 2 usage, 3 no daemon, 4 not found, 5 refused, 6 timed out"
@@ -47,6 +48,9 @@ class Arguments:
     repair: bool = False
     group: str | None = None
     state_wanted: str = ""
+    dry_run: bool = False
+    reload: bool = False
+    file: str = ""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -166,6 +170,17 @@ def make_parser() -> argparse.ArgumentParser:
     _named(add, "restore", "put a volume's original labels back", "PATH", "the volume's path on the host")
     reserve = _named(add, "reserve", "set a level aside for a container to come", "NAME", "a name for it")
     reserve.add_argument("--group", metavar="G", help="let it reach this group's volumes too")
+    gate = _named(
+        add,
+        "gate",
+        "have Docker start containers through mcsd, or not",
+        "enable|disable|status",
+        "switch it on, off, or say how it stands",
+        choices=GATE_VERBS,
+    )
+    gate.add_argument("--dry-run", action="store_true", help="only show the change")
+    gate.add_argument("--reload", action="store_true", help="have Docker reload, and see that it did")
+    gate.add_argument("--file", metavar="PATH", help="Docker's file, /etc/docker/daemon.json unless given")
     _named(add, "release", "give a reserved level up", "NAME", "the name it was reserved under")
     return parser
 

@@ -8,7 +8,7 @@ as they came. Three calls are looked at first:
   every volume is labelled. The labels go into the bundle's `config.json`; the root file system and the
   container's own `/dev/shm` are mounted again with them; Docker's own files for the container get them.
 - `exec`: the process that enters gets the label that the container's first process runs at.
-- `delete`: mcsd is told, so that the level is taken back.
+- `delete`: Docker's own files get back what they had, and mcsd is told, so that the level is taken back.
 
 What mcsd refuses ends the start, and the reason goes to the runtime's log, from where Docker shows it. When
 mcsd cannot be asked, `[gate] on_error` decides: `refuse`, the default, or `start` with Docker's own labels.
@@ -35,6 +35,8 @@ PATIENCE = 300.0
 """Seconds to wait for an answer; mcsd gives up earlier by itself, after `[gate] deadline`."""
 NOTICE_PATIENCE = 1.0
 """Seconds that telling mcsd of an end may take."""
+FORMER = "io.mcsd.mount-label"
+"""The annotation in the bundle that keeps what Docker had chosen."""
 VERSION = 1
 """Of what is spoken on the socket."""
 
@@ -197,6 +199,13 @@ def own_directory(call: Call, config: Config) -> str:
     return "/nonexistent"
 
 
+def own_files(call: Call, config: Config) -> list[str]:
+    """Give what Docker itself has made for the container and mounts into it."""
+    own = own_directory(call, config) + "/"
+    sources = [str(mount.get("source", "")) for mount in config.get("mounts") or ()]
+    return [source for source in sources if source.startswith(own)]
+
+
 # --- mounts --------------------------------------------------------------------------------------------
 
 
@@ -303,15 +312,28 @@ def take_on(call: Call, config: Config, labels: Config, bundle: str) -> None:
                 f"the root file system at {root} is not an overlay, so it cannot be mounted with another"
                 ' level; set [gate] level = "docker" in mcsd.toml'
             )
-        own = own_directory(call, config)
-        for one in config.get("mounts") or ():
-            source = str(one.get("source", ""))
-            if source.startswith(own + "/") and not mount_again(source, label):
+        for source in own_files(call, config):
+            if not mount_again(source, label):
                 label_file(source, label)
+        config.setdefault("annotations", {})[FORMER] = config.get("linux", {}).get("mountLabel", "")
     config.setdefault("process", {})["selinuxLabel"] = process
     config.setdefault("linux", {})["mountLabel"] = label
-    path = bundle + "/config.json"
-    replace_file(path, json.dumps(config))
+    replace_file(bundle + "/config.json", json.dumps(config))
+
+
+def put_back(call: Call, bundle: str) -> None:
+    """Have Docker's own files for a container that has ended carry Docker's label for it again."""
+    import json
+
+    with open(bundle + "/config.json", encoding="utf-8") as file:
+        config = json.load(file)
+    label, former = config.get("linux", {}).get("mountLabel", ""), config.get("annotations", {}).get(FORMER)
+    for source in own_files(call, config) if former else ():
+        try:
+            if os.getxattr(source, "security.selinux").rstrip(b"\0").decode() == label:
+                label_file(source, former)
+        except OSError:
+            continue  # removed, or a mount that takes no labels and goes with the container
 
 
 def replace_file(path: str, text: str) -> None:
@@ -389,7 +411,10 @@ def present_label(call: Call) -> str:
 
 
 def before_delete(call: Call) -> None:
-    """Tell mcsd that the container has ended."""
+    """Take the level off what Docker has of the container, and tell mcsd that it has ended."""
+    bundle = os.getcwd()  # where containerd's shim calls from
+    if os.path.basename(bundle) == call.container and os.path.exists(bundle + "/config.json"):
+        put_back(call, bundle)
     request = {"operation": "delete", "container": call.container}
     try:
         ask(call.option("--mcsd-socket") or SOCKET, request, NOTICE_PATIENCE)

@@ -135,12 +135,13 @@ def disabled(
 
 
 def _former(entry: Settings, runtimes: Settings, find: Callable[[str], str | None]) -> str:
-    first, *rest = [*entry.get("runtimeArgs", ()), ""]
-    if not first.startswith(_OPTION):
+    arguments: list[str] = list(entry.get("runtimeArgs", ()))
+    if not arguments or not arguments[0].startswith(_OPTION):
         return STOCK
+    program, rest = arguments[0].removeprefix(_OPTION), arguments[1:]
     for name, other in runtimes.items():
-        is_same = find(str(other.get("path", ""))) == first.removeprefix(_OPTION)
-        if name != NAME and is_same and list(other.get("runtimeArgs", ())) == rest[:-1]:
+        is_same = find(str(other.get("path", ""))) == program
+        if name != NAME and is_same and list(other.get("runtimeArgs", ())) == rest:
             return name
     return STOCK
 

@@ -7,7 +7,7 @@ _mcsctl()
         word=${COMP_WORDS[i]}
         case $word in
             --socket) i=$((i + 1)); socket=(--socket "${COMP_WORDS[i]}") ;;
-            --container|--group|--isolated|--kind|--level|--lines|--path|--priority|--state|--timeout|-n) i=$((i + 1)) ;;
+            --container|--file|--group|--isolated|--kind|--level|--lines|--path|--priority|--state|--timeout|-n) i=$((i + 1)) ;;
             -*) ;;
             *) if [[ -z $command ]]; then command=$word; else position=$((position + 1)); fi ;;
         esac
@@ -32,6 +32,7 @@ _mcsctl()
         "events --priority") wanted='words 0 1 2 3 4 5 6 7' ;;
         "wait --timeout") wanted='none' ;;
         "reserve --group") wanted='none' ;;
+        "gate --file") wanted='files' ;;
     esac
     if [[ -z $wanted && $cur == -* ]]; then
         case $command in
@@ -46,17 +47,19 @@ _mcsctl()
             verify) wanted='words -h --help --socket --json --repair' ;;
             restore) wanted='words -h --help --socket --json' ;;
             reserve) wanted='words -h --help --socket --json --group' ;;
+            gate) wanted='words -h --help --socket --json --dry-run --reload --file' ;;
             release) wanted='words -h --help --socket --json' ;;
             *) wanted='words -h --help --socket --json --version' ;;
         esac
     elif [[ -z $wanted ]]; then
         case "$command $position" in
-            " 0") wanted='words status containers volumes pairs booleans show events wait verify restore reserve release' ;;
+            " 0") wanted='words status containers volumes pairs booleans show events wait verify restore reserve gate release' ;;
             "booleans 1") wanted='words on off configured' ;;
             "show 0") wanted='containers' ;;
             "wait 0") wanted='containers' ;;
             "verify 0") wanted='containers volumes' ;;
             "restore 0") wanted='volumes' ;;
+            "gate 0") wanted='words enable disable status' ;;
         esac
     fi
     local source

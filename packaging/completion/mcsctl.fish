@@ -16,7 +16,7 @@ function __mcsctl_position
     for word in $words[2..-1]
         if test $skip = 1
             set skip 0
-        else if contains -- $word --container --group --isolated --kind --level --lines --path --priority --socket --state --timeout -n
+        else if contains -- $word --container --file --group --isolated --kind --level --lines --path --priority --socket --state --timeout -n
             set skip 1
         else if not string match -q -- '-*' $word
             if test -z $command
@@ -72,4 +72,9 @@ complete -c mcsctl -n __fish_use_subcommand -a restore -d 'put a volume'\''s ori
 complete -c mcsctl -n '__mcsctl_position restore 0' -a '(__mcsctl_ask volumes)'
 complete -c mcsctl -n __fish_use_subcommand -a reserve -d 'set a level aside for a container to come'
 complete -c mcsctl -n '__fish_seen_subcommand_from reserve' -l group -x -d 'let it reach this group'\''s volumes too'
+complete -c mcsctl -n __fish_use_subcommand -a gate -d 'have Docker start containers through mcsd, or not'
+complete -c mcsctl -n '__fish_seen_subcommand_from gate' -l dry-run -d 'only show the change'
+complete -c mcsctl -n '__fish_seen_subcommand_from gate' -l reload -d 'have Docker reload, and see that it did'
+complete -c mcsctl -n '__fish_seen_subcommand_from gate' -l file -r -F -d 'Docker'\''s file, /etc/docker/daemon.json unless given'
+complete -c mcsctl -n '__mcsctl_position gate 0' -a 'enable disable status'
 complete -c mcsctl -n __fish_use_subcommand -a release -d 'give a reserved level up'
