@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import shutil
 import sys
@@ -19,15 +20,10 @@ LEAVE = b"\x1d"  # Ctrl-]
 def attach(machine: Machine) -> int:
     """Connect this terminal until the shell ends or the person leaves."""
     size = shutil.get_terminal_size()
-    start = (
-        f"mkdir -p /run/systemd/system/serial-getty@hvc0.service.d; "
-        f"stty -F /dev/hvc0 rows {size.lines} cols {size.columns}; systemctl start serial-getty@hvc0"
-    )
-    jobs.run(
-        machine,
-        jobs.Job([jobs.Step("console", ["/bin/sh", "-c", start])], fresh=False),
-        output=lambda _: None,
-    )
+    # A shell waits there since the boot; a new one greets, and learns the terminal's size.
+    start = f"stty -F /dev/hvc0 rows {size.lines} cols {size.columns}; systemctl restart serial-getty@hvc0"
+    step = jobs.Step("console", ["/bin/sh", "-c", start])
+    jobs.run(machine, jobs.Job([step], fresh=False), output=lambda _: None)
     say("a root shell in the guest; it ends with the shell, or with Ctrl-]; nothing of it is kept")
     port = machine.port("console")
     terminal = sys.stdin.isatty()
@@ -35,6 +31,7 @@ def attach(machine: Machine) -> int:
     try:
         if terminal:
             tty.setraw(sys.stdin)
+        seen = b""
         sources: list[int] = [sys.stdin.fileno(), port.fileno()]
         while True:
             ready = select.select(sources, [], [])[0]
@@ -43,7 +40,8 @@ def attach(machine: Machine) -> int:
                 if not data:
                     return 0
                 os.write(sys.stdout.fileno(), data)
-                if b"\nlogout\r\n" in data or (b"exit\r\n" in data and b"logout" in data):
+                seen = (seen + data)[-64:]
+                if re.search(rb"[\r\n]logout\r\n", seen):
                     return 0
             if sys.stdin.fileno() in ready:
                 data = os.read(sys.stdin.fileno(), 1 << 12)
