@@ -82,7 +82,7 @@ class Observer:
             container,
             host,
             sights,
-            # A running container stays what it was started as, whatever the engine would do with it next time.
+            # A running container stays what it was started as, whatever the engine would do with it next.
             gated=starting or is_gated(container, host) or has_passed(container, process),
             starting=starting,
             process=process,

@@ -149,7 +149,7 @@ class Watcher:
             await self.hints.add([event.container])
 
     async def resync(self) -> None:
-        """Look at the engine, which may have been told to reload, and at everything it or the ledger knows."""
+        """Look at the engine, which may have reloaded, and at everything that it or the ledger knows."""
         self._engine_is(await self._engine.info())
         listed = await self._engine.containers()
         await self.hints.add(dict.fromkeys([*listed, *sorted(self._reconciler.everyone() - set(listed))]))
@@ -170,8 +170,10 @@ class Watcher:
                 continue
             try:
                 await self.resync()
-            except (EngineUnavailableError, EngineProtocolError) as exc:
-                self._down(exc)
+            except (EngineUnavailableError, EngineProtocolError):
+                # Whether Docker is there is for the stream to say, which asks when it is silent.
+                await asyncio.sleep(RETRY)
+                self._again.set()
 
     async def retry(self) -> None:
         """Look again, after a while, at what could not be looked after."""
@@ -202,12 +204,13 @@ class Watcher:
         try:
             if not await self._reconciler.reconcile(container):
                 self._failed.add(container)
-        except EngineUnavailableError as exc:
-            self._down(exc)
-        except (EngineProtocolError, LedgerError, SelinuxError) as exc:
+        except (EngineUnavailableError, EngineProtocolError, LedgerError, SelinuxError) as exc:
+            self._failed.add(container)
+            if isinstance(exc, EngineUnavailableError) and self.error:
+                return  # told already, of Docker as a whole
+            # One answer that does not come says nothing of Docker: it may be busy with this container alone.
             fields = {"name": container[:12], "reason": exc.what, "hint": exc.hint, "code": exc.problem}
             self._herald.emit(Notice(Kind.CONTAINER_FAILED, fields, container))
-            self._failed.add(container)
         except Exception as exc:  # noqa: BLE001  the boundary: a bug with one container must not stop the others
             where = f"container {container[:12]}"
             fields = {"where": where, "reason": repr(exc), "traceback": traceback.format_exc()}

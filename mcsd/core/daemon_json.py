@@ -119,11 +119,12 @@ def disabled(
     """Give the settings without the gate; `in_use` says that containers are there that name it."""
     runtimes = dict(settings.get("runtimes", {}))
     entry = runtimes.get(NAME)
-    if entry is None or entry.get("path") != gate:
+    others = [{"path": STOCK}, *(other for name, other in runtimes.items() if name != NAME)]
+    if entry is None or (entry.get("path") != gate and (in_use or entry not in others)):
         return dict(settings)  # it is off already, and what else the name may mean is not ours
     former = _former(entry, runtimes, find)
     if in_use:
-        runtimes[NAME] = {**runtimes[former]} if former in runtimes else {"path": STOCK}
+        runtimes[NAME] = {**runtimes.get(former, {"path": STOCK})}
     else:
         del runtimes[NAME]
     result = {**settings, "runtimes": runtimes}
