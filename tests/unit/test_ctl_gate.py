@@ -18,7 +18,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcsd import ctl_daemon_json
 from mcsd.core.daemon_json import NAME, disabled, enabled, gate_setting, parse, written
 from mcsd.ctl_errors import CtlError, Exit
 from mcsd.ctl_gate import Place, Wish, gate
@@ -182,7 +181,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     settings = {**json.loads(TEXT), "data-root": str(tmp_path / "data")}
     file.write_text(json.dumps(settings, indent=4) + "\n")
     file.chmod(0o640)
-    monkeypatch.setattr(ctl_daemon_json.shutil, "which", lambda *_, **__: None)  # no dockerd of this machine
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)  # no dockerd of this machine
     reload = ("cp", str(file), f"{file}.read")
     return Place(str(file), str(program), str(tmp_path / "socket"), reload)
 
@@ -266,7 +265,7 @@ def test_what_docker_would_not_take_is_not_written(
     said = "unable to configure the Docker daemon with file: no such key: log-diver"
     program.write_text(f"#!/bin/sh\necho {shlex.quote(said)} >&2; exit 1\n")
     program.chmod(0o755)
-    monkeypatch.setattr(ctl_daemon_json.shutil, "which", lambda *_, **__: str(program))
+    monkeypatch.setattr("shutil.which", lambda *_, **__: str(program))
     before = Path(place.file).read_text()
     with pytest.raises(CtlError, match="log-diver"):
         run(place, "enable")
