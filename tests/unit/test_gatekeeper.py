@@ -92,7 +92,7 @@ def test_docker_that_was_told_to_reload_is_asked_what_it_runs_now() -> None:
         gated(world)
         world.docker.emit("", "reload")
         await world.quiet()
-        a = world.create("aa", world.mount("/srv/a"), runtime="mcsd", start=False)
+        world.create("aa", world.mount("/srv/a"), runtime="mcsd", start=False)
         await world.quiet()
         assert world.label("/srv/a") == BORN, "the gate will choose"
 

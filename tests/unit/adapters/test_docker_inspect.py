@@ -20,7 +20,7 @@ from mcsd.adapters.docker_inspect import (
     read_refusal,
     read_versions,
 )
-from mcsd.core.containers import ContainerId, Container, EngineEvent, Mount, MountKind
+from mcsd.core.containers import Container, ContainerId, EngineEvent, Mount, MountKind
 from mcsd.errors import EngineProtocolError
 from tests.fakes.docker_documents import Document, container_document, event_document, recorded
 
