@@ -98,16 +98,18 @@ ledger_becomes "$(sed -n 's/^%global ledger_version *//p' "$tree/packaging/mcsd.
 ok "mcsd starts with its ledger" systemctl start mcsd.socket mcsd-gate.socket mcsd.service
 
 comment "removing"
-echo '{"default-runtime": "mcsd", "runtimes": {"mcsd": {"path": "/usr/libexec/mcsd/mcsd-gate"}}}' >/root/daemon.json
-cp /etc/docker/daemon.json /root/daemon.json.before
-cp /root/daemon.json /etc/docker/daemon.json
-refused "not while Docker starts containers through the gate" 'Take it out of' rpm -e "${options[@]}" mcsd mcsd-selinux
-cp /root/daemon.json.before /etc/docker/daemon.json
 mkdir -p /srv/gone
 docker create --name gone --network none -v /srv/gone:/data bb true >/dev/null
 ok "a second volume is labelled" mcsctl wait --timeout 60 gone
 docker rm gone >/dev/null
+ok "Docker starts containers through the gate" mcsctl gate enable --reload
+docker run -d --name gated --network none bb sleep 100000 >/dev/null
 says "rpm removes them, and says where the ledger is" '/var/lib/mcsd' rpm -e "${options[@]}" mcsd mcsd-selinux
+says "Docker starts containers all the same" runc docker info --format '{{.DefaultRuntime}}'
+ok "one that was started through the gate is entered still" docker exec gated true
+ok "and stopped, and started again without it" docker restart -t 0 gated
+docker rm -f gated >/dev/null
+rm -r /usr/libexec/mcsd # what was left behind for that one
 not "no program is left" left_over
 not "no unit is left" units
 not "no module is left" modules
