@@ -12,7 +12,8 @@ says whether an explicit path in the configuration can lift it:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import functools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import PurePosixPath
@@ -315,18 +316,24 @@ class ProtectionRules:
         )
         return cls(tuple(real), tuple(dict.fromkeys(storage)), tuple(dict.fromkeys(state)))
 
-    def places(self) -> Iterator[Place]:
+    def places(self) -> tuple[Place, ...]:
         """List every protected place, the strictest rules first."""
-        by_name = {rule.name: rule for rule in PLACES}
-        own = [Place(path, by_name["own-state"]) for path in self.state]
-        storage = [Place(path, by_name["engine-storage"]) for path in self.storage]
-        table = [Place(path, rule) for rule in PLACES for path in rule.paths]
-        homes = [Place(home, HOME) for home in self.homes]
-        inside = [
-            Place(str(PurePosixPath(home) / path), rule)
-            for home in self.homes
-            for rule in IN_HOMES
-            for path in rule.paths
-        ]
-        order = {Lift.NEVER: 0, Lift.BELOW: 1, Lift.BY_RULE: 2}
-        return iter(sorted(table + own + inside + storage + homes, key=lambda place: order[place.rule.lift]))
+        return _places(self)
+
+
+@functools.lru_cache(maxsize=4)
+def _places(rules: ProtectionRules) -> tuple[Place, ...]:
+    # Once for each host: they are asked for at every look at a volume.
+    by_name = {rule.name: rule for rule in PLACES}
+    own = [Place(path, by_name["own-state"]) for path in rules.state]
+    storage = [Place(path, by_name["engine-storage"]) for path in rules.storage]
+    table = [Place(path, rule) for rule in PLACES for path in rule.paths]
+    homes = [Place(home, HOME) for home in rules.homes]
+    inside = [
+        Place(str(PurePosixPath(home) / path), rule)
+        for home in rules.homes
+        for rule in IN_HOMES
+        for path in rule.paths
+    ]
+    order = {Lift.NEVER: 0, Lift.BELOW: 1, Lift.BY_RULE: 2}
+    return tuple(sorted(table + own + inside + storage + homes, key=lambda place: order[place.rule.lift]))

@@ -23,6 +23,7 @@ from mcsd.relabel.native import is_usable, native_loop, new_index
 from mcsd.relabel.opening import Opened, opened
 from mcsd.relabel.originals import SUFFIX, Originals, Store, bare
 from mcsd.relabel.passing import Effort, Gate
+from mcsd.relabel.places import Atlases
 from mcsd.relabel.sweep import python_loop
 from mcsd.relabel.tally import Tally
 from mcsd.relabel.treatments import Relabelling, Restoring, Verifying
@@ -53,6 +54,7 @@ class Engine:
         is_native = native and is_usable()
         self._store = Store(str(store), new_index if is_native else Intervals)
         self._rules = rules
+        self._atlases = Atlases()
         self._default_label = default_label
         self._means = Means(
             native_loop if is_native else python_loop,
@@ -71,7 +73,7 @@ class Engine:
         `allowed` are paths that an explicit rule names; each admits itself and everything below it, as far
         as the rule that is met can be lifted. Raises `VolumeRefusedError` and `VolumeFailedError`.
         """
-        return examined(path, self._rules, allowed)
+        return examined(path, self._rules, allowed, self._atlases)
 
     # -- walking
 

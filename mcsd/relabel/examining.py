@@ -12,14 +12,14 @@ from mcsd.errors import VolumeFailedError, VolumeRefusedError
 from mcsd.relabel import kernel
 from mcsd.relabel.mounts import Mount, mounts
 from mcsd.relabel.opening import Opened, opened
-from mcsd.relabel.places import Atlas, judge_place, judge_type, spot_of
+from mcsd.relabel.places import Atlases, judge_place, judge_type, spot_of
 from mcsd.relabel.values import Label, Root
 
 
-def examined(path: str, rules: ProtectionRules, allowed: Collection[str]) -> Root:
+def examined(path: str, rules: ProtectionRules, allowed: Collection[str], atlases: Atlases) -> Root:
     """Open a volume's root and judge it; raises `VolumeRefusedError` and `VolumeFailedError`."""
     with opened(path) as root:
-        atlas = Atlas()
+        atlas = atlases.latest()
         mount = atlas.mount(root.stat.mount)
         _judge_kind(root, path, mount)
         spot = spot_of(root.descriptor, root.parent, mount)

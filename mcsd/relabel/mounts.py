@@ -40,10 +40,16 @@ def _parse(line: bytes) -> Mount:
     return Mount(int(number), device.decode(), _text(root), _text(point), _text(kind), both)
 
 
-def mounts() -> dict[int, Mount]:
-    """Read this process's mounts by their ids."""
+def mount_table() -> bytes:
+    """Read this process's mounts, as the kernel writes them."""
     with open("/proc/self/mountinfo", "rb") as file:
-        return {mount.id: mount for mount in map(_parse, file.read().splitlines())}
+        return file.read()
+
+
+def mounts(table: bytes | None = None) -> dict[int, Mount]:
+    """Give this process's mounts by their ids, as they are now or as `mount_table` has them."""
+    lines = (mount_table() if table is None else table).splitlines()
+    return {mount.id: mount for mount in map(_parse, lines)}
 
 
 def position(path: str, mount: Mount) -> tuple[str, PurePosixPath]:

@@ -8,7 +8,8 @@ ancestors; there the position inside the file system, which mountinfo tells, giv
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+import time
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
@@ -17,8 +18,11 @@ from mcsd.core.protected import TYPES, Lift, PlaceRule, ProtectionRules, Reach, 
 from mcsd.core.volumes import Identity
 from mcsd.errors import VolumeRefusedError
 from mcsd.relabel import kernel
-from mcsd.relabel.mounts import Mount, mounts, position
+from mcsd.relabel.mounts import Mount, mount_table, mounts, position
 from mcsd.relabel.values import Label
+
+LASTS = 1.0
+"""Seconds for which a view of the protected places will do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,8 @@ class Spot:
             return True
         if self.place is None or other.place is None:
             return False
-        return self.place[0] == other.place[0] and self.place[1].is_relative_to(other.place[1])
+        mine, above = self.place[1].parts, other.place[1].parts
+        return self.place[0] == other.place[0] and mine[: len(above)] == above
 
 
 def spot_of(descriptor: int, parent: int, mount: Mount | None) -> Spot:
@@ -66,9 +71,11 @@ def _ancestors(descriptor: int) -> Iterable[Identity]:
 class Atlas:
     """Places by path, looked at once each."""
 
-    def __init__(self) -> None:
-        self._mounts = mounts()
+    def __init__(self, table: bytes | None = None) -> None:
+        self._mounts = mounts(table)
+        self._points = {mount.point: mount for mount in self._mounts.values()}  # the last one is on top
         self._seen: dict[str, Identity | None] = {}
+        self._spots: dict[str, Spot | None] = {}
 
     def mount(self, number: int) -> Mount | None:
         """Give a mount by its id."""
@@ -76,6 +83,11 @@ class Atlas:
 
     def spot(self, path: str) -> Spot | None:
         """Find out where a path leads, None where there is nothing."""
+        if path not in self._spots:
+            self._spots[path] = self._look(path)
+        return self._spots[path]
+
+    def _look(self, path: str) -> Spot | None:
         real = os.path.realpath(path)
         parts = [real, *map(str, PurePosixPath(real).parents)]
         if not os.path.lexists(real):
@@ -94,9 +106,31 @@ class Atlas:
         return self._seen[path]
 
     def _position(self, real: str, parts: list[str]) -> tuple[str, PurePosixPath] | None:
-        points = {mount.point: mount for mount in self._mounts.values()}  # the last one is on top
-        mount = next((points[part] for part in parts if part in points), None)
+        mount = next((self._points[part] for part in parts if part in self._points), None)
         return position(real, mount) if mount else None
+
+
+class Atlases:
+    """One atlas for many looks: while the mounts are what they were, and for a second at most.
+
+    Hundreds of places are looked at for each volume, and a thousand volumes are judged when mcsd starts. What
+    is judged may be labelled only a while later, so that the view was a moment old makes no difference.
+    Thread-safe: two threads at once may make two.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._latest: tuple[float, bytes, Atlas] | None = None
+
+    def latest(self) -> Atlas:
+        """Give an atlas that is as good as a new one."""
+        now, table = self._clock(), mount_table()
+        latest = self._latest
+        if latest is not None and now - latest[0] < LASTS and latest[1] == table:
+            return latest[2]
+        atlas = Atlas(table)
+        self._latest = now, table, atlas
+        return atlas
 
 
 def judge_place(

@@ -9,7 +9,8 @@ import pytest
 from mcsd.core.protected import TYPES, Lift, Place, ProtectionRules, Reach
 from mcsd.core.volumes import Identity
 from mcsd.errors import VolumeRefusedError
-from mcsd.relabel.places import Atlas, Spot, is_left_alone, judge_place, judge_type
+from mcsd.relabel.mounts import mount_table
+from mcsd.relabel.places import LASTS, Atlas, Atlases, Spot, is_left_alone, judge_place, judge_type
 
 RULES = ProtectionRules.of(
     homes=["/home/ann", "/root", "/"], storage=["/data/docker"], state=["/var/lib/mcsd"]
@@ -126,3 +127,25 @@ def test_every_rule_says_why_and_every_type_pattern_is_met() -> None:
 def test_other_labels_protect_nothing(label: bytes | None) -> None:
     judge_type(label, "/srv/a", is_allowed=False)
     assert not is_left_alone(label)
+
+
+def test_a_view_of_the_places_is_used_for_a_moment_only() -> None:
+    """Promise 10: what is protected is looked at again, and many looks at once share one."""
+    now = [100.0]
+    atlases = Atlases(clock=lambda: now[0])
+    first = atlases.latest()
+    now[0] += LASTS / 2
+    assert atlases.latest() is first
+    now[0] += LASTS / 2
+    assert atlases.latest() is not first
+
+
+def test_a_view_ends_with_the_mounts_it_was_made_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise 10: a bind mount makes another path lead to a protected place."""
+    atlases = Atlases(clock=lambda: 0.0)
+    first = atlases.latest()
+    more = mount_table() + b"9999 1 8:1 /etc /srv/etc rw - ext4 /dev/sda1 rw\n"
+    monkeypatch.setattr("mcsd.relabel.places.mount_table", lambda: more)
+    second = atlases.latest()
+    assert second is not first and second.mount(9999) is not None
+    assert atlases.latest() is second
