@@ -414,7 +414,10 @@ def before_delete(call: Call) -> None:
     """Take the level off what Docker has of the container, and tell mcsd that it has ended."""
     bundle = os.getcwd()  # where containerd's shim calls from
     if os.path.basename(bundle) == call.container and os.path.exists(bundle + "/config.json"):
-        put_back(call, bundle)
+        try:
+            put_back(call, bundle)
+        except (OSError, ValueError, AttributeError) as exc:
+            warn(call, f"Docker's own files for the container keep the level that it had: {exc}")
     request = {"operation": "delete", "container": call.container}
     try:
         ask(call.option("--mcsd-socket") or SOCKET, request, NOTICE_PATIENCE)

@@ -21,6 +21,8 @@ from mcsd.gatekeeper import Admission, StartRequest
 
 LINE_LIMIT = 256 * 1024
 """Bytes that a request may have."""
+QUEUE = 1024
+"""Starts that may wait to be taken in: a host may start all its containers at once."""
 REQUEST_TIME = 5.0
 """Seconds that a request may take to arrive."""
 
@@ -76,7 +78,11 @@ class GateServer:
         """Serve on sockets that are bound."""
         for sock in sockets:
             sock.setblocking(False)
-            self._servers.append(await asyncio.start_unix_server(self._serve, sock=sock, limit=LINE_LIMIT))
+            # Not start_unix_server(): from Python 3.13 on that removes the socket's file at the end, and the
+            # file is systemd's, which goes on listening there while mcsd is restarted.
+            self._servers.append(
+                await asyncio.start_server(self._serve, sock=sock, limit=LINE_LIMIT, backlog=QUEUE)
+            )
 
     async def stop(self) -> None:
         """Take no more; starts that are being prepared are told that mcsd is gone."""

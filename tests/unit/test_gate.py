@@ -186,6 +186,35 @@ def test_an_end_is_told_and_waits_for_nobody(runtime: Path, tmp_path: Path) -> N
     assert run(runtime, f"--mcsd-socket={tmp_path / 'none'}", "delete", ID).returncode == 7
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="labels are root's to write")
+def test_docker_s_own_files_carry_the_level_no_longer_than_the_container_runs(tmp_path: Path) -> None:
+    """Promise 2: what still carries a level that is free would be its next holder's. Promise 6."""
+    own = tmp_path / ID
+    own.mkdir()
+    chosen, docker_s, other = (f"system_u:object_r:container_file_t:s0:c{n},c9" for n in (1, 2, 3))
+    mounts = []
+    for name, label in (("hosts", chosen), ("hostname", other)):
+        (own / name).write_text("")
+        gate.label_file(str(own / name), label)
+        mounts.append({"source": str(own / name)})
+    mounts.append({"source": str(own / "resolv.conf")})  # gone
+    fields = {"linux": {"mountLabel": chosen}, "annotations": {gate.FORMER: docker_s}, "mounts": mounts}
+    bundle = bundle_at(tmp_path / "b", **fields)
+    gate.put_back(call("delete", ID), str(bundle))
+    labels = [os.getxattr(own / name, "security.selinux")[:-1].decode() for name in ("hosts", "hostname")]
+    assert labels == [docker_s, other]
+
+
+def test_a_bundle_that_cannot_be_read_holds_no_end_up(runtime: Path, tmp_path: Path) -> None:
+    """Promise 9: a container that cannot be removed is worse than a label that stays."""
+    (tmp_path / ID).mkdir()
+    (tmp_path / ID / "config.json").write_text("nonsense")
+    here = runtime.rename(tmp_path / ID / "runtime")  # called from the bundle, as containerd's shim does
+    done = run(here, f"--mcsd-socket={tmp_path / 'none'}", "delete", ID)
+    assert (tmp_path / "called").exists(), done.stderr
+    assert "keep the level" in done.stderr
+
+
 def test_mount_options_are_split_outside_quotes() -> None:
     text = 'lowerdir=l/A:l/B,context="a:b:c:s0:c1,c2",index=off'
     assert gate.split_options(text) == ["lowerdir=l/A:l/B", 'context="a:b:c:s0:c1,c2"', "index=off"]

@@ -9,6 +9,7 @@ pid_of() { docker inspect --format '{{.State.Pid}}' "$1"; }
 process_label() { tr -d '\0\n' <"/proc/$(pid_of "$1")/attr/current"; }
 process_level() { process_label "$1" | grep -oE 's0:c[0-9.,c]+$'; }
 level_chosen_by_docker() { docker inspect --format '{{.ProcessLabel}}' "$1" | grep -oE 's0:c[0-9.,c]+$'; }
+entered() { docker exec "$1" cat /proc/self/attr/current | tr -d '\0'; }
 label_on() { getfattr --absolute-names -h --only-values -n security.selinux "$1" 2>/dev/null | tr -d '\0'; }
 differ() { echo "$1 and $2"; [ -n "$1" ] && [ -n "$2" ] && [ "$1" != "$2" ]; }
 same() { echo "$1 and $2"; [ -n "$1" ] && [ "$1" = "$2" ]; }
@@ -28,7 +29,7 @@ reads_at_once() { # the container's only instruction reads the volume
   echo "$TIMES of $TIMES"
 }
 carriers_of() { # LEVEL: processes, mounts and files that carry it
-  ps -eo label,args | grep -F ":$1 "
+  ps -eo label= | grep -F ":$1"
   grep -F "$1" /proc/mounts
   find /srv /var/lib/docker/containers /var/lib/docker/volumes -exec getfattr --absolute-names -h -n security.selinux {} + 2>/dev/null |
     grep -F -B 1 ":$1"
@@ -68,7 +69,7 @@ wait_for 30 is_isolated one >/dev/null
 ok "mcsd says that it is isolated" is_isolated one
 ok "its process runs at the level that mcsd says" same "$first" "$(field one level)"
 ok "which is not Docker's choice" differ "$first" "$(level_chosen_by_docker one)"
-says "docker exec enters at that level" ":$first" docker exec one cat /proc/self/attr/current
+says "docker exec enters at that level" ":$first" entered one
 says "and reads the volume" "what is a's" docker exec one cat /data/secret
 ok "Docker's own files and /dev/shm are usable" docker exec one sh -c 'cat /etc/hosts /etc/hostname /etc/resolv.conf >/dev/shm/x && echo "# mine" >>/etc/hosts'
 not "docker diff shows nothing" grep -q . <(docker diff one)
@@ -80,7 +81,7 @@ ok "docker restart" docker restart -t 0 one
 second=$(process_level one)
 ok "it has another level" differ "$first" "$second"
 says "and reads its volume at that" "what is a's" docker exec one cat /data/secret
-says "docker exec enters at that" ":$second" docker exec one cat /proc/self/attr/current
+says "docker exec enters at that" ":$second" entered one
 ok "the former level is free" wait_for 30 is_free "$first"
 ok "nothing carries it" nobody_carries "$first"
 ok "docker stop" docker stop -t 0 one
@@ -115,7 +116,7 @@ systemctl kill -s KILL --kill-whom=main mcsd.service
 says "killed, it is back in time for a start" "what is b's" run --rm -v /srv/b:/data bb cat /data/secret
 systemctl stop mcsd.service mcsd.socket mcsd-gate.socket
 refused "stopped, a start is refused, with the reason and what to do" 'mcsd cannot be asked.*systemctl status mcsd' run --rm bb true
-says "what runs is entered all the same" ":$third" docker exec one cat /proc/self/attr/current
+says "what runs is entered all the same" ":$third" entered one
 printf '[gate]\non_error = "start"\n' >/etc/mcsd/conf.d/gate.toml
 ok "or it starts, as configured" run --rm bb true
 configure '[volumes]' 'linger = "1s"' '[gate]' 'level = "fresh"'
@@ -124,7 +125,7 @@ ok "what ran meanwhile is as it was" wait_for 60 is_isolated one
 comment "switching it off"
 says "it is switched off, and Docker says so" 'new containers get the runtime runc' mcsctl gate disable --reload
 ok "Docker's default is runc" is_off_in_docker
-says "the running container goes on at its level" ":$third" docker exec one cat /proc/self/attr/current
+says "the running container goes on at its level" ":$third" entered one
 says "and reads its volume" "what is a's" docker exec one cat /data/secret
 ok "mcsd says that it is isolated" wait_for 60 is_isolated one
 ok "a new container starts without" run -d --name two -v /srv/b:/data bb sleep 100000
