@@ -214,7 +214,8 @@ def require_tools() -> None:
 def running_dockerd(root: Path) -> Iterator[Dockerd]:
     """Run a dockerd below `root` with its image, and leave nothing of it."""
     daemon = Dockerd(root)
-    (root / "daemon.json").write_text("{}")
+    configuration = root / "daemon.json"
+    configuration.write_text(configuration.read_text() if configuration.exists() else "{}")
     try:
         daemon.start()
         daemon.import_image()
