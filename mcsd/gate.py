@@ -315,7 +315,8 @@ def take_on(call: Call, config: Config, labels: Config, bundle: str) -> None:
         for source in own_files(call, config):
             if not mount_again(source, label):
                 label_file(source, label)
-        config.setdefault("annotations", {})[FORMER] = config.get("linux", {}).get("mountLabel", "")
+        former = {FORMER: config.get("linux", {}).get("mountLabel", "")}
+        config["annotations"] = {**(config.get("annotations") or {}), **former}
     config.setdefault("process", {})["selinuxLabel"] = process
     config.setdefault("linux", {})["mountLabel"] = label
     replace_file(bundle + "/config.json", json.dumps(config))
@@ -327,8 +328,11 @@ def put_back(call: Call, bundle: str) -> None:
 
     with open(bundle + "/config.json", encoding="utf-8") as file:
         config = json.load(file)
-    label, former = config.get("linux", {}).get("mountLabel", ""), config.get("annotations", {}).get(FORMER)
-    for source in own_files(call, config) if former else ():
+    label = config.get("linux", {}).get("mountLabel", "")
+    former = str((config.get("annotations") or {}).get(FORMER, ""))
+    if label.split(":")[:3] != former.split(":")[:3]:
+        return  # not ours: whoever makes a container can annotate it, and the gate changes levels alone
+    for source in own_files(call, config):
         try:
             if os.getxattr(source, "security.selinux").rstrip(b"\0").decode() == label:
                 label_file(source, former)

@@ -203,6 +203,10 @@ def test_docker_s_own_files_carry_the_level_no_longer_than_the_container_runs(tm
     gate.put_back(call("delete", ID), str(bundle))
     labels = [os.getxattr(own / name, "security.selinux")[:-1].decode() for name in ("hosts", "hostname")]
     assert labels == [docker_s, other]
+    gate.label_file(str(own / "hosts"), chosen)
+    fields["annotations"] = {gate.FORMER: "system_u:object_r:shadow_t:s0"}
+    gate.put_back(call("delete", ID), str(bundle_at(tmp_path / "c", **fields)))
+    assert os.getxattr(own / "hosts", "security.selinux")[:-1].decode() == chosen, "nobody else's word counts"
 
 
 def test_a_bundle_that_cannot_be_read_holds_no_end_up(runtime: Path, tmp_path: Path) -> None:
