@@ -90,6 +90,7 @@ bench: venv host-deps ## measure against chcon, setfiles and Docker's own relabe
 	$(call install,$(BENCH_PACKAGES))
 	$(PY) -m tests.bench.relabel $(BENCH)
 	$(PY) -m tests.bench.allocation $(BENCH)
+	$(PY) -m tests.bench.daemon $(BENCH)
 	$(PY) -m tests.bench.gate $(BENCH)
 
 RPM_PACKAGES := rpm cpio file bzip2 gcc make m4 gawk checkpolicy semodule-utils selinux-policy-dev python3-dev \

@@ -62,6 +62,7 @@ class Sightings:
         """Remember a look at a container and tell what changed about it."""
         self._seen[container.id] = _Seen(container, process, at, settled, error, hint)
         self._tell(container.id)
+        self._tell_others(container.id)
         self._looked()
 
     def forget(self, container: ContainerId) -> None:
@@ -152,6 +153,13 @@ class Sightings:
             first = verdict.reasons[0]
             fields = {"name": seen.container.name, "reason": first.text, "hint": first.hint}
             self._herald.emit(Notice(Kind.NOT_ISOLATED, {**fields, "code": first.why}, key))
+
+    def _tell_others(self, key: ContainerId) -> None:
+        """Whom it is in conflict with is in conflict too, and nobody may come to look at that one."""
+        for conflict in self._told[key][1]:
+            other = ContainerId(conflict.container)
+            if other in self._seen and other != key:
+                self._tell(other)
 
     def _tell_conflicts(
         self, container: Container, now: tuple[Conflict, ...], before: tuple[Conflict, ...]

@@ -8,6 +8,7 @@ from dataclasses import replace
 from mcsd.core.grants import GrantState, Origin
 from mcsd.core.isolation import Why
 from mcsd.core.labels import Level
+from mcsd.core.notices import Kind
 from mcsd.core.processes import Carrier
 from mcsd.core.volumes import ClaimState
 from mcsd.errors import LedgerError, VolumeFailedError, VolumeRefusedError
@@ -188,7 +189,9 @@ def test_a_conflict_of_levels_names_both_sides_and_labels_nothing_of_the_second(
             sighting = world.sighting(one)
             assert [conflict.name for conflict in sighting.conflicts] == [other]
             assert sighting.verdict.isolated is False
-        assert "CONFLICT" in world.papers.kinds()
+        told = [notice for notice in world.papers.notices if notice.kind is Kind.CONFLICT]
+        assert {notice.fields["name"] for notice in told} == {"a", "b"}, "each by an entry of its own"
+        assert len(told) == 2
 
     with_world(story)
 

@@ -45,9 +45,9 @@ printf '[volumes]\nlinger = "2s"\n' >/etc/mcsd/conf.d/host.toml
 places=(/srv/mine /srv/low /srv/high /srv/web /srv/team /srv/own /srv/both)
 for place in "${places[@]}"; do mkdir -p "$place"; echo "it is ${place#/srv/}'s" >"$place/file"; done
 labels_below "${places[@]}" >/root/before
-comment "what is made in a group's volume takes the volume's level"
-seinfo --default 2>/dev/null | grep -q 'default_range file target low' ||
-  ok "mcsd_groups is loaded" semodule -X 200 -i "$tree/selinux-policy/mcsd_groups.cil"
+# What is made in a shared volume takes the volume's level: on some policies only with this module.
+load_groups() { cp "$tree/selinux-policy/mcsd_groups.cil" /tmp && semodule -X 200 -i /tmp/mcsd_groups.cil; }
+seinfo --default 2>/dev/null | grep -q 'default_range file target low' || ok "mcsd_groups is loaded" load_groups
 
 comment "a stranger: a container of another engine"
 ok "it runs" stranger
@@ -59,7 +59,7 @@ ok "a Docker container is put at the same level" create clash --security-opt lab
 refused "its volume is not labelled, because of that process" "process $(cat /run/stranger.pid)" \
   mcsctl wait --timeout 60 clash
 says "it carries what it did" ':var_t:s0' ls -dZ /srv/mine /srv/mine/file
-says "the conflict is in mcsctl containers" 'clash.*conflict|conflict.*clash' mcsctl containers --conflicts
+says "mcsctl containers lists it as in conflict" '^clash .*s0:c5,c6' mcsctl containers --conflicts
 says "and in the journal" "process $(cat /run/stranger.pid)" told $conflict MCSD_CONTAINER_NAME=clash
 remove clash >/dev/null
 runc delete -f "$stranger_id"
