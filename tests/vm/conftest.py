@@ -18,7 +18,7 @@ Runner = Callable[..., tap.Story]
 def guest() -> Runner:
     """`guest(script, *options)`: runs it, and gives its story; a guest that broke fails the test at once."""
 
-    def run(script: Path, *options: str, timeout: float = 900, may_fail: bool = False) -> tap.Story:
+    def run(script: Path, *options: str, timeout: float = 1800, may_fail: bool = False) -> tap.Story:
         command: Sequence[str] = [str(RUN), str(script), "--timeout", f"{timeout:g}", *options]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         print(done.stdout)
