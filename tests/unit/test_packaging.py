@@ -52,7 +52,7 @@ def test_the_ledger_is_nobody_s_to_remove() -> None:
 
 def test_the_scriptlets_of_the_policy_are_in_the_order_of_the_guidelines() -> None:
     order = [
-        "%pre selinux\n%selinux_relabel_pre",
+        "%pre selinux\n%refuse_a_newer_ledger\n%selinux_relabel_pre",
         "%post selinux\n%selinux_modules_install -s %{selinuxtype} -p 200",
         "%selinux_modules_uninstall -s %{selinuxtype} -p 200",
         "%posttrans selinux\n%selinux_relabel_post",
