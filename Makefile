@@ -67,7 +67,7 @@ vm-deps:
 
 .PHONY: test-host
 test-host: venv host-deps ## the tests against a real dockerd and real labels on this machine (root)
-	$(PY) -m pytest -q tests/contracts tests/host
+	$(PY) -m pytest -q -n 2 --dist loadfile tests/contracts tests/host
 
 .PHONY: test-vm
 test-vm: venv vm-deps ## the tests on an enforcing kernel, in the guest

@@ -176,11 +176,11 @@ def test_a_file_system_without_labels_is_refused(stage: Stage, kind: str) -> Non
         with pytest.raises(VolumeRefusedError):
             stage.engine.examine("/proc/sys")
         return
+    if "vfat" not in Path("/proc/filesystems").read_text(encoding="ascii").split():
+        pytest.skip("this kernel does not know vfat")
     image, point = stage.base / "image", stage.base / "disk"
     with image.open("wb") as file:
         file.truncate(1 << 20)
-    if subprocess.run(["which", "mkfs.vfat"], capture_output=True, check=False).returncode:
-        pytest.skip("mkfs.vfat is not installed")
     subprocess.run(["mkfs.vfat", image], check=True, capture_output=True)
     point.mkdir()
     with mounted(point, "-o", "loop", str(image)), pytest.raises(VolumeRefusedError) as refused:

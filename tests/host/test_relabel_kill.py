@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Mapping
 
 import pytest
 
@@ -30,6 +31,14 @@ def chosen(total: int) -> list[int]:
     return sorted({*range(min(25, total)), *some, *range(max(0, total - 12), total)})
 
 
+def was_killed(answer: Mapping[str, object], step: int) -> bool:
+    """Tell that a walk was killed, or was through before: threads do not always need as many steps."""
+    if answer.get("complete"):
+        steps = answer["steps"]
+        return isinstance(steps, int) and steps <= step
+    return answer == {"killed": True, "signal": 9}
+
+
 def test_a_relabel_killed_anywhere_is_undone_exactly_or_finished(child: Child, stage: Stage) -> None:
     """Promises 3, 4 and 6."""
     grow(stage.root, directories=4)
@@ -38,7 +47,7 @@ def test_a_relabel_killed_anywhere_is_undone_exactly_or_finished(child: Child, s
     stage.restore()
     stage.engine.forget(ID)
     for step in chosen(total):
-        assert child.order(stage, "relabel", kill=step) == {"killed": True, "signal": 9}, step
+        assert was_killed(child.order(stage, "relabel", kill=step), step)
         if carrying(stage.root, TARGET) != set(before):
             assert label_of(stage.root) == before[os.fsencode(stage.root)], step  # promise 4
         stage.engine = stage.fresh()
@@ -58,7 +67,7 @@ def test_a_restore_killed_anywhere_is_finished_exactly_or_turned_round(child: Ch
     total = steps_of(child, stage, "restore")
     for step in chosen(total):
         stage.relabel()
-        assert child.order(stage, "restore", kill=step) == {"killed": True, "signal": 9}, step
+        assert was_killed(child.order(stage, "restore", kill=step), step)
         if carrying(stage.root, TARGET) != set(before):
             assert label_of(stage.root) == before[os.fsencode(stage.root)], step  # promise 4
         stage.engine = stage.fresh()
