@@ -29,12 +29,12 @@ PROGRAMS = ("qemu-system-x86_64", "qemu-img", "mmdebstrap", "mke2fs", "setfiles"
 def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog="tests/vm/run",
+        usage="%(prog)s [options] SCRIPT [-- ARGS...]",
         description="Run a script as root in a guest where SELinux enforces, with this mcsd installed.",
         epilog="exit status: the script's; 124 out of time; 125 harness failed; 126 mcsd does not install",
     )
     add = result.add_argument
     add("script", nargs="?", type=Path, help="any executable text: it needs a #! line, or is run by bash")
-    add("args", nargs="*", help="arguments of the script, after --")
     add("--timeout", type=float, metavar="S", help="seconds the script may take")
     add("--put", action="append", default=[], metavar="FILE[:DEST]",
         help=f"bring in a file or directory; without DEST into {GUEST}, where the script runs")  # fmt: skip
@@ -57,7 +57,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str]) -> int:
-    options = parser().parse_args(argv)
+    ours, theirs = _split(argv)
+    options = parser().parse_args(ours)
+    options.args = theirs
     if options.script is None and not (options.shell or options.prepare):
         parser().error("nothing to do: name a SCRIPT, or use --shell or --prepare")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -72,6 +74,12 @@ def main(argv: Sequence[str]) -> int:
         return BROKEN
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
+
+
+def _split(argv: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """What is ours and what is the script's: the first `--` stands between."""
+    where = list(argv).index("--") if "--" in argv else len(argv)
+    return argv[:where], argv[where + 1 :]
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -98,10 +106,9 @@ def _job(options: argparse.Namespace) -> jobs.Job:
         source = Path(name)
         if not source.exists():
             raise HarnessError(f"--put {spec!r}: there is no {name!r} here")
-        target = target or f"{GUEST}/{source.resolve().name}"
-        puts.append(
-            jobs.Put(source, os.path.join(GUEST, target, source.name if target.endswith("/") else ""))
-        )
+        if not target or target.endswith("/"):
+            target += source.resolve().name
+        puts.append(jobs.Put(source.resolve(), os.path.join(GUEST, target)))
     if options.script is not None:
         if not options.script.is_file():
             raise HarnessError(f"there is no script {str(options.script)!r}")

@@ -10,7 +10,6 @@ import io
 import json
 import os
 import secrets
-import select
 import socket
 import tarfile
 import tempfile
@@ -191,7 +190,7 @@ def _receive(machine: Machine, into: IO[bytes], size: int, deadline: float | Non
 def _some(machine: Machine, name: str, deadline: float | None, *, limit: int = 1 << 16) -> bytes:
     port = machine.port(name)
     left = None if deadline is None else max(0.0, deadline - time.monotonic())
-    if not select.select([port], [], [], left)[0]:
+    if not machine.wait_for(name, left):
         raise OutOfTimeError
     data = port.recv(limit)
     if not data:

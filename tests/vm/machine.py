@@ -11,6 +11,7 @@ import ctypes
 import json
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -62,7 +63,8 @@ class Machine:
         for number, name in enumerate(PORTS, 1):
             command += ["-chardev", f"socket,id={name},fd={theirs[name].fileno()}"]
             kind = "virtconsole" if name == "console" else "virtserialport"
-            command += ["-device", f"{kind},bus=ports.0,nr={number % 4},chardev={name},name=mcsd.{name}"]
+            place = f"bus=ports.0,nr={number % 4}"
+            command += ["-device", f"{kind},id=port-{name},{place},chardev={name},name=mcsd.{name}"]
         if state is not None:
             command += ["-incoming", "defer"]
         self._ports = ours
@@ -98,6 +100,22 @@ class Machine:
             if "return" in answer:
                 return answer["return"]
 
+    def wait_for(self, name: str, timeout: float | None) -> bool:
+        """Whether the port has something to read, in time; meanwhile listens for the agent's end."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        port = self._ports[name]
+        while True:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            ready = select.select([port.fileno(), self._control.fileno()], [], [], left)[0]
+            if port.fileno() in ready or not ready:
+                return bool(ready)
+            news = self._answer()
+            closed = news.get("event") == "VSERPORT_CHANGE" and not news["data"]["open"]
+            if closed and news["data"]["id"] == "port-out":
+                raise HarnessError(
+                    "the agent in the guest ended; it could not unpack the job or send its files"
+                )
+
     def save(self, state: Path) -> None:
         """Stop the guest and write down everything but its RAM, which is in its file already."""
         self.command("stop")
@@ -125,7 +143,7 @@ class Machine:
     def _answer(self) -> Mapping[str, Any]:
         line = self._control.readline()
         if not line:
-            raise HarnessError(f"the guest's qemu ended by itself: {self.last_words()}")
+            raise HarnessError(f"the guest ended by itself: {self.last_words()}")
         answer: Mapping[str, Any] = json.loads(line)
         return answer
 
