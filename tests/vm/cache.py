@@ -20,7 +20,7 @@ from pathlib import Path
 
 KEPT = 3
 """Entries of each kind that stay when a new one is built."""
-GRACE = 3600.0
+GRACE = 600.0
 """Seconds for which an entry stays in any case: another one may be about to be built on it."""
 
 
