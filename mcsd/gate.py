@@ -414,8 +414,35 @@ def present_label(call: Call) -> str:
     return ""
 
 
+def called_at() -> float:
+    """Give the moment at which this process was started, in seconds since the epoch."""
+    import time
+
+    with open("/proc/self/stat", encoding="utf-8") as file:
+        ticks = int(file.read().rpartition(")")[2].split()[19])
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    return time.time() - age
+
+
+def is_succeeded(call: Call) -> bool:
+    """Tell whether the runtime has a container of this id that was made after this call."""
+    directory = f"{call.option('--root')}/{call.container}"
+    for name in ("state.json", "status"):
+        try:
+            return os.stat(f"{directory}/{name}").st_mtime > called_at()
+        except FileNotFoundError:
+            continue
+    return False
+
+
 def before_delete(call: Call) -> None:
-    """Take the level off what Docker has of the container, and tell mcsd that it has ended."""
+    """Take the level off what Docker has of the container, and tell mcsd that it has ended.
+
+    containerd calls with `--force` when a shim has gone, while Docker may have begun to start the container
+    again: being slower than the runtime alone must not end the new one.
+    """
+    if "--force" in call.options and is_succeeded(call):
+        raise SystemExit(0)
     bundle = os.getcwd()  # where containerd's shim calls from
     if os.path.basename(bundle) == call.container and os.path.exists(bundle + "/config.json"):
         try:

@@ -219,6 +219,22 @@ def test_a_bundle_that_cannot_be_read_holds_no_end_up(runtime: Path, tmp_path: P
     assert "keep the level" in done.stderr
 
 
+def test_a_late_delete_leaves_the_container_that_has_been_started_since(
+    runtime: Path, tmp_path: Path
+) -> None:
+    """containerd's clean-up after the last start may come after the next one has begun."""
+    state = tmp_path / "root" / ID / "state.json"
+    state.parent.mkdir(parents=True)
+    state.write_text("{}")
+    words = (f"--mcsd-socket={tmp_path / 'none'}", "--root", str(tmp_path / "root"), "delete", "--force", ID)
+    os.utime(state, (2**32, 2**32))
+    assert run(runtime, *words).returncode == 0
+    assert not (tmp_path / "called").exists()
+    os.utime(state, (1, 1))
+    assert run(runtime, *words).returncode == 7, "the runtime's own"
+    assert (tmp_path / "called").exists()
+
+
 def test_mount_options_are_split_outside_quotes() -> None:
     text = 'lowerdir=l/A:l/B,context="a:b:c:s0:c1,c2",index=off'
     assert gate.split_options(text) == ["lowerdir=l/A:l/B", 'context="a:b:c:s0:c1,c2"', "index=off"]
