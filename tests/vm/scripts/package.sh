@@ -15,7 +15,7 @@ level_of() { docker inspect -f '{{.MountLabel}}' "$1" | cut -d: -f4-; }
 modules() { semodule -lfull | grep -E '^200 +mcsd'; }
 answers() { mcsctl status || mcsctl status || mcsctl status; }
 release() { rpm -q --qf '%{name} %{version}-%{release}\n' mcsd mcsd-selinux; }
-units() { systemctl list-unit-files --no-pager 'mcsd*' | grep '^mcsd'; }
+units() { systemctl list-unit-files --no-pager 'mcsd*' | grep -E '^mcsd(-gate|-booleans)?\.'; }
 
 clear_away() { # what the test harness has installed without a package
   systemctl stop mcsd.service mcsd.socket mcsd-gate.socket
