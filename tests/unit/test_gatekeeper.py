@@ -115,10 +115,11 @@ def test_a_container_that_runs_keeps_its_level_when_the_gate_is_switched_off() -
         assert world.sighting(a).verdict.isolated is True
         stop(world, a)
         await world.quiet()
+        own = Context.parse(world.docker.present[a].process_label).level
+        assert world.level_on("/srv/a") == own == world.level(a), "ready for the next start"
         world.start(a)
         world.kernel.labels[a] = world.docker.present[a].process_label
         await world.quiet()
-        own = Context.parse(world.docker.present[a].process_label).level
         assert world.level_on("/srv/a") == own == world.level(a)
         assert world.sighting(a).verdict.isolated is True
 
