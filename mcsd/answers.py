@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import traceback
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -14,14 +13,12 @@ from mcsd.core.booleans import BooleanView
 from mcsd.core.containers import ContainerId
 from mcsd.core.grants import Grant
 from mcsd.core.ground import Ground, findings
-from mcsd.core.labels import Context
-from mcsd.core.notices import Kind, Notice
-from mcsd.core.picture import Event, PairCounts, Picture
+from mcsd.core.isolation import is_at
+from mcsd.core.picture import Event, ForeignHolder, PairCounts, Picture
 from mcsd.core.volumes import Volume, VolumePhase
 from mcsd.errors import (
     BooleanError,
     ConflictError,
-    LabelSyntaxError,
     McsdError,
     NotFoundError,
     VolumeFailedError,
@@ -69,7 +66,6 @@ class Answers:
     def picture(self) -> Picture:
         """Give everything as it is now."""
         parts = self._parts
-        known = parts.sightings.known()
         return Picture(
             now=parts.clock.now(),
             version=__version__,
@@ -83,12 +79,16 @@ class Answers:
             sightings=parts.sightings.all(),
             walks=parts.walks.progress(),
             pairs=self._pairs(),
-            foreign=parts.carriers.foreign(lambda container: container in known),
+            foreign=self._strangers(),
             problems=parts.herald.problems(),
             booleans=parts.booleans.report() if parts.booleans else (),
             refusals=parts.booleans.refusals() if parts.booleans else (),
             findings=findings(parts.ground()) if parts.ground else (),
         )
+
+    def _strangers(self) -> tuple[ForeignHolder, ...]:
+        known = self._parts.sightings.known()
+        return self._parts.carriers.foreign(lambda container: container in known)
 
     def _pairs(self) -> PairCounts:
         counts = self._parts.scribe.allocator.counts()
@@ -112,9 +112,7 @@ class Answers:
 
     def report_bug(self, where: str, error: BaseException) -> None:
         """Tell the journal, whole, of a failure that nobody foresaw."""
-        trace = "".join(traceback.format_exception(error))
-        fields = {"where": where, "reason": repr(error), "traceback": trace}
-        self._parts.herald.emit(Notice(Kind.INTERNAL, fields))
+        self._parts.herald.report_bug(where, error)
 
     async def reserve(self, name: str, *, group: str | None) -> Grant:
         """Set a level aside under a name."""
@@ -222,22 +220,14 @@ class Answers:
             if container is None or container.pid is None or target not in {None, grant.container}:
                 continue
             context = self._parts.selinux.process_context(container.pid)
-            if context is not None and not _is_at(context, grant):
+            if context is not None and not is_at(context, grant):
                 found.append(f"container {grant.name} is granted {grant.level} and runs as {context}")
         return tuple(found)
 
     async def _pairs_carried(self, target: str | None) -> tuple[str, ...]:
         if target is not None:
             return ()
-        known = self._parts.sightings.known()
         return tuple(
             f"process {holder.pid} runs as {holder.context}, which mcsd has not granted"
-            for holder in self._parts.carriers.foreign(lambda container: container in known)
+            for holder in self._strangers()
         )
-
-
-def _is_at(context: str, grant: Grant) -> bool:
-    try:
-        return Context.parse(context).level == grant.level
-    except LabelSyntaxError:
-        return False

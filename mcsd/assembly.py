@@ -120,13 +120,13 @@ class Assembly:
     def __init__(self, config: Config, outside: Outside) -> None:
         self._config = config
         self._outside = outside
+        self._policy = volume_policy(config)
         clock, selinux = outside.clock, outside.selinux
         self.herald = Herald(outside.journal, clock)
         self.host = HostView(selinux)
         book = Book(outside.ledger.load())
         allocator = allocator_of(config, outside.random)
         self.scribe = Scribe(outside.ledger, book, allocator, self.herald, outside.writer)
-        self._resyncing = asyncio.Event()
         self.starts = Starts(clock)
         self.walks = Walks(outside.volumes, outside.lanes, clock)
         self.carriers = Carriers(outside.processes, allocator, self._judge_again)
@@ -142,7 +142,7 @@ class Assembly:
             outside.volumes,
             selinux,
             self.host,
-            volume_policy(config),
+            self._policy,
             config.explicit_paths(),
             self.starts,
             config.labels.file_type,
@@ -197,13 +197,7 @@ class Assembly:
         self.booleans.wake()
         if move.policy:
             # Names, types and constraints may all have changed: what was judged by them is looked at again.
-            self._resyncing.set()
-
-    async def _resync_when_moved(self) -> None:
-        while True:
-            await self._resyncing.wait()
-            self._resyncing.clear()
-            await self.watcher.hints.add(sorted(self.reconciler.everyone()))
+            self.watcher.look_again()
 
     def _judge_again(self) -> None:
         self.sightings.tell_changes()
@@ -217,7 +211,7 @@ class Assembly:
             sightings=self.sightings,
             herald=self.herald,
             means=self._means,
-            policy=volume_policy(self._config),
+            policy=self._policy,
             carriers=self.carriers,
             starts=self.starts,
         )
@@ -280,7 +274,6 @@ class Assembly:
             self.carriers.refresh_often,
             self.ground.run,
             self.booleans.run,
-            self._resync_when_moved,
         )
 
     def stop(self) -> None:

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from mcsd.core.booleans import Wish
+from mcsd.core.gating import Wanted
 from mcsd.core.labels import CATEGORY_COUNT, Level
 from mcsd.core.volumes import ClaimMode
 from mcsd.errors import ConfigurationError, LabelSyntaxError
@@ -153,14 +154,6 @@ class VolumesTable(_Table):
     rule: tuple[VolumeRule, ...] = Field(default=(), strict=False)
 
 
-class GateLevel(StrEnum):
-    """Which level a container gets at a start through the gate."""
-
-    STICKY = "sticky"
-    FRESH = "fresh"
-    DOCKER = "docker"
-
-
 class GateOnError(StrEnum):
     """What happens to a start that cannot be prepared."""
 
@@ -171,7 +164,7 @@ class GateOnError(StrEnum):
 class GateTable(_Table):
     """`[gate]`. `deadline` in seconds: how long a start waits for its volumes."""
 
-    level: GateLevel = Field(default=GateLevel.STICKY, strict=False)
+    level: Wanted = Field(default=Wanted.STICKY, strict=False)
     on_error: GateOnError = Field(default=GateOnError.REFUSE, strict=False)
     deadline: Annotated[Duration, Field(gt=0)] = 100.0
 

@@ -14,7 +14,7 @@ from mcsd.core.allocation import Allocator
 from mcsd.core.book import Book
 from mcsd.core.changes import Change, DropClaim, PutClaim, PutGrant, PutVolume
 from mcsd.core.containers import Container, ContainerId
-from mcsd.core.grants import Grant, GrantEvent, GrantState, Origin, next_state
+from mcsd.core.grants import Grant, GrantEvent, GrantState, Origin
 from mcsd.core.labels import Context, Level
 from mcsd.core.notices import Kind, Notice
 from mcsd.core.plan import (
@@ -118,7 +118,7 @@ def assigned(container: Container, level: Level, book: Book, means: Means, *, gr
 
 
 def _advanced(grant: Grant, event: GrantEvent, means: Means) -> Grant:
-    advanced = replace(grant, state=next_state(grant.state, event), since=means.now())
+    advanced = grant.after(event, means.now())
     if event is GrantEvent.VACATED:
         return replace(advanced, container=ContainerId(""), name=grant.reservation)
     return advanced

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from mcsd.config import GateOnError, GateTable
 from mcsd.core.changes import Change, PutGrant
 from mcsd.core.containers import Container, ContainerId
-from mcsd.core.gating import Choice, Fresh, Wanted, choose, is_gated
-from mcsd.core.grants import Grant, GrantEvent, next_state
+from mcsd.core.gating import Choice, Fresh, choose, is_gated
+from mcsd.core.grants import Grant, GrantEvent
 from mcsd.core.labels import Context, Level
 from mcsd.core.notices import Kind, Notice
 from mcsd.core.plan import Observed
@@ -115,9 +115,10 @@ class Gatekeeper:
 
     async def _prepare_alone(self, container: Container, request: StartRequest) -> Admission:
         grant = await self._grant(container)
-        observed = Observed(container.id, container, self._host(), gated=True, starting=True)
-        observed = replace(observed, sights=(await self._observer.look_at(container)).sights)
-        await self._reconciler.settle(observed)
+        sights = await self._observer.sights(container)
+        await self._reconciler.settle(
+            Observed(container.id, container, self._host(), sights, gated=True, starting=True)
+        )
         missing = [claim for claim in self._claims(grant) if claim.state is not ClaimState.READY]
         if missing:
             first = missing[0]
@@ -178,7 +179,7 @@ class Gatekeeper:
         await self._reconciler.refresh_carriers()
         async with self._scribe.deciding:
             book = self._scribe.book
-            choice = choose(container, book, Wanted(self._config.level.value))
+            choice = choose(container, book, self._config.level)
             if choice is not None:
                 stage = self._draft(container, choice)
                 await self._scribe.commit(stage.changes)
@@ -203,13 +204,7 @@ class Gatekeeper:
         """Take back what the container held until now and does not hold any more."""
         kept = {change.grant.id for change in changes if isinstance(change, PutGrant)}
         return [
-            PutGrant(
-                replace(
-                    grant,
-                    state=next_state(grant.state, GrantEvent.RECLAIMED),
-                    since=self._means.now(),
-                )
-            )
+            PutGrant(grant.after(GrantEvent.RECLAIMED, self._means.now()))
             for grant in self._scribe.book.grants()
             if grant.container == container and grant.id not in kept and grant.state.is_living
         ]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import traceback
 from collections import deque
 from collections.abc import AsyncIterator
 
-from mcsd.core.notices import Notice, printable
+from mcsd.core.notices import Kind, Notice, printable
 from mcsd.core.picture import Event
 from mcsd.ports import Clock, Journal
 
@@ -72,6 +73,12 @@ class Herald:
             self._problems.appendleft(event)
         for reader in self._readers:
             reader.offer(event)
+
+    def report_bug(self, where: str, error: BaseException, container: str = "") -> None:
+        """Tell of a failure that nobody foresaw, whole."""
+        trace = "".join(traceback.format_exception(error))
+        fields = {"where": where, "reason": repr(error), "traceback": trace}
+        self.emit(Notice(Kind.INTERNAL, fields, container))
 
     def recent(self) -> tuple[Event, ...]:
         """Events still remembered, oldest first."""

@@ -73,10 +73,10 @@ class Observer:
     async def look_at(self, container: Container) -> Observed:
         """Examine the volumes of a container that has been inspected."""
         host = self._host()
-        sights = await asyncio.to_thread(self._examine_all, container) if container.mounts else {}
+        sights = await self.sights(container)
         starting = self._starts.is_starting(container.id)
         passed = may_have_passed(container, host)
-        process = (await self.process_of(container)).context if passed else None
+        process = await self._context_of(container) if passed else None
         return Observed(
             container.id,
             container,
@@ -87,6 +87,15 @@ class Observer:
             starting=starting,
             process=process,
         )
+
+    async def sights(self, container: Container) -> dict[str, Sight]:
+        """Examine the volumes alone, by destination."""
+        return await asyncio.to_thread(self._examine_all, container) if container.mounts else {}
+
+    async def _context_of(self, container: Container) -> str | None:
+        if not container.running or container.pid is None:
+            return None
+        return await asyncio.to_thread(self._selinux.process_context, container.pid)
 
     async def process_of(self, container: Container) -> ProcessSight:
         """Read what the container's init process runs as."""

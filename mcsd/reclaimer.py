@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from mcsd.core.changes import Change, DropClaim, DropGroup, DropVolume, PutGrant, PutVolume
 from mcsd.core.containers import ContainerId
-from mcsd.core.grants import Grant, GrantEvent, GrantState, next_state
+from mcsd.core.grants import Grant, GrantEvent, GrantState
 from mcsd.core.labels import Context
 from mcsd.core.notices import Kind, Notice
 from mcsd.core.processes import Carrier
@@ -131,7 +131,7 @@ class Reclaimer:
                 carrier.level == grant.level and not self._is_held(carrier) for carrier in carriers
             ):
                 return False
-            freed = replace(grant, state=next_state(grant.state, GrantEvent.PROVEN), since=self._clock.now())
+            freed = grant.after(GrantEvent.PROVEN, self._clock.now())
             await self._scribe.commit([PutGrant(freed), *self._emptied(grant)])
         fields = {"name": grant.name, "level": str(grant.level)}
         self._herald.emit(Notice(Kind.GRANT_FREED, fields, grant.container))

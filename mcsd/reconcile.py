@@ -124,8 +124,7 @@ class Reconciler:
                 await self._walk_all(stage.walks, observed.id)
                 attempted |= {claim.destination for claim, _ in stage.walks}
             if observed.container is not None and (stage.walks or stage.vacate):
-                sights = (await self._observer.look_at(observed.container)).sights
-                observed = replace(observed, sights=sights)
+                observed = replace(observed, sights=await self._observer.sights(observed.container))
             vacated = observed.vacated | stage.waiting
             observed = replace(observed, attempted=attempted, vacated=vacated)
         raise McsdError(

@@ -13,12 +13,13 @@ from dataclasses import replace
 from mcsd.carriers import Carriers
 from mcsd.core.changes import Change, Group, PutGrant, PutGroup
 from mcsd.core.containers import ContainerId
-from mcsd.core.grants import Grant, GrantEvent, GrantState, Origin, next_state
+from mcsd.core.grants import Grant, GrantEvent, GrantState, Origin
 from mcsd.core.groups import member_level
-from mcsd.core.labels import CategoryPair, Level
-from mcsd.core.notices import Kind, Notice
+from mcsd.core.labels import Level
+from mcsd.core.notices import Kind
 from mcsd.core.volumes import GrantId
 from mcsd.errors import ConflictError, NotFoundError, RequestError
+from mcsd.execute import grant_notice
 from mcsd.herald import Herald
 from mcsd.ports import Clock
 from mcsd.reclaimer import Reclaimer
@@ -69,8 +70,7 @@ class Reservations:
                 reservation=name,
             )
             await self._scribe.commit([*changes, PutGrant(grant)])
-        fields = {"name": name, "level": str(level), "origin": grant.origin, "state": grant.state}
-        self._herald.emit(Notice(Kind.GRANTED, fields))
+        self._herald.emit(grant_notice(grant, Kind.GRANTED))
         return grant
 
     async def release(self, name: str) -> None:
@@ -84,8 +84,7 @@ class Reservations:
                     f"the reservation {name!r} is in use by container {grant.name}",
                     hint=f"remove that container first: docker rm {grant.name}",
                 )
-            state = next_state(grant.state, GrantEvent.RELEASED)
-            given_up = replace(grant, state=state, since=self._clock.now(), reservation="")
+            given_up = replace(grant.after(GrantEvent.RELEASED, self._clock.now()), reservation="")
             await self._scribe.commit([PutGrant(given_up)])
         self._reclaimer.wake()
 
@@ -112,8 +111,7 @@ class Reservations:
             return [], allocator.choose().level
         present = next((one for one in self._scribe.book.groups() if one.name == group), None)
         if present is not None:
-            pair = CategoryPair(present.low, present.high)
-            return [], member_level(allocator.choose_member(pair), [pair])
+            return [], member_level(allocator.choose_member(present.pair), [present.pair])
         pair = allocator.choose()
         made = Group(group, pair.low, pair.high, self._clock.now())
         holder = holder_of_group(made)

@@ -10,7 +10,6 @@ from mcsd.core.allocation import Allocator, Holder, HolderKind
 from mcsd.core.book import Book
 from mcsd.core.changes import Change, DropGroup, Group, PutGrant, PutGroup
 from mcsd.core.grants import Grant, GrantState
-from mcsd.core.labels import CategoryPair, Level
 from mcsd.core.notices import Kind, Notice
 from mcsd.errors import LedgerError
 from mcsd.herald import Herald
@@ -34,11 +33,6 @@ def holder_of_group(group: Group) -> Holder:
     return Holder(HolderKind.GROUP, group.name)
 
 
-def level_of_group(group: Group) -> Level:
-    """The level that a group's volumes carry."""
-    return CategoryPair(group.low, group.high).level
-
-
 class Scribe:
     """Owns the ledger, the book and the allocator, and keeps the three in step.
 
@@ -60,7 +54,7 @@ class Scribe:
         for grant in book.grants():
             allocator.take(grant.level, holder_of(grant))
         for group in book.groups():
-            allocator.take(level_of_group(group), holder_of_group(group))
+            allocator.take(group.level, holder_of_group(group))
 
     async def commit(self, changes: Sequence[Change]) -> None:
         """Make changes durable, then visible; the caller holds `deciding`.
@@ -97,14 +91,14 @@ class Scribe:
                 self._follow_grant(grant)
             case PutGroup(group):
                 self._drop_group(group.name)
-                self.allocator.take(level_of_group(group), holder_of_group(group))
+                self.allocator.take(group.level, holder_of_group(group))
             case DropGroup(name):
                 self._drop_group(name)
 
     def _drop_group(self, name: str) -> None:
         for group in self.book.groups():
             if group.name == name:
-                self.allocator.give_back(level_of_group(group), holder_of_group(group))
+                self.allocator.give_back(group.level, holder_of_group(group))
 
     def _follow_grant(self, grant: Grant) -> None:
         old = self.book.grant(grant.id)

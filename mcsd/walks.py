@@ -11,11 +11,10 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
 from typing import Protocol, TypeVar
 
 from mcsd.core.picture import WalkProgress
-from mcsd.core.volumes import Volume, VolumeId
+from mcsd.core.volumes import Volume, VolumeId, overlap
 from mcsd.ports import Clock, VolumeEngine
 from mcsd.relabel.values import Progress, Walk
 
@@ -28,12 +27,6 @@ class Lanes(Protocol):
     async def run(self, work: Callable[[], T]) -> T:
         """Run `work` in a thread and give its result."""
         ...
-
-
-def overlap(one: str, other: str) -> bool:
-    """Tell whether one path is, or contains, the other: by components."""
-    first, second = PurePosixPath(one), PurePosixPath(other)
-    return first.is_relative_to(second) or second.is_relative_to(first)
 
 
 @dataclass(eq=False, slots=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
 from mcsd.core.containers import ContainerId, EngineEvent, EngineInfo
@@ -212,6 +211,4 @@ class Watcher:
             fields = {"name": container[:12], "reason": exc.what, "hint": exc.hint, "code": exc.problem}
             self._herald.emit(Notice(Kind.CONTAINER_FAILED, fields, container))
         except Exception as exc:  # noqa: BLE001  the boundary: a bug with one container must not stop the others
-            where = f"container {container[:12]}"
-            fields = {"where": where, "reason": repr(exc), "traceback": traceback.format_exc()}
-            self._herald.emit(Notice(Kind.INTERNAL, fields, container))
+            self._herald.report_bug(f"container {container[:12]}", exc, container)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mcsd.core.grants import Grant
+from mcsd.core.labels import CategoryPair, Level
 from mcsd.core.volumes import Claim, GrantId, Volume, VolumeId
 
 
@@ -20,6 +21,16 @@ class Group:
     low: int
     high: int
     since: float
+
+    @property
+    def pair(self) -> CategoryPair:
+        """The group's own pair."""
+        return CategoryPair(self.low, self.high)
+
+    @property
+    def level(self) -> Level:
+        """The level that the group's volumes carry."""
+        return self.pair.level
 
 
 @dataclass(frozen=True, slots=True)

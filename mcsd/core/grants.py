@@ -13,7 +13,7 @@ pair can be granted again, and the history stays readable.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from mcsd.core.containers import ContainerId
@@ -113,3 +113,7 @@ class Grant:
     shares_with: str = ""
     group: str = ""
     reservation: str = ""
+
+    def after(self, event: GrantEvent, now: float) -> Grant:
+        """Give the grant one step on; raise `KeyError` for a step that is not in the table."""
+        return replace(self, state=next_state(self.state, event), since=now)

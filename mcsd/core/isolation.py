@@ -141,6 +141,14 @@ class Verdict:
     reasons: tuple[Reason, ...] = ()
 
 
+def is_at(context: str, grant: Grant) -> bool:
+    """Tell whether a process that runs in `context` carries the granted level."""
+    try:
+        return Context.parse(context).level == grant.level
+    except LabelSyntaxError:
+        return False
+
+
 def _process_reason(evidence: Evidence, grant: Grant) -> Reason | None:
     if evidence.process is None:
         return Reason(
@@ -148,11 +156,7 @@ def _process_reason(evidence: Evidence, grant: Grant) -> Reason | None:
             "its process's label cannot be read",
             "see journalctl -u mcsd, then mcsctl verify",
         )
-    try:
-        level = Context.parse(evidence.process).level
-    except LabelSyntaxError:
-        level = None
-    if level != grant.level:
+    if not is_at(evidence.process, grant):
         return Reason(
             Why.PROCESS_LEVEL,
             f"its process runs as {evidence.process}, not at {grant.level}",

@@ -20,7 +20,7 @@ from mcsd.core.isolation import unconfined_reason
 from mcsd.core.labels import Context, Level
 from mcsd.core.modes import VolumePolicy, is_claimable, mode_for
 from mcsd.core.sharing import Clash, clash_of, conflicts_of, outsiders_of, shares_with, target_level
-from mcsd.core.volumes import Claim, ClaimMode, ClaimState, GrantId, Identity, Volume, VolumePhase
+from mcsd.core.volumes import Claim, ClaimMode, ClaimState, GrantId, Identity, Volume, VolumePhase, overlap
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,13 +261,8 @@ def _join(label: Label, labels: list[Label]) -> None:
             if (other.level, other.claim.mode) == (label.level, label.claim.mode):
                 labels[at] = replace(other, also=(*other.also, label.claim))
             return
-    if not any(_overlap(label.root.path, other.root.path) for other in labels):
+    if not any(overlap(label.root.path, other.root.path) for other in labels):
         labels.append(label)
-
-
-def _overlap(one: str, other: str) -> bool:
-    first, second = PurePosixPath(one), PurePosixPath(other)
-    return first.is_relative_to(second) or second.is_relative_to(first)
 
 
 def _claim(observed: Observed, mount: Mount, grant: Grant, book: Book, policy: VolumePolicy) -> Action | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from mcsd.core.book import Book
 from mcsd.core.containers import Container
 from mcsd.core.grants import Grant, GrantState
-from mcsd.core.labels import CategoryPair, Level
+from mcsd.core.labels import Level
 from mcsd.core.volumes import Claim, ClaimMode, ClaimState, GrantId, Identity, Volume
 
 SHARED_LEVEL = Level(0, 0)
@@ -79,7 +79,7 @@ def target_level(mode: ClaimMode, grant: Grant, book: Book) -> Level:
     if mode is ClaimMode.GROUP:
         for group in book.groups():
             if group.name == grant.group:
-                return CategoryPair(group.low, group.high).level
+                return group.level
     return grant.level
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import PurePosixPath
 from typing import NewType
 
 VolumeId = NewType("VolumeId", str)
@@ -26,6 +27,12 @@ class Identity:
 
     device: int
     inode: int
+
+
+def overlap(one: str, other: str) -> bool:
+    """Tell whether one path is, or contains, the other: by components."""
+    first, second = PurePosixPath(one), PurePosixPath(other)
+    return first.is_relative_to(second) or second.is_relative_to(first)
 
 
 class ClaimMode(StrEnum):

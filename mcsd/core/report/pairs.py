@@ -36,10 +36,9 @@ def grant_report(grant: Grant, book: Book) -> PairReport:
 
 
 def _group_report(group: Group) -> PairReport:
-    pair = CategoryPair(group.low, group.high)
     return PairReport(
-        level=str(pair.level),
-        pair=str(pair),
+        level=str(group.level),
+        pair=str(group.pair),
         state=PairState.GROUP,
         origin=None,
         container=None,
