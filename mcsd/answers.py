@@ -11,6 +11,7 @@ from mcsd import __version__
 from mcsd.carriers import Carriers
 from mcsd.core.booleans import BooleanView
 from mcsd.core.containers import ContainerId
+from mcsd.core.figures import Figures
 from mcsd.core.grants import Grant
 from mcsd.core.ground import Ground, findings
 from mcsd.core.isolation import is_at
@@ -55,6 +56,8 @@ class Parts:
     selinux: Selinux
     booleans: BooleanKeeper | None = None
     ground: Callable[[], Ground] | None = None
+    stored_bytes: Callable[[], int] | None = None
+    """Blocking: bytes of the originals on disk."""
 
 
 class Answers:
@@ -101,6 +104,20 @@ class Answers:
             foreign=counts.foreign,
             configured=counts.configured,
         )
+
+    async def figures(self) -> Figures:
+        """Give what was counted, and measure what is on disk."""
+        watcher = self._parts.watcher
+        resyncs = {why.value: count for why, count in watcher.resyncs.items()}
+        return Figures(watcher.lag, resyncs, await self._stored_bytes())
+
+    async def _stored_bytes(self) -> int | None:
+        if self._parts.stored_bytes is None:
+            return None
+        try:
+            return await asyncio.to_thread(self._parts.stored_bytes)
+        except VolumeFailedError:
+            return None  # a scrape without this figure is worth more than none; walks tell of the cause
 
     def events(self, *, after: int | None = None) -> AsyncIterator[Event | int]:
         """Stream events; see `Herald.stream`."""

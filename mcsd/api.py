@@ -153,5 +153,5 @@ class ApiServer:
         return web.Response(body=self._document, headers={"Content-Type": "application/json"})
 
     async def _metrics(self, call: Call) -> web.StreamResponse:
-        body = self.metrics.text(call.admission)
+        body = self.metrics.text(call.admission, await call.service.figures())
         return web.Response(body=body, status=HTTPStatus.OK, headers={"Content-Type": CONTENT_TYPE})

@@ -67,6 +67,10 @@ class LabelStore(VolumeEngine, Protocol):
         """List the volumes whose originals are on disk."""
         ...
 
+    def stored_bytes(self) -> int:
+        """How many bytes the originals take up; raises `VolumeFailedError` where that cannot be told."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Outside:
@@ -158,6 +162,7 @@ class Assembly:
             resync=config.docker.resync,
             engine_is=self.host.engine_is,
             synced=self._synced,
+            now=clock.now,
         )
         self.booleans = Booleans(
             config.booleans.wishes,
@@ -252,6 +257,7 @@ class Assembly:
                 selinux=self._outside.selinux,
                 booleans=self.booleans,
                 ground=self.ground.ground,
+                stored_bytes=self._outside.volumes.stored_bytes,
             )
         )
 

@@ -80,9 +80,9 @@ def _draft(action: Action, stage: Stage, book: Book, means: Means) -> None:
             stage.changes.append(PutGrant(replace(_grant(book, grant_id), name=name)))
         case Advance(grant_id, event):
             _put_grant(_advanced(_grant(book, grant_id), event, means), stage, Kind.GRANT_CHANGED)
-        case SetClaim(claim):
+        case SetClaim(claim, rule):
             stage.changes.append(PutClaim(claim))
-            stage.notices += _claim_notice(claim, _grant(book, claim.grant))
+            stage.notices += _claim_notice(claim, _grant(book, claim.grant), rule)
         case Label():
             _draft_label(action, stage, book, means)
         case Unclaim(claim):
@@ -135,7 +135,7 @@ def grant_notice(grant: Grant, kind: Kind) -> Notice:
     return Notice(kind, fields, grant.container)
 
 
-def _claim_notice(claim: Claim, grant: Grant) -> list[Notice]:
+def _claim_notice(claim: Claim, grant: Grant, rule: str) -> list[Notice]:
     kinds = {
         ClaimState.REFUSED: Kind.VOLUME_REFUSED,
         ClaimState.FAILED: Kind.VOLUME_FAILED,
@@ -150,6 +150,8 @@ def _claim_notice(claim: Claim, grant: Grant) -> list[Notice]:
         "hint": claim.hint,
         "level": str(grant.level),
     }
+    if rule:
+        fields["rule"] = rule
     return [Notice(kinds[claim.state], fields, grant.container)]
 
 
@@ -206,6 +208,7 @@ def conclude(outcome: Outcome, claim: Claim, book: Book, now: float) -> Stage:
     if volume is None or volume.target != outcome.volume.target or outcome.cancelled:
         return stage
     state, reason, hint = _verdict(outcome)
+    rule = outcome.error.rule if isinstance(outcome.error, VolumeRefusedError) else ""
     if outcome.walk is not None:
         volume = replace(
             volume,
@@ -222,7 +225,7 @@ def conclude(outcome: Outcome, claim: Claim, book: Book, now: float) -> Stage:
         if state is ClaimState.REFUSED:
             done = replace(done, volume=None)
         stage.changes.append(PutClaim(done))
-        stage.notices += _claim_notice(done, grant)
+        stage.notices += _claim_notice(done, grant, rule)
     if outcome.walk is not None and state is ClaimState.READY:
         stage.notices.append(_labelled_notice(outcome.walk, claim, volume, book))
     return stage

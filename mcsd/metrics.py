@@ -11,13 +11,15 @@ from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.metrics_core import CounterMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from mcsd.api_limits import Admission
+from mcsd.core.figures import Figures
 from mcsd.core.isolation import Why
 from mcsd.core.notices import Kind
 from mcsd.core.picture import Event, Picture
+from mcsd.core.refusals import RULES
 from mcsd.core.report.booleans import is_good
 from mcsd.core.report.containers import summarize
 from mcsd.core.report.models import VolumeState
@@ -25,6 +27,13 @@ from mcsd.core.report.volumes import count_states, volume_reports
 from mcsd.service import Service
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+BOOLEAN_CHANGES = {
+    "boolean-set": "mcsd",
+    "boolean-put-right": "put_right",
+    "boolean-changed": "outside",
+}
+"""Who changed a boolean, by kind of message: mcsd, mcsd after somebody else, somebody else."""
 
 SECONDS = (0.01, 0.05, 0.25, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0)
 """Upper bounds of the walks' durations: from an empty directory to millions of inodes."""
@@ -119,12 +128,29 @@ def _socket(admission: Admission) -> Iterator[Metric]:
     )
 
 
+def _figures(figures: Figures) -> Iterator[Metric]:
+    yield HistogramMetricFamily(
+        "mcsd_event_lag_seconds",
+        "From the time of an event of Docker's until its container had been looked after.",
+        buckets=figures.event_lag.cumulative(),
+        sum_value=figures.event_lag.total,
+    )
+    resyncs = CounterMetricFamily("mcsd_resyncs", "Looks at all containers anew, by why.", labels=["reason"])
+    for reason, count in figures.resyncs.items():
+        resyncs.add_metric([reason], count)
+    yield resyncs
+    if figures.originals_bytes is not None:
+        about = "What the original labels of volumes take up on disk."
+        yield _gauge("originals_bytes", about, figures.originals_bytes)
+
+
 class _Now(Collector):
     """Collects what is so at the moment of the scrape."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self.admission: Admission | None = None
+        self.figures: Figures | None = None
 
     def collect(self) -> Iterator[Metric]:
         picture = self._service.picture()
@@ -133,6 +159,8 @@ class _Now(Collector):
         yield from _containers(picture)
         yield from _volumes(picture)
         yield from _booleans(picture)
+        if self.figures is not None:
+            yield from _figures(self.figures)
         if self.admission is not None:
             yield from _socket(self.admission)
 
@@ -164,8 +192,19 @@ class Metrics:
         self._refusals = Counter(
             "mcsd_volume_refusals", "Volumes that were not labelled, by rule.", ["rule"], registry=registry
         )
+        self._boolean_changes = Counter(
+            "mcsd_boolean_changes", "Changes of looked-after booleans, by whose.", ["by"], registry=registry
+        )
+        # What may happen is there from the start, at 0: the first time would not be an increase otherwise.
         for kind in Kind:
             self._events.labels(kind.name.lower().replace("_", "-"))
+        for rule in (*RULES, "other"):
+            self._refusals.labels(rule)
+        for by in BOOLEAN_CHANGES.values():
+            self._boolean_changes.labels(by)
+        for work in ("relabel", "restore"):
+            self._walks.labels(work)
+            self._inodes.labels(work)
 
     def answered(self, method: str, route: str, status: int) -> None:
         """Count a request. What has no route counts under `other`, whatever its path was."""
@@ -184,13 +223,16 @@ class Metrics:
             case "volume-restored":
                 self._walked("restore", event)
             case "volume-refused":
-                self._refusals.labels(event.fields.get("code") or "other").inc()
+                rule = event.fields.get("rule", "")
+                self._refusals.labels(rule if rule in RULES else "other").inc()
+            case kind if kind in BOOLEAN_CHANGES:
+                self._boolean_changes.labels(BOOLEAN_CHANGES[kind]).inc()
 
     def _walked(self, work: str, event: Event) -> None:
         self._walks.labels(work).observe(float(event.fields.get("seconds") or 0))
         self._inodes.labels(work).inc(float(event.fields.get("changed") or 0))
 
-    def text(self, admission: Admission) -> bytes:
+    def text(self, admission: Admission, figures: Figures) -> bytes:
         """Give everything in Prometheus' text format."""
-        self._now.admission = admission
+        self._now.admission, self._now.figures = admission, figures
         return generate_latest(self._registry)

@@ -133,7 +133,7 @@ class Observer:
         try:
             root = self._volumes.examine(mount.source, allowed=allowed)
         except VolumeRefusedError as exc:
-            return Unusable(ClaimState.REFUSED, exc.what, exc.hint)
+            return Unusable(ClaimState.REFUSED, exc.what, exc.hint, exc.rule)
         except VolumeFailedError as exc:
             return Unusable(ClaimState.FAILED, exc.what, exc.hint)
         return Opened(root.path, root.identity, root.label)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from mcsd.core.booleans import BooleanView, Refusal
+from mcsd.core.figures import Figures
 from mcsd.core.grants import Grant
 from mcsd.core.picture import Event, Picture
 
@@ -68,6 +69,10 @@ class Service(Protocol):
 
     def picture(self) -> Picture:
         """Give everything as it is now; quick, does no I/O."""
+        ...
+
+    async def figures(self) -> Figures:
+        """Give what was counted since the start, and measure what the daemon's files take up."""
         ...
 
     def events(self, *, after: int | None = None) -> AsyncIterator[Event | int]:

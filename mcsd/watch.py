@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from enum import StrEnum
 
-from mcsd.core.containers import ContainerId, EngineEvent, EngineInfo
+from mcsd.core.containers import LOST, ContainerId, EngineEvent, EngineInfo
+from mcsd.core.figures import Distribution
 from mcsd.core.notices import Kind, Notice
 from mcsd.errors import EngineProtocolError, EngineUnavailableError, LedgerError, McsdError, SelinuxError
 from mcsd.herald import Herald
@@ -24,6 +26,25 @@ LONGEST_PAUSE = 30.0
 RETRY = 15.0
 LOOKERS = 8
 """Containers looked at side by side."""
+LAG = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0)
+"""Upper bounds, in seconds, of what is told about how far behind Docker's events mcsd is."""
+
+
+class Resync(StrEnum):
+    """Why all containers are looked at anew."""
+
+    CONNECTED = "connected"
+    LOST = "lost"
+    ASKED = "asked"
+    TIMER = "timer"
+
+
+_BECAUSE = {
+    Resync.CONNECTED: "Docker was reached",
+    Resync.LOST: "events were lost, or Docker has reloaded",
+    Resync.ASKED: "the policy or a boolean changed, or the last look failed",
+    Resync.TIMER: "the time had come",
+}
 
 _TELLING = {
     *("create", "start", "die", "stop", "kill", "destroy"),
@@ -37,28 +58,34 @@ def is_telling(action: str) -> bool:
 
 
 class Hints:
-    """Containers to look at, each once however often it is named."""
+    """Containers to look at, each once however often it is named.
+
+    Each goes with the time of the oldest event that told of it, in seconds since the epoch, None where no
+    event did.
+    """
 
     def __init__(self) -> None:
-        self._waiting: dict[ContainerId, None] = {}
+        self._waiting: dict[ContainerId, float | None] = {}
         self._running: set[ContainerId] = set()
         self._changed = asyncio.Condition()
 
-    async def add(self, containers: Iterable[ContainerId]) -> None:
+    async def add(self, containers: Iterable[ContainerId], *, told: float | None = None) -> None:
         """Ask for a look at each."""
         async with self._changed:
-            self._waiting.update(dict.fromkeys(containers))
+            for container in containers:
+                earlier = self._waiting.get(container)
+                self._waiting[container] = told if earlier is None else earlier
             self._changed.notify_all()
 
-    async def take(self) -> ContainerId:
+    async def take(self) -> tuple[ContainerId, float | None]:
         """Wait for the next one that nobody is looking at."""
         async with self._changed:
             while True:
-                for container in self._waiting:
+                for container, told in self._waiting.items():
                     if container not in self._running:
                         del self._waiting[container]
                         self._running.add(container)
-                        return container
+                        return container, told
                 await self._changed.wait()
 
     async def done(self, container: ContainerId) -> None:
@@ -86,11 +113,15 @@ class Watcher:
         resync: float,
         engine_is: Callable[[EngineInfo | None], None],
         synced: Callable[[], Awaitable[None]],
+        now: Callable[[], float],
     ) -> None:
         self.hints = Hints()
         self.error = ""
         self.error_hint = ""
         self.is_synced = False
+        self.lag = Distribution.over(LAG)
+        self.resyncs = dict.fromkeys(Resync, 0)
+        self._now = now
         self._engine = engine
         self._reconciler = reconciler
         self._walks = walks
@@ -126,7 +157,7 @@ class Watcher:
                 await self._hint(event)
             else:  # subscribed, or the adapter says that it lost events, or Docker has reloaded
                 self._up(info)
-                await self.resync()
+                await self.resync(Resync.LOST if event.action == LOST else Resync.CONNECTED)
 
     def _up(self, info: EngineInfo) -> None:
         self._pause = FIRST_PAUSE
@@ -145,14 +176,18 @@ class Watcher:
         if event.action == "destroy":
             self._walks.cancel(event.container)
         if is_telling(event.action):
-            await self.hints.add([event.container])
+            await self.hints.add([event.container], told=event.time_ns / 1e9)
 
-    async def resync(self) -> None:
+    async def resync(self, why: Resync = Resync.ASKED) -> None:
         """Look at the engine, which may have reloaded, and at everything that it or the ledger knows."""
         self._engine_is(await self._engine.info())
         listed = await self._engine.containers()
-        await self.hints.add(dict.fromkeys([*listed, *sorted(self._reconciler.everyone() - set(listed))]))
+        everyone = dict.fromkeys([*listed, *sorted(self._reconciler.everyone() - set(listed))])
+        await self.hints.add(everyone)
         self._listed = True
+        self.resyncs[why] += 1
+        fields = {"containers": len(everyone), "reason": _BECAUSE[why], "code": why.value}
+        self._herald.emit(Notice(Kind.RESYNCED, fields))
 
     def look_again(self) -> None:
         """Look at everything soon: something changed that concerns all, and that no event tells of."""
@@ -164,11 +199,12 @@ class Watcher:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._resync):
                     await self._again.wait()
+            why = Resync.ASKED if self._again.is_set() else Resync.TIMER
             self._again.clear()
             if self.error:
                 continue
             try:
-                await self.resync()
+                await self.resync(why)
             except (EngineUnavailableError, EngineProtocolError):
                 # Whether Docker is there is for the stream to say, which asks when it is silent.
                 await asyncio.sleep(RETRY)
@@ -193,9 +229,11 @@ class Watcher:
     async def look(self) -> None:
         """Work through the hints for ever; run `LOOKERS` of these."""
         while True:
-            container = await self.hints.take()
+            container, told = await self.hints.take()
             try:
                 await self._look(container)
+                if told is not None:
+                    self.lag = self.lag.with_value(max(0.0, self._now() - told))
             finally:
                 await self.hints.done(container)
 

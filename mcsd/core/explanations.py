@@ -47,9 +47,11 @@ _LIFE: Mapping[Kind, Explanation] = {
         "systemctl status docker. If Docker listens elsewhere, set [docker] url; mcsd.toml(5).",
     ),
     Kind.RESYNCED: Explanation(
-        "mcsd looks at all containers from time to time, because Docker's events may be lost.",
-        "What had changed unnoticed is in order now.",
-        "If this often finds something, Docker or the host is overloaded; [docker] resync sets how often.",
+        "mcsd looks at all containers when it has reached Docker, when it was told that events were lost, "
+        "when the policy or a boolean changed, and from time to time, because events may be lost unnoticed.",
+        "What had changed unnoticed is put in order.",
+        "If events are lost often, Docker or the host is overloaded; [docker] resync sets how often mcsd "
+        "looks without being told.",
     ),
     Kind.CONTAINER_FAILED: Explanation(
         "Docker's answer, the kernel or the ledger stood in the way; the message says which.",

@@ -111,7 +111,7 @@ class Kind(Enum):
     RESYNCED = NoticeKind(
         "1c3b4a3ef959477aa36f34ef51edbaa9",
         7,
-        "looked at {containers} containers: {changed} had changed",
+        "looking at all {containers} containers: {reason}",
     )
     LEDGER_DAMAGED = NoticeKind(
         "54a552acda034c82ace322335715ce16",

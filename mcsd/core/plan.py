@@ -19,6 +19,7 @@ from mcsd.core.host import Host
 from mcsd.core.isolation import unconfined_reason
 from mcsd.core.labels import Context, Level
 from mcsd.core.modes import VolumePolicy, is_claimable, mode_for
+from mcsd.core.refusals import RefusalRule
 from mcsd.core.sharing import Clash, clash_of, conflicts_of, outsiders_of, shares_with, target_level
 from mcsd.core.volumes import Claim, ClaimMode, ClaimState, GrantId, Identity, Volume, VolumePhase, overlap
 
@@ -39,6 +40,8 @@ class Unusable:
     state: ClaimState
     reason: str
     hint: str
+    rule: str = ""
+    """The name of the rule that forbids it, of `mcsd.core.refusals`."""
 
 
 Sight = Opened | Unusable
@@ -113,9 +116,10 @@ class Advance:
 
 @dataclass(frozen=True, slots=True)
 class SetClaim:
-    """Write down a claim for which nothing is walked."""
+    """Write down a claim for which nothing is walked; `rule` names what refuses it, where that is so."""
 
     claim: Claim
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +294,7 @@ def _claim(observed: Observed, mount: Mount, grant: Grant, book: Book, policy: V
         # What is refused is let go of, and gets its originals back; what failed is tried again.
         volume = None if sight.state is ClaimState.REFUSED else claim.volume
         unusable = replace(claim, state=sight.state, reason=sight.reason, hint=sight.hint, volume=volume)
-        return _set(unusable, present)
+        return _set(unusable, present, rule=sight.rule)
     return _labelled(observed, claim, present, sight, grant, book, policy)
 
 
@@ -299,8 +303,8 @@ def _kept_sharing(present: Claim, policy: VolumePolicy) -> ClaimMode:
     return ClaimMode.SHARED if policy.share_on_conflict and present.reason else ClaimMode.PRIVATE
 
 
-def _set(claim: Claim, present: Claim | None) -> Action | None:
-    return None if claim == present else SetClaim(claim)
+def _set(claim: Claim, present: Claim | None, *, rule: str = "") -> Action | None:
+    return None if claim == present else SetClaim(claim, rule)
 
 
 def _labelled(
@@ -316,6 +320,7 @@ def _labelled(
         return _refuse(
             claim,
             present,
+            RefusalRule.NO_GROUP,
             f"the container's level {grant.level} is not a member's of any group",
             "create it with a level from mcsctl reserve NAME --group GROUP",
         )
@@ -326,6 +331,7 @@ def _labelled(
         return _refuse(
             claim,
             present,
+            RefusalRule.NOT_SEPARATE,
             f"the container's level {grant.level} is not separate from that of {older[0].name}",
             "re-create the container without a level of its own, or with one from mcsctl reserve",
         )
@@ -333,6 +339,7 @@ def _labelled(
         return _refuse(
             claim,
             present,
+            RefusalRule.NOT_SEPARATE,
             f"the container's level {grant.level} is not separate from that of {observed.intruders[0]}",
             "re-create the container, so that it gets another level; mcsctl pairs shows who holds what",
         )
@@ -341,6 +348,7 @@ def _labelled(
         return _refuse(
             claim,
             present,
+            RefusalRule.OUTSIDER,
             f"{outsider.name} at {outsider.level} reads what is the group's, and is no member",
             "re-create that container without a level of its own, or with one from mcsctl reserve",
         )
@@ -354,8 +362,9 @@ def _is_done(claim: Claim, present: Claim | None) -> bool:
     return present is not None and (present.state, present.mode) == (ClaimState.READY, claim.mode)
 
 
-def _refuse(claim: Claim, present: Claim | None, reason: str, hint: str) -> Action | None:
-    return _set(replace(claim, state=ClaimState.REFUSED, reason=reason, hint=hint, volume=None), present)
+def _refuse(claim: Claim, present: Claim | None, rule: RefusalRule, reason: str, hint: str) -> Action | None:
+    refused = replace(claim, state=ClaimState.REFUSED, reason=reason, hint=hint, volume=None)
+    return _set(refused, present, rule=rule.value)
 
 
 def _resolve(
@@ -387,6 +396,7 @@ def _resolve(
     return _refuse(
         claim,
         present,
+        RefusalRule.HELD,
         f"{clash.holder} holds {clash.path} as {clash.claims[0].mode.value}",
         f"give both containers the label io.mcsd.volume={claim.destination}:shared, or put them in one group",
     )

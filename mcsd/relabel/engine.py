@@ -187,6 +187,10 @@ class Engine:
                 found.append(StoredVolume(volume, "", Identity(0, 0), 0.0, "", "damaged"))
         return tuple(found)
 
+    def stored_bytes(self) -> int:
+        """Add up what the files of originals take up on disk; raises `VolumeFailedError`."""
+        return self._store.size()
+
     @contextmanager
     def _alone(self, volume: VolumeId) -> Iterator[None]:
         with self._guard:

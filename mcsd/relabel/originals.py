@@ -98,6 +98,21 @@ class Store:
                     os.unlink(name)  # noqa: PTH108 - a string is what there is
             self.sync()
 
+    def size(self) -> int:
+        """Give the bytes of all the files; one that goes meanwhile does not count."""
+        total = 0
+        try:
+            with os.scandir(self.directory) as entries:
+                for entry in entries:
+                    with suppress(FileNotFoundError):
+                        total += entry.stat(follow_symlinks=False).st_size
+        except OSError as exc:
+            raise VolumeFailedError(
+                f"the originals in {self.directory!r} cannot be read: {(exc.strerror or str(exc)).lower()}",
+                hint="mend the file system of mcsd's state directory",
+            ) from exc
+        return total
+
     def sync(self) -> None:
         """Make the names in the directory durable."""
         descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

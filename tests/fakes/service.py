@@ -22,6 +22,7 @@ from mcsd.core.booleans import (
 )
 from mcsd.core.changes import Contents, Group
 from mcsd.core.containers import Container, ContainerId, EngineInfo
+from mcsd.core.figures import Distribution, Figures
 from mcsd.core.grants import Grant, GrantState, Origin
 from mcsd.core.host import Host, SelinuxStatus
 from mcsd.core.interfaces import Interface, Network, NetworkKind
@@ -391,6 +392,10 @@ class FakeService:
             raise self.raises
         problems = tuple(e for e in reversed(self._events) if e.priority <= 4)
         return self.change(replace(self.scene.picture(), problems=problems))
+
+    async def figures(self) -> Figures:
+        lag = Distribution.over((0.1, 1.0)).with_value(0.05).with_value(0.5).with_value(7.0)
+        return Figures(lag, {"connected": 2, "timer": 5, "lost": 0, "asked": 1}, 4096)
 
     async def events(self, *, after: int | None = None) -> AsyncIterator[Event | int]:
         ready, buffer = asyncio.Event(), list[Event | int]()

@@ -123,6 +123,10 @@ class FakeVolumes:
         """List the volumes that have originals."""
         return tuple(self.originals.values())
 
+    def stored_bytes(self) -> int:
+        """Give the bytes of the originals: so many for each volume."""
+        return 100 * len(self.originals)
+
     def _is_held(self, cancelled: threading.Event | None) -> bool:
         while not self.gate.wait(0.005):
             if cancelled is not None and cancelled.is_set():

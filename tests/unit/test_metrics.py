@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,10 @@ def test_what_is_so_is_measured(served: Served) -> None:
     assert value(found, "walks_running", work="relabel") == 2
     assert value(found, "booleans", state="not_as_wanted") == 1
     assert value(found, "booleans_leased") == 1
+    assert value(found, "originals_bytes") == 4096
+    assert value(found, "event_lag_seconds_bucket", le="1.0") == 2
+    assert value(found, "event_lag_seconds_count") == 3
+    assert value(found, "resyncs_total", reason="timer") == 5
 
 
 @pytest.mark.parametrize(("enforcing", "backend"), [(False, "kernel"), (True, "xattr")])
@@ -80,6 +85,9 @@ def test_what_happens_is_counted(served: Served) -> None:
     served.wait(lambda: served.service.readers == 1)
     told = {"changed": "7", "seconds": "0.2"}
     served.on_loop(lambda: served.service.tell(Event(6, 1.0, "volume-restored", "x", 6, "", told)))
+    for rule in ("held", "made-up"):
+        refused = Event(6, 1.0, "volume-refused", "x", 4, "", {"rule": rule})
+        served.on_loop(partial(served.service.tell, refused))
     served.on_loop(lambda: served.service.tell(Event(7, 1.0, "boolean-put-right", "x", 4)))
 
     def counted() -> Samples:
@@ -88,6 +96,9 @@ def test_what_happens_is_counted(served: Served) -> None:
     while value(counted(), "events_total", kind="boolean-put-right") < 1:
         pass
     found = counted()
+    assert value(found, "boolean_changes_total", by="put_right") == 1
+    assert value(found, "volume_refusals_total", rule="held") == 1
+    assert value(found, "volume_refusals_total", rule="system") == 0
     assert value(found, "labelled_inodes_total", work="restore") == 7
     assert value(found, "labelled_inodes_total", work="relabel") == 88
     assert value(found, "walk_duration_seconds_bucket", work="restore", le="0.05") == 0
@@ -135,6 +146,22 @@ def test_alerts_and_dashboard_ask_for_what_a_scrape_has(served: Served, where: s
                 values = {labels[label] for labels in having}
                 for one in wanted.split("|") if operator == "=~" else [wanted]:
                     assert one in values, f"{name}: {label} is never {one!r}"
+
+
+def test_the_manual_names_what_is_measured_and_its_labels(served: Served) -> None:
+    page = (PACKAGING / "man/mcsd.8.rst").read_text(encoding="utf-8")
+    section = page.partition("\nMeasurements\n")[2].partition("\n===")[0]
+    named = {
+        name: {label.strip() for label in labels.split(",")} - {""}
+        for name, labels in re.findall(r"\*(mcsd_[a-z_]+)\*(?:\\\{([^}]*)})?", section)
+    }
+    scrape(served)
+    measured = {
+        family.name: {label for one in family.samples for label in one.labels} - {"le", "version"}
+        for family in text_string_to_metric_families(scrape(served))
+        if not family.name.endswith("_created")
+    }
+    assert named == measured
 
 
 def test_the_dashboards_panels_do_not_overlap() -> None:

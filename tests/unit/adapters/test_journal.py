@@ -154,7 +154,7 @@ class TestSinks:
         sink = Sink()
         journal = SystemdJournal(sinks=(sink,))
         for number in range(100):
-            journal.emit(Notice(Kind.RESYNCED, {"containers": number, "changed": 0}))
+            journal.emit(Notice(Kind.RESYNCED, {"containers": number, "reason": "asked"}))
         journal.close()
         assert [entry["MCSD_CONTAINERS"] for entry in sink.entries] == [str(n) for n in range(100)]
 
