@@ -92,6 +92,8 @@ bench: venv host-deps ## measure against chcon, setfiles and Docker's own relabe
 	$(PY) -m tests.bench.allocation $(BENCH)
 	$(PY) -m tests.bench.daemon $(BENCH)
 	$(PY) -m tests.bench.gate $(BENCH)
+	$(PY) -m tests.bench.socket_load $(BENCH)
+	$(PY) -m tests.bench.ctl_start $(BENCH)
 
 RPM_PACKAGES := rpm cpio file bzip2 gcc make m4 gawk checkpolicy semodule-utils selinux-policy-dev python3-dev \
   python3-setuptools python3-docutils

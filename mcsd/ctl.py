@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import TextIO
 
 from mcsd.core.notices import printable
 from mcsd.ctl_arguments import Arguments, parse
@@ -60,15 +60,13 @@ def _status(session: Session) -> Exit:
     return Exit.DONE
 
 
-def _listed(
-    session: Session, path: str, key: str, show: Callable[[Screen, Any], None], *, whole: bool
-) -> Exit:
+def _listed(session: Session, path: str, key: str, show: Callable[[Screen, Object], None]) -> Exit:
     page = session.client.every(path, _filters(session.arguments))
     if session.arguments.quiet:
         for item in page["items"]:
             session.screen.line(printable(item[key]))
     elif not session.give(page):
-        show(session.screen, page if whole else page["items"])
+        show(session.screen, page)
     return Exit.DONE
 
 
@@ -83,26 +81,33 @@ def _filters(arguments: Arguments) -> Parameters:
 
 
 def _containers(session: Session) -> Exit:
-    from mcsd.ctl_tables import show_containers
+    def show(screen: Screen, page: Object) -> None:
+        from mcsd.ctl_tables import show_containers
 
-    return _listed(session, "/v1/containers", "name", show_containers, whole=False)
+        show_containers(screen, page["items"])
+
+    return _listed(session, "/v1/containers", "name", show)
 
 
 def _volumes(session: Session) -> Exit:
-    from mcsd.ctl_tables import show_volumes
+    def show(screen: Screen, page: Object) -> None:
+        from mcsd.ctl_tables import show_volumes
 
-    return _listed(session, "/v1/volumes", "path", show_volumes, whole=False)
+        show_volumes(screen, page["items"])
+
+    return _listed(session, "/v1/volumes", "path", show)
 
 
 def _pairs(session: Session) -> Exit:
-    from mcsd.ctl_tables import show_pairs
+    def show(screen: Screen, page: Object) -> None:
+        from mcsd.ctl_tables import show_pairs
 
-    return _listed(session, "/v1/pairs", "level", show_pairs, whole=True)
+        show_pairs(screen, page)
+
+    return _listed(session, "/v1/pairs", "level", show)
 
 
 def _booleans(session: Session) -> Exit:
-    from mcsd.ctl_tables import show_booleans
-
     arguments = session.arguments
     if arguments.state_wanted:
         answer = session.client.post(
@@ -122,6 +127,8 @@ def _booleans(session: Session) -> Exit:
             )
         page = answer = {"items": chosen}
     if not session.give(answer):
+        from mcsd.ctl_tables import show_booleans
+
         show_booleans(session.screen, page)
     return Exit.DONE
 

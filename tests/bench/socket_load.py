@@ -1,6 +1,6 @@
 """How long `GET /v1/status` takes while others hold a thousand connections: idle, and byte by byte.
 
-    python -m tests.bench.socket_load [REQUESTS]
+    python -m tests.bench.socket_load [--json] [--requests N]
 
 Server, crowd and reader are processes of their own, on a socket in a temporary directory. What a relabel
 would feel is shown by `loop lag`: how late the server's event loop comes to a timer of 10 ms.
@@ -8,8 +8,10 @@ would feel is shown by `loop lag`: how late the server's event loop comes to a t
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -26,6 +28,8 @@ from tests.fakes.service import FakeService, problem_events, troubled_scene
 CROWD = 1000
 REQUEST = b"GET /v1/status HTTP/1.1\r\nHost: mcsd\r\n\r\n"
 TICK = 0.01
+GOAL = 100.0
+"""Milliseconds that a reader may have to wait."""
 
 
 async def serve(path: str) -> None:
@@ -92,36 +96,60 @@ def helper(*arguments: str) -> Iterator[subprocess.Popen[str]]:
             yield process
         finally:
             process.terminate()
+            process.communicate()
 
 
-def show(what: str, seconds: list[float]) -> None:
-    """Print the distribution of some times."""
+def summary(seconds: list[float]) -> dict[str, float]:
+    """Give the distribution of some times, in milliseconds."""
     ordered = sorted(seconds)
     points = {"median": 0.5, "99 %": 0.99, "most": 1.0}
     at = {name: ordered[min(len(ordered) - 1, int(len(ordered) * part))] for name, part in points.items()}
-    print(f"{what:<44}", *(f"{name} {value * 1e3:8.2f} ms" for name, value in at.items()), sep="   ")
+    return {name: round(value * 1e3, 2) for name, value in at.items()}
 
 
-def measure(path: str, what: str, requests: int) -> None:
-    """Ask many times, with a pause between, and print how long it took."""
+def show(found: dict[str, dict[str, float]], *, goal: float, as_json: bool) -> None:
+    """Print distributions, and which medians miss the goal (milliseconds)."""
+    if as_json:
+        print(json.dumps({"milliseconds": found, "goal": goal}))
+        return
+    for what, row in found.items():
+        mark = "" if row["median"] < goal else f"   missed: {goal:g} ms"
+        print(f"{what:<36}", *(f"{name} {value:8.2f} ms" for name, value in row.items()), sep="   ", end=mark)
+        print()
+
+
+def measure(path: str, requests: int) -> dict[str, float]:
+    """Ask many times, with a pause between."""
     took = []
     for _ in range(requests):
         took.append(ask(path))
         time.sleep(0.01)
-    show(f"GET /v1/status, {what}", took)
+    return summary(took)
 
 
-def main(requests: int) -> None:
+def all_of(requests: int) -> dict[str, dict[str, float]]:
     """Measure with nobody else there, with an idle crowd, and with a dripping one."""
+    found = {}
     with tempfile.TemporaryDirectory() as place:
         path = os.path.join(place, "s")
         for what, how in (("alone", ""), (f"{CROWD} idle", "idle"), (f"{CROWD} byte by byte", "drip")):
             with helper("serve", path) as server:
                 with helper("crowd", path, how) if how else contextlib.nullcontext():
-                    measure(path, what, requests)
+                    found[f"GET /v1/status, {what}"] = measure(path, requests)
                 server.terminate()
                 assert server.stdout is not None
-                show(f"loop lag, {what}", [float(line) for line in server.stdout.read().split()])
+                lags = [float(line) for line in server.stdout.read().split()]
+                found[f"loop lag, {what}"] = summary(lags)
+    return found
+
+
+def main() -> None:
+    """Print what was measured."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.socket_load", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--requests", type=int, default=300, metavar="N")
+    asked = parser.parse_args()
+    show(all_of(asked.requests), goal=GOAL, as_json=asked.json)
 
 
 if __name__ == "__main__":
@@ -130,7 +158,5 @@ if __name__ == "__main__":
             asyncio.run(serve(given))
         case ["crowd", given, kind]:
             crowd(given, drips=kind == "drip")
-        case [count]:
-            main(int(count))
         case _:
-            main(300)
+            main()
