@@ -96,15 +96,14 @@ class Engine:
         """
         wanted = os.fsencode(target).rstrip(b"\0") + b"\0"
         with self._alone(volume), self._root(path, identity) as root:
+            is_known = known and self._store.says(volume, "complete", target)
+            if is_known and bare(label_of(root, path)) == bare(wanted):
+                return Walk(seen=1, already=1, complete=True, level="known")
             originals = self._store.open(volume) or self._store.create(
                 volume, root.path, identity, handle_of(root.descriptor)
             )
             try:
                 tally = Tally(progress, cancelled, originals.volume.count)
-                stored = originals.volume
-                is_known = known and (stored.state, stored.target) == ("complete", target)
-                if is_known and bare(label_of(root, path)) == bare(wanted):
-                    return Walk(seen=1, already=1, complete=True, level="known")
                 require_writable(root, path)
                 walk = VolumeWalk(
                     root,

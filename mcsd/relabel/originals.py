@@ -33,6 +33,8 @@ from mcsd.relabel.records import DamagedError, Kind
 from mcsd.relabel.values import Label, StoredVolume
 
 SUFFIX = ".originals"
+_TAIL = 4096
+"""Bytes from the end of a file in which its last STATE record is looked for; a context is far shorter."""
 _REWRITE_AFTER = 512
 """Records; more than a walk of a million inodes writes where the disk is quick to flush."""
 
@@ -76,6 +78,20 @@ class Store:
                 f"the originals of volume {volume!r} cannot be read: {exc}",
                 hint=f"the file is {name!r}; restorecon -RF puts the policy's labels back",
             ) from exc
+
+    def says(self, volume: VolumeId, state: str, target: str) -> bool:
+        """Tell whether a volume's file ends by saying this, whatever else and however much is in it.
+
+        What the rest holds, damage included, is for the next walk to find.
+        """
+        name = self.path(volume)
+        if not os.path.lexists(name):
+            return False
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+        with _reporting(volume), open(os.open(name, flags), "rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+            last = records.last_state(file.read())
+        return last is not None and last[:2] == (state, target)
 
     def write(self, volume: VolumeId, parts: Iterable[tuple[Kind, bytes]]) -> None:
         """Put a new file in the place of a volume's."""

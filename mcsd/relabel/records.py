@@ -77,6 +77,16 @@ def _was_flushed(data: bytes, place: int) -> bool:
     return False
 
 
+def last_state(tail: bytes) -> tuple[str, str, int] | None:
+    """Give what a file's last record says, if it is a whole STATE; `tail` is the end of the file."""
+    for place in range(len(tail) - _FRAME.size, -1, -1):
+        if tail[place] == Kind.STATE and (record := _record_at(tail, place)) is not None:
+            kind, payload = record
+            if kind is Kind.STATE and place + _FRAME.size + len(payload) == len(tail):
+                return read_state(payload)
+    return None
+
+
 def header(volume: StoredVolume, created: int, handle: Handle | None) -> bytes:
     """Write whose originals these are; `created` in nanoseconds since the epoch."""
     fields = {

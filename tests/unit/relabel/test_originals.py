@@ -146,3 +146,23 @@ def test_what_is_not_there_is_none_and_forgetting_it_is_nothing(store: Store) ->
 def test_a_store_that_cannot_be_written_stops_the_walk(tmp_path: Path) -> None:
     with pytest.raises(VolumeFailedError, match="cannot be written"):
         Store(str(tmp_path / "missing")).create(ID, "/srv/a", Identity(1, 2))
+
+
+@pytest.mark.parametrize("count", [1, 300])
+def test_what_a_file_says_last_is_read_without_the_rest(store: Store, written: Originals, count: int) -> None:
+    for one in range(count):
+        written.record([(OLD, encode_inodes(range(one, 100_000, count + 1)))], 0)
+    assert not store.says(ID, "complete", TARGET), "an original came after it"
+    written.finish("complete", TARGET, 4)
+    assert store.says(ID, "complete", TARGET)
+    assert not store.says(ID, "restored", TARGET)
+    assert not store.says(ID, "complete", TARGET + ",c3")
+    assert not store.says(VolumeId("fedcba9876543210"), "complete", TARGET)
+
+
+def test_a_torn_or_damaged_end_says_nothing(store: Store, written: Originals) -> None:
+    """Promise 8: complete is only what a whole record says."""
+    whole = Path(store.path(ID)).read_bytes()
+    for spoilt in (whole[:-1], whole + b"\x03", whole[:-9] + b"x" + whole[-8:], b""):
+        Path(store.path(ID)).write_bytes(spoilt)
+        assert not store.says(ID, "complete", TARGET)
