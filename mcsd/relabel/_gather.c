@@ -50,27 +50,35 @@ void note_change(struct walk *walk, const struct statx *found)
         atomic_store_explicit(&walk->is_disturbed, true, memory_order_relaxed);
 }
 
-/* Read what a descriptor's inode carries; NULL with errno. */
-static const struct label *label_of(struct worker *worker, int descriptor)
+typedef ssize_t reader(const char *path, const char *attribute, void *room, size_t size);
+
+/* Read a label; NULL with errno. The kernel clears as much memory as it is offered, for each inode anew, so
+ * it is offered as much as labels take. */
+static const struct label *read_label(struct worker *worker, reader *read, const char *path)
 {
-    char text[LABEL_MAX], number[16];
-    go_to(worker, worker->proc);
-    ssize_t length = getxattr(as_number(descriptor, number), SELINUX, text, sizeof text);
+    char text[LABEL_MAX];
+    ssize_t length = read(path, SELINUX, text, LABEL_USUAL);
+    if (length < 0 && errno == ERANGE)
+        length = read(path, SELINUX, text, sizeof text);
     if (length < 0 && errno != ENODATA)
         return NULL;
     errno = ENOMEM;
     return label_seen(worker, text, length);
 }
 
+/* Read what a descriptor's inode carries; NULL with errno. */
+static const struct label *label_of(struct worker *worker, int descriptor)
+{
+    char number[16];
+    go_to(worker, worker->proc);
+    return read_label(worker, getxattr, as_number(descriptor, number));
+}
+
 /* Read what a name in the current directory carries; NULL where that cannot be told. */
 static const struct label *label_by_name(struct worker *worker, int descriptor, const char *name)
 {
-    char text[LABEL_MAX];
     go_to(worker, descriptor);
-    if (worker->here != descriptor)
-        return NULL;
-    ssize_t length = lgetxattr(name, SELINUX, text, sizeof text);
-    return length < 0 && errno != ENODATA ? NULL : label_seen(worker, text, length);
+    return worker->here == descriptor ? read_label(worker, lgetxattr, name) : NULL;
 }
 
 /* A descriptor is needed where the table is full: make room by writing what is held already. */

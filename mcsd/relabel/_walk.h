@@ -24,6 +24,7 @@
 #include <sys/types.h>
 
 #define LABEL_MAX 4096 /* longer ones are counted as errors; the kernel's are below 4096 */
+#define LABEL_USUAL 256
 #define NO_OWNER (-1)
 #define EXAMPLES 5
 #define LINKED_MAX 65536

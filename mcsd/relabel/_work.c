@@ -114,10 +114,22 @@ static bool put_shared(struct walk *walk, struct item item)
     return is_done;
 }
 
+/* There is work for more than one: have the caller's thread start the others, once. */
+static void call_help(struct walk *walk)
+{
+    if (atomic_load(&walk->has_help) || walk->worker_count == 1)
+        return;
+    pthread_mutex_lock(&walk->mutex);
+    walk->wants_help = true;
+    pthread_cond_signal(&walk->requested);
+    pthread_mutex_unlock(&walk->mutex);
+}
+
 /* Give a part of a listing to somebody who has nothing to do. */
 bool donate_block(struct worker *worker, struct node *node, const char *data, size_t size)
 {
     struct walk *walk = worker->walk;
+    call_help(walk);
     if (!atomic_load_explicit(&walk->hungry, memory_order_relaxed))
         return false;
     struct block *block = malloc(sizeof *block + size);
@@ -138,12 +150,8 @@ void share(struct worker *worker)
     struct walk *walk = worker->walk;
     struct items *own = &worker->own;
     size_t most = (own->count - own->first) / 2;
-    if (most && !atomic_load(&walk->has_help) && walk->worker_count > 1) {
-        pthread_mutex_lock(&walk->mutex);
-        walk->wants_help = true;
-        pthread_cond_signal(&walk->requested);
-        pthread_mutex_unlock(&walk->mutex);
-    }
+    if (most)
+        call_help(walk);
     if (!most || !atomic_load_explicit(&walk->hungry, memory_order_relaxed))
         return;
     pthread_mutex_lock(&walk->mutex);
