@@ -11,7 +11,7 @@ import pytest
 from mcsd.relabel.native import is_usable
 from tests.fakes.settled import settled
 from tests.host.relabel_child import Child, built_shim, child_under
-from tests.host.relabel_trees import Stage, put_label
+from tests.host.relabel_trees import Stage, odd, put_label
 
 
 @pytest.fixture(params=["native", "python"])
@@ -23,7 +23,7 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
         pytest.skip("the C extension is not built")
     probe = tmp_path / "probe"
     probe.touch()
-    put_label(probe, "u:r:t:s0")
+    put_label(probe, odd("odd"))
     with settled():
         yield Stage(tmp_path, request.param == "native")
 

@@ -1,4 +1,8 @@
-"""Trees with real labels, for the relabel engine's tests. Needs root and a file system that keeps labels."""
+"""Trees with real labels, for the relabel engine's tests. Needs root and a file system that keeps labels.
+
+Where SELinux is in the kernel it has its say: no inode is without a label, and only contexts that the loaded
+policy knows can be written. There the odd labels of these tests are unlikely ones of every policy's instead.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,20 @@ OTHER = "system_u:object_r:container_file_t:s0:c3,c4"
 HOME = "system_u:object_r:var_t:s0"
 KEY = "security.selinux"
 ID = VolumeId("0123456789abcdef")
+HAS_SELINUX = Path("/sys/fs/selinux/enforce").exists()
+
+
+def odd(name: str, level: str = "s0") -> bytes:
+    """Give a label as others might have written it, one for each of a handful of names."""
+    types = {
+        "odd": "public_content_t",
+        "mine": "public_content_rw_t",
+        "link": "mnt_t",
+        "sub": "var_lib_t",
+        "secret": "var_spool_t",
+        "policy": "var_log_t",
+    }
+    return (f"system_u:object_r:{types[name]}:{level}\0" if HAS_SELINUX else f"u:r:{name}_t:{level}").encode()
 
 
 def label_of(path: str | bytes | Path) -> bytes | None:
@@ -62,9 +80,9 @@ def grow(root: Path, *, directories: int = 8, files: int = 12) -> None:
         for place in (below.parent, below):
             for one in range(files):
                 (place / f"f{one}").touch()
-                put_label(place / f"f{one}", [None, HOME.encode() + b"\0", b"u:r:odd_t:s0"][one % 3])
+                put_label(place / f"f{one}", [None, HOME.encode() + b"\0", odd("odd")][one % 3])
     (root / "link").symlink_to("/etc/passwd")
-    put_label(root / "link", "u:r:link_t:s0")
+    put_label(root / "link", odd("link"))
     os.mkfifo(root / "fifo")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(root / "socket"))

@@ -25,6 +25,7 @@ from tests.host.relabel_trees import (
     label_of,
     labels,
     mounted,
+    odd,
     paths,
     put_label,
 )
@@ -100,31 +101,31 @@ def test_what_somebody_else_labelled_meanwhile_is_left_as_it_is(stage: Stage) ->
     grow(stage.root)
     before = labels(stage.root)
     stage.relabel()
-    put_label(stage.root / "d1/f1", "u:r:mine_t:s0")
+    put_label(stage.root / "d1/f1", odd("mine"))
     walk = stage.restore()
     assert walk.complete
     assert walk.skipped == {SkipReason.FOREIGN_LABEL: 1}
     assert walk.examples == ((SkipReason.FOREIGN_LABEL, "d1/f1"),)
-    assert labels(stage.root) == before | {os.fsencode(stage.root / "d1/f1"): b"u:r:mine_t:s0"}
+    assert labels(stage.root) == before | {os.fsencode(stage.root / "d1/f1"): odd("mine")}
 
 
 def test_a_foreign_label_from_between_two_walks_is_the_original(stage: Stage) -> None:
     """Promise 6: what the second walk overwrites is what undo puts back."""
     grow(stage.root)
     stage.relabel()
-    put_label(stage.root / "d1/f1", "u:r:mine_t:s0")
+    put_label(stage.root / "d1/f1", odd("mine"))
     stage.relabel()
     stage.restore()
-    assert label_of(stage.root / "d1/f1") == b"u:r:mine_t:s0"
+    assert label_of(stage.root / "d1/f1") == odd("mine")
 
 
 def test_files_born_in_the_volume_get_the_policy_s_label_or_their_directory_s(stage: Stage) -> None:
     """Promise 6."""
-    policy = "system_u:object_r:policy_t:s0"
+    policy = odd("policy").decode().rstrip("\0")
     stage.default_label = lambda path, mode: policy if path.endswith("known") else None
     stage.engine = stage.fresh()
     grow(stage.root)
-    put_label(stage.root / "d1/sub", "u:r:sub_t:s0\0")
+    put_label(stage.root / "d1/sub", odd("sub"))
     stage.relabel()
     (stage.root / "d1/sub/new/deep").mkdir(parents=True)
     born = [stage.root / "d1/sub" / name for name in ("known", "other", "new", "new/deep", "new/deep/leaf")]
@@ -136,7 +137,7 @@ def test_files_born_in_the_volume_get_the_policy_s_label_or_their_directory_s(st
     put_label(stage.root / "top", TARGET)
     assert stage.restore().complete
     assert label_of(born[0]) == policy.encode() + b"\0"
-    assert {label_of(path) for path in born[1:]} == {b"u:r:sub_t:s0\0"}
+    assert {label_of(path) for path in born[1:]} == {odd("sub")}
     assert label_of(stage.root / "top") == HOME.encode() + b"\0"
 
 
@@ -144,7 +145,7 @@ def test_an_inode_number_used_again_does_not_get_the_old_file_s_label(stage: Sta
     """Promise 6: told by the time of birth."""
     grow(stage.root)
     victim = stage.root / "d1/f2"
-    put_label(victim, "u:r:secret_t:s0")
+    put_label(victim, odd("secret"))
     stage.relabel()
     number = victim.stat().st_ino
     victim.unlink()
@@ -158,7 +159,7 @@ def test_an_inode_number_used_again_does_not_get_the_old_file_s_label(stage: Sta
     else:
         pytest.skip("this file system does not use inode numbers again so soon")
     assert stage.restore().complete
-    assert label_of(made[-1]) != b"u:r:secret_t:s0"
+    assert label_of(made[-1]) != odd("secret")
 
 
 def test_a_file_with_a_name_outside_is_left_alone_unless_the_claim_consents(stage: Stage) -> None:
