@@ -20,6 +20,7 @@ from mcsd.answers import Answers, Parts
 from mcsd.booleans import Booleans, nothing_stored
 from mcsd.carriers import Carriers
 from mcsd.config import Config
+from mcsd.confirmer import Confirmer
 from mcsd.core.allocation import Allocator, Holder, HolderKind, Randomness
 from mcsd.core.book import Book
 from mcsd.core.containers import Container
@@ -182,6 +183,14 @@ class Assembly:
             file_type=config.labels.file_type,
             pid=os.getpid(),
         )
+        self.confirmer = Confirmer(
+            self.scribe,
+            self.walks,
+            self.herald,
+            clock,
+            every=config.volumes.confirm,
+            look=self.watcher.hints.add,
+        )
         self.answers = self._make_answers()
 
     async def _synced(self) -> None:
@@ -280,6 +289,7 @@ class Assembly:
             self.carriers.refresh_often,
             self.ground.run,
             self.booleans.run,
+            *([self.confirmer.run] if self._config.volumes.confirm else []),
         )
 
     def stop(self) -> None:

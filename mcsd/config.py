@@ -146,12 +146,28 @@ class VolumeRule(_Table):
 
 
 class VolumesTable(_Table):
-    """`[volumes]`. `linger` in seconds."""
+    """`[volumes]`. `linger` and `confirm` in seconds; with `confirm` 0 nothing is looked at again."""
 
     default: DefaultMode = Field(default=DefaultMode.PRIVATE, strict=False)
     on_conflict: OnConflict = Field(default=OnConflict.REFUSE, strict=False)
     linger: Duration = 600.0
+    confirm: Duration = 86400.0
     rule: tuple[VolumeRule, ...] = Field(default=(), strict=False)
+
+
+class IoClass(StrEnum):
+    """The disk's priority of a large walk; see ioprio_set(2)."""
+
+    IDLE = "idle"
+    BEST_EFFORT = "best-effort"
+    INHERIT = "inherit"
+
+
+class WalksTable(_Table):
+    """`[walks]`: how much large walks yield to everything else on the host."""
+
+    nice: Annotated[int, Field(ge=0, le=19)] = 10
+    io_class: IoClass = Field(default=IoClass.IDLE, strict=False)
 
 
 class GateOnError(StrEnum):
@@ -191,6 +207,7 @@ class Config(_Table):
     labels: LabelsTable = LabelsTable()
     categories: CategoriesTable = CategoriesTable()
     volumes: VolumesTable = VolumesTable()
+    walks: WalksTable = WalksTable()
     gate: GateTable = GateTable()
     booleans: BooleansTable = BooleansTable()
 

@@ -31,16 +31,19 @@ from mcsd.adapters.semanage import StoredBooleans
 from mcsd.adapters.systemd import Notifier, inherited_sockets
 from mcsd.api import ApiServer, open_socket
 from mcsd.assembly import Assembly, Outside
-from mcsd.config import DEFAULT_PATH, Config, load
+from mcsd.config import DEFAULT_PATH, Config, IoClass, load
 from mcsd.core.notices import Kind, Notice
 from mcsd.core.protected import ProtectionRules
 from mcsd.errors import ConfigurationError, LedgerDamagedError, McsdError
 from mcsd.gate_server import GateServer
 from mcsd.ports import Journal
 from mcsd.relabel import Engine, Lanes
+from mcsd.relabel.passing import IDLE, LOWEST, Effort
 from mcsd.supervision import run_until_signalled
 
 EX_CONFIG = 78
+IO_PRIORITIES = {IoClass.IDLE: IDLE, IoClass.BEST_EFFORT: LOWEST, IoClass.INHERIT: -1}
+"""As ioprio_set(2) takes them; below 0 nothing is set."""
 
 
 class SystemClock:
@@ -82,6 +85,9 @@ async def run(config: Config, *, state: Path, socket: Path) -> None:
             store=state / "originals",
             rules=ProtectionRules.of(homes=homes, state=[str(state)]),
             default_label=selinux.default_label,
+            effort=Effort.of_this_host(
+                nice=config.walks.nice, io_priority=IO_PRIORITIES[config.walks.io_class]
+            ),
         )
         assembly = Assembly(
             config,

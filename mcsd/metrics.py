@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Iterable, Iterator
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -18,7 +19,7 @@ from mcsd.api_limits import Admission
 from mcsd.core.figures import Figures
 from mcsd.core.isolation import Why
 from mcsd.core.notices import Kind
-from mcsd.core.picture import Event, Picture
+from mcsd.core.picture import Event, Picture, Work
 from mcsd.core.refusals import RULES
 from mcsd.core.report.booleans import is_good
 from mcsd.core.report.containers import summarize
@@ -115,7 +116,7 @@ def _volumes(picture: Picture) -> Iterator[Metric]:
     values = [(state.value, float(counts.get(state, 0))) for state in VolumeState]
     yield _gauges("volumes", "Volumes by state.", "state", values)
     running = Tally(walk.work for walk in picture.walks)
-    work = [(kind, float(running[kind])) for kind in ("relabel", "restore")]
+    work = [(kind, float(running[kind])) for kind in get_args(Work)]
     yield _gauges("walks_running", "Walks over volumes that are running.", "work", work)
 
 

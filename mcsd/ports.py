@@ -228,7 +228,16 @@ class VolumeEngine(Protocol):
         """Put the originals back where the present label is one that mcsd wrote."""
         ...
 
-    def verify(self, volume: VolumeId, path: str, identity: Identity, target: str) -> Walk:
+    def verify(
+        self,
+        volume: VolumeId,
+        path: str,
+        identity: Identity,
+        target: str,
+        *,
+        progress: Callable[[Progress], None] | None = None,
+        cancelled: threading.Event | None = None,
+    ) -> Walk:
         """Count what does not carry `target`, without writing."""
         ...
 

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
-from mcsd.core.picture import WalkProgress
+from mcsd.core.picture import WalkProgress, Work
 from mcsd.core.volumes import Volume, VolumeId, overlap
 from mcsd.ports import Clock, VolumeEngine
 from mcsd.relabel.values import Progress, Walk
@@ -96,6 +96,21 @@ class Walks:
 
         return await self._run(volume, "", "restore", work)
 
+    async def confirm(self, volume: Volume) -> Walk:
+        """Do as `verify`, in the background: broken off when anything else is to be done to the volume."""
+
+        def work(running: _Running) -> Walk:
+            return self._engine.verify(
+                volume.id,
+                volume.path,
+                volume.identity,
+                volume.target,
+                progress=self._reporter(running),
+                cancelled=running.cancelled,
+            )
+
+        return await self._run(volume, "", "verify", work)
+
     async def verify(self, volume: Volume) -> Walk:
         """Compare a volume's labels with its target without writing."""
         return await self._lanes.run(
@@ -106,7 +121,7 @@ class Walks:
         """Drop the originals of a volume that has them back."""
         await self._lanes.run(lambda: self._engine.forget(volume.id))
 
-    async def _run(self, volume: Volume, owner: str, name: str, work: Callable[[_Running], Walk]) -> Walk:
+    async def _run(self, volume: Volume, owner: str, name: Work, work: Callable[[_Running], Walk]) -> Walk:
         async with self._turn(volume, owner, name) as running:
             try:
                 return await self._lanes.run(lambda: work(running))
@@ -115,9 +130,10 @@ class Walks:
                 raise
 
     @asynccontextmanager
-    async def _turn(self, volume: Volume, owner: str, name: str) -> AsyncIterator[_Running]:
+    async def _turn(self, volume: Volume, owner: str, name: Work) -> AsyncIterator[_Running]:
         progress = WalkProgress(volume.id, volume.path, name, self._clock.now(), expected=volume.inodes)
         running = _Running(progress, owner)
+        self._break_off_looking(volume.path)
         self._running.append(running)
         try:
             async with self._changed:
@@ -127,6 +143,11 @@ class Walks:
             self._running.remove(running)
             async with self._changed:
                 self._changed.notify_all()
+
+    def _break_off_looking(self, path: str) -> None:
+        for running in self._running:
+            if running.progress.work == "verify" and overlap(running.progress.path, path):
+                running.cancelled.set()
 
     def _is_blocked(self, running: _Running) -> bool:
         earlier = self._running[: self._running.index(running)]

@@ -146,6 +146,13 @@ _VOLUMES: Mapping[Kind, Explanation] = {
         "Files that still carried mcsd's label have their original one back. What somebody else has "
         "labelled since was left alone.",
     ),
+    Kind.VOLUME_DRIFTED: Explanation(
+        "Something has changed labels below the volume since it was complete: restorecon -F, a backup that "
+        "was put back, files that were moved in. It was found by looking again; [volumes] confirm.",
+        "The volume is not ready, and its containers are not called isolated, until it is labelled again. "
+        "What the changed files carried is recorded as their original.",
+        "Find out what changed them; mcsd-recipes(7) says how to keep restorecon from doing so.",
+    ),
     Kind.VOLUME_STRANDED: Explanation(
         "The originals could not be put back: the volume is not mounted, read-only, or not what it was.",
         "Files may still carry the level, so it stays in quarantine, through reboots.",

@@ -83,6 +83,12 @@ class Kind(Enum):
         "volume {volume} has its original labels back: {changed} restored, {skipped} left alone, "
         "in {seconds} s",
     )
+    VOLUME_DRIFTED = NoticeKind(
+        "3b504d51f1b04d1daa05946e46a17322",
+        4,
+        "volume {volume} does not carry {level} everywhere any more: {wrong} differ, for instance {example}; "
+        "it is labelled again",
+    )
     VOLUME_STRANDED = NoticeKind(
         "0a24299a9fba4b1484921b0106c4daf6",
         4,

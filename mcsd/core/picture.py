@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from mcsd.core.book import Book
 from mcsd.core.booleans import BooleanView, Refusal
@@ -17,6 +18,9 @@ from mcsd.core.host import Host
 from mcsd.core.interfaces import Network
 from mcsd.core.isolation import Conflict, Verdict
 from mcsd.core.volumes import VolumeId
+
+Work = Literal["relabel", "restore", "verify"]
+"""What a walk is for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +49,7 @@ class WalkProgress:
 
     volume: VolumeId
     path: str
-    work: str
-    """`relabel` or `restore`."""
+    work: Work
     started: float
     seen: int = 0
     changed: int = 0

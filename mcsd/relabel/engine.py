@@ -155,10 +155,19 @@ class Engine:
             finally:
                 originals.close()
 
-    def verify(self, volume: VolumeId, path: str, identity: Identity, target: str) -> Walk:
+    def verify(
+        self,
+        volume: VolumeId,
+        path: str,
+        identity: Identity,
+        target: str,
+        *,
+        progress: Report | None = None,
+        cancelled: Cancellation | None = None,
+    ) -> Walk:
         """Count what does not carry `target` (`SkipReason.DIFFERS`), without writing anything."""
         with self._root(path, identity) as root:
-            tally = Tally()
+            tally = Tally(progress, cancelled)
             walk = VolumeWalk(root, Verifying(os.fsencode(target)), tally, self._means)
             return tally.walk(complete=walk.verify())
 

@@ -28,6 +28,8 @@ _SPARE = 256
 """Descriptors left to everything else in the process."""
 IDLE = 3 << 13
 """The idle class of ioprio_set(2)."""
+LOWEST = (2 << 13) + 7
+"""The lowest of the best-effort class."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ class Tree:
     inodes: int = 3
     error: McsdError | None = None
     """What opening it raises."""
+    below: str | None = None
+    """What everything but the root carries, where that is not the root's label."""
     partial: bool = False
     """Whether a walk over it finds something that it cannot label."""
 
@@ -83,6 +85,8 @@ class FakeVolumes:
             return Walk(seen=tree.inodes, changed=1, skipped={SkipReason.SWAPPED: 1})
         changed = 0 if tree.label == target else tree.inodes
         tree.label = target
+        if tree.below not in {None, target}:
+            changed, tree.below = tree.inodes, target
         self.originals[volume] = replace(stored, state="complete", count=tree.inodes)
         return Walk(seen=tree.inodes, changed=changed, already=tree.inodes - changed, complete=True)
 
@@ -102,14 +106,25 @@ class FakeVolumes:
         if self._is_held(cancelled):
             return Walk(seen=1, cancelled=True)
         self.walked.append(("restore", path, self.before[volume]))
-        tree.label = self.before[volume]
+        tree.label, tree.below = self.before[volume], None
         self.originals[volume] = replace(self.originals[volume], state="restored")
         return Walk(seen=tree.inodes, changed=tree.inodes, complete=True)
 
-    def verify(self, volume: VolumeId, path: str, identity: Identity, target: str) -> Walk:
+    def verify(
+        self,
+        volume: VolumeId,
+        path: str,
+        identity: Identity,
+        target: str,
+        *,
+        progress: Callable[[Progress], None] | None = None,
+        cancelled: threading.Event | None = None,
+    ) -> Walk:
         """See `mcsd.ports.VolumeEngine`."""
         tree = self._same(path, identity)
-        if tree.label == target:
+        if self._is_held(cancelled):
+            return Walk(seen=1, cancelled=True)
+        if {tree.label, tree.below or target} == {target}:
             return Walk(seen=tree.inodes, already=tree.inodes, complete=True)
         return Walk(seen=tree.inodes, skipped={SkipReason.DIFFERS: tree.inodes})
 

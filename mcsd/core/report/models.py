@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
 
 from pydantic import Field
 
 from mcsd.core.grants import Origin
 from mcsd.core.isolation import Why
+from mcsd.core.picture import Work
 from mcsd.core.report.base import Answer, Count, Text
 from mcsd.core.report.networks import NetworkReport
 from mcsd.core.volumes import ClaimMode, ClaimState
@@ -131,7 +131,7 @@ class ProgressReport(Answer):
     """A walk over a volume that is running."""
 
     path: Text
-    work: Literal["relabel", "restore"]
+    work: Work
     started: datetime
     seen: Count = Field(description="inodes looked at so far")
     changed: Count

@@ -44,7 +44,7 @@ def progress_report(walk: WalkProgress) -> ProgressReport:
     """Report a running walk."""
     return ProgressReport(
         path=walk.path,
-        work="restore" if walk.work == "restore" else "relabel",
+        work=walk.work,
         started=moment(walk.started),
         seen=walk.seen,
         changed=walk.changed,
