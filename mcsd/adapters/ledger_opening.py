@@ -107,6 +107,8 @@ def connect(path: Path, migrations: Sequence[Migration]) -> sqlite3.Connection:
             database.execute("PRAGMA synchronous = FULL")
             database.execute("PRAGMA trusted_schema = OFF")
             migrate(database, migrations)
+            # Whoever reads the file alone, as a package does before it is installed, finds the version there.
+            database.execute("PRAGMA wal_checkpoint(PASSIVE)")
             database.execute("PRAGMA foreign_keys = ON")
             database.execute("SELECT count(*) FROM counters").fetchone()  # the log exists from here on
         except BaseException:

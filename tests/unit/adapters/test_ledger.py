@@ -232,6 +232,12 @@ class TestVersions:
         with closing(sqlite3.connect(path)) as database:
             assert database.execute("SELECT x FROM more").fetchall() == [(7,)]
 
+    def test_version_is_in_the_file_itself_while_mcsd_holds_it(self, path: Path, told: Contents) -> None:
+        """A package looks there before a downgrade, with tools that know nothing of SQLite's log."""
+        added = (*MIGRATIONS, ("CREATE TABLE more (x INTEGER) STRICT",))
+        with closing(SqliteLedger(path, migrations=added)):
+            assert int.from_bytes(path.read_bytes()[60:64]) == len(added)
+
     def test_migration_that_fails_leaves_the_version_before(self, path: Path, told: Contents) -> None:
         broken = (*MIGRATIONS, ("CREATE TABLE more (x INTEGER) STRICT", "INSERT INTO nowhere VALUES (1)"))
         with pytest.raises(LedgerError):
