@@ -89,6 +89,21 @@ class Answers:
             findings=findings(parts.ground()) if parts.ground else (),
         )
 
+    def standing(self) -> Picture:
+        """Give the part of the picture that tells of the host and the ledger alone; quick."""
+        parts = self._parts
+        return Picture(
+            now=parts.clock.now(),
+            version=__version__,
+            started=parts.started,
+            host=parts.host(),
+            book=parts.scribe.book,
+            engine_error=parts.watcher.error,
+            engine_hint=parts.watcher.error_hint,
+            ledger_error=parts.scribe.error,
+            findings=findings(parts.ground()) if parts.ground else (),
+        )
+
     def _strangers(self) -> tuple[ForeignHolder, ...]:
         known = self._parts.sightings.known()
         return self._parts.carriers.foreign(lambda container: container in known)

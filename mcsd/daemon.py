@@ -14,7 +14,8 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from functools import partial
 from pathlib import Path
 
 from mcsd import __version__
@@ -34,6 +35,7 @@ from mcsd.assembly import Assembly, Outside
 from mcsd.config import DEFAULT_PATH, Config, IoClass, load
 from mcsd.core.notices import Kind, Notice
 from mcsd.core.protected import ProtectionRules
+from mcsd.core.report.status import headline
 from mcsd.errors import ConfigurationError, LedgerDamagedError, McsdError
 from mcsd.gate_server import GateServer
 from mcsd.ports import Journal
@@ -124,8 +126,12 @@ async def run(config: Config, *, state: Path, socket: Path) -> None:
             notifier.stopping()
             assembly.stop()
 
-        notifier.ready()
-        await run_until_signalled((*assembly.jobs(), notifier.keep_alive), stopping=stopping)
+        def standing() -> str:
+            return headline(assembly.answers.standing())
+
+        notifier.ready(standing())
+        telling = partial(notifier.keep_told, standing)
+        await run_until_signalled((*assembly.jobs(), notifier.keep_alive, telling), stopping=stopping)
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -152,6 +158,8 @@ def _complain(error: McsdError) -> None:
     print(f"mcsd: {error.what}", file=sys.stderr)  # noqa: T201
     if error.hint:
         print(f"hint: {error.hint}", file=sys.stderr)  # noqa: T201
+    with suppress(ConfigurationError):  # systemd cannot be told: it is in the journal
+        Notifier().status(f"{error.what} (next: {error.hint})" if error.hint else error.what)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,7 +10,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from mcsd.core.notices import printable
 from mcsd.errors import ConfigurationError
@@ -23,6 +23,9 @@ except ImportError:
 
 SOCKET_NAMES = frozenset({"api", "gate"})
 """`FileDescriptorName=` in mcsd's socket units."""
+
+HEADLINES = 1.0
+"""Seconds between looks at what `systemctl status` is to show."""
 
 _MISSING = "install the systemd bindings of the Python that runs mcsd (python3-systemd)"
 
@@ -64,6 +67,15 @@ class Notifier:
         while True:
             self.watchdog()
             await asyncio.sleep(self.watchdog_interval / 2 if self.watchdog_interval else 3600)
+
+    async def keep_told(self, headline: Callable[[], str]) -> None:
+        """Show the headline in `systemctl status` for ever, anew whenever it has changed."""
+        shown = None
+        while True:
+            if (text := headline()) != shown:
+                self.status(text)
+                shown = text
+            await asyncio.sleep(HEADLINES)
 
     def _tell(self, *assignments: str) -> None:
         if not self.is_available or not assignments:

@@ -236,6 +236,20 @@ def status_report(picture: Picture) -> StatusReport:
     )
 
 
+def headline(picture: Picture) -> str:
+    """Say in one line how mcsd and the host stand: what is amiss and what to do first, or that nothing is."""
+    checks = (_selinux(picture), _docker(picture), _ledger(picture))
+    amiss = [check for check in checks if check.condition is not Condition.GOOD]
+    amiss.sort(key=lambda check: _ORDER.index(check.condition), reverse=True)
+    text = "; ".join(map(_sentence, amiss or checks))
+    return f"{text} (next: {amiss[0].hint})" if amiss and amiss[0].hint else text
+
+
+def _sentence(check: CheckReport) -> str:
+    has_subject = check.text.lower().startswith(check.subject.lower())
+    return check.text if has_subject else f"{check.subject}: {check.text}"
+
+
 def health_report(picture: Picture) -> HealthReport:
     """Report whether mcsd itself can do its work: bad when it can write nothing down.
 

@@ -56,6 +56,19 @@ class TestNotifier:
         assert told(manager) == ["STOPPING=1"]
         assert told(manager) == ["WATCHDOG=1"]
 
+    def test_the_headline_is_told_when_it_changes(
+        self, manager: socket.socket, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(adapter, "HEADLINES", 0.01)
+        lines = ["two", "one", "one"]
+
+        async def tell() -> None:
+            with pytest.raises(IndexError):
+                await Notifier().keep_told(lambda: lines.pop())
+
+        asyncio.run(tell())
+        assert [told(manager), told(manager)] == [["STATUS=one"], ["STATUS=two"]]
+
     def test_reloading_says_when_it_began(self, manager: socket.socket) -> None:
         """sd_notify(3): Type=notify-reload wants the monotonic time with it."""
         Notifier().reloading()
