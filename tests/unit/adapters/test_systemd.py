@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -140,6 +141,24 @@ class TestNotifier:
             keeping.cancel()
 
         asyncio.run(until_three())
+
+    def test_a_stuck_loop_tells_nothing(self, manager: socket.socket) -> None:
+        """The sign of life comes from the loop that does the work: while that hangs, none is given."""
+
+        async def hang() -> None:
+            notifier = Notifier({"NOTIFY_SOCKET": os.environ["NOTIFY_SOCKET"], "WATCHDOG_USEC": "40000"})
+            keeping = asyncio.create_task(notifier.keep_alive())
+            await asyncio.sleep(0.05)
+            manager.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                while True:
+                    told(manager)
+            time.sleep(0.1)  # five signs of life are missed
+            with pytest.raises(BlockingIOError):
+                told(manager)
+            keeping.cancel()
+
+        asyncio.run(hang())
 
 
 ASK = """
