@@ -10,6 +10,8 @@ APT := DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recomm
 # What the tests on this machine need: a Docker engine, tools that read and write labels, a compiler's sanitizers.
 TEST_PACKAGES := zsh fish groff-base dosfstools systemd
 HOST_PACKAGES := docker.io busybox-static policycoreutils attr e2fsprogs xfsprogs acl libsystemd-dev pkg-config
+RPM_PACKAGES := rpm cpio file bzip2 gcc make m4 gawk checkpolicy semodule-utils selinux-policy-dev python3-dev \
+  python3-setuptools python3-docutils
 BENCH_PACKAGES := golang-go golang-github-opencontainers-selinux-dev
 VM_PACKAGES := $(shell sed 's/\#.*//' tests/vm/host-packages.txt)
 BUILD_PACKAGES := python3 python3-venv python3-dev python3-selinux python3-systemd gcc make git
@@ -54,7 +56,7 @@ test-fast: venv ## lint, and the tests that need no root, no Docker and no guest
 
 .PHONY: host-deps
 host-deps: .venv/bin/promtool
-	$(call install,$(TEST_PACKAGES) $(HOST_PACKAGES))
+	$(call install,$(TEST_PACKAGES) $(HOST_PACKAGES) $(RPM_PACKAGES) rpmlint)
 
 # Of Debian's prometheus the checker alone: the package would start a server.
 .venv/bin/promtool: | venv
@@ -94,9 +96,6 @@ bench: venv host-deps ## measure against chcon, setfiles and Docker's own relabe
 	$(PY) -m tests.bench.gate $(BENCH)
 	$(PY) -m tests.bench.socket_load $(BENCH)
 	$(PY) -m tests.bench.ctl_start $(BENCH)
-
-RPM_PACKAGES := rpm cpio file bzip2 gcc make m4 gawk checkpolicy semodule-utils selinux-policy-dev python3-dev \
-  python3-setuptools python3-docutils
 
 .PHONY: rpm
 rpm: venv ## build the packages from the tree, into dist/
