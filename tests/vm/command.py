@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tests.vm import console, jobs, levels
@@ -22,6 +24,7 @@ from tests.vm.tree import tree_put
 
 HERE = Path(__file__).resolve().parent
 GUEST = "/run/mcsd-test"
+ASKS = "# guest: "
 OUT_OF_TIME, BROKEN, NOT_INSTALLED = 124, 125, 126
 PROGRAMS = ("qemu-system-x86_64", "qemu-img", "mmdebstrap", "mke2fs", "setfiles", "busybox", "zstd")
 
@@ -53,12 +56,16 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--prepare", action="store_true", help="only build what is cached")
     add("--no-install", action="store_true", help="leave mcsd out of the guest")
+    add("--packages", action="store_true", help=f"bring in this mcsd's RPMs, as {GUEST}/packages")
+    add("--boot", default="", metavar="WORDS", help="for the kernel's command line")
     return result
 
 
 def main(argv: Sequence[str]) -> int:
     ours, theirs = _split(argv)
     options = parser().parse_args(ours)
+    if options.script is not None and options.script.is_file():
+        options = parser().parse_args([*_asked_by(options.script), *ours])
     options.args = theirs
     if options.script is None and not (options.shell or options.prepare):
         parser().error("nothing to do: name a SCRIPT, or use --shell or --prepare")
@@ -82,9 +89,19 @@ def _split(argv: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
     return argv[:where], argv[where + 1 :]
 
 
+def _asked_by(script: Path) -> list[str]:
+    """The options that a script says it needs, in a line near its head: `# guest: --packages`."""
+    head = script.read_text(errors="replace").splitlines()[:12]
+    return [word for line in head if line.startswith(ASKS) for word in shlex.split(line.removeprefix(ASKS))]
+
+
 def _run(options: argparse.Namespace) -> int:
     job = _job(options)
-    level = levels.booted(options.rootfs) if options.no_install else levels.installed(options.rootfs)
+    at = levels.booted if options.no_install else levels.installed
+    level = at(options.rootfs, options.boot)
+    if options.packages:
+        brought = jobs.Put(levels.packages(options.rootfs), f"{GUEST}/packages")
+        job = replace(job, puts=[*job.puts, brought])
     if options.prepare and options.script is None:
         return 0
     with levels.fresh(level) as machine:

@@ -20,7 +20,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.vm import jobs
@@ -31,9 +31,13 @@ from tests.vm.machine import ACCELERATIONS, CPUS, MEMORY, Machine, overlay
 from tests.vm.tree import TREE, matching, tree_put
 
 BOOT_TIMEOUT = 300.0
-BUILD_TIMEOUT = 600.0
+BUILD_TIMEOUT = 1200.0
 BUILT = "/var/cache/mcsd-built"
 """Where guest-install keeps compiled code in the guest."""
+PACKAGES = "/var/cache/mcsd-packages"
+"""Where build-packages leaves them in the guest."""
+PACKED = ("mcsd", "systemd", "packaging", "selinux-policy", "setup.py", "pyproject.toml")
+"""What packages are made of, as far as scripts may see a difference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +48,30 @@ class Level:
     path: Path
     acceleration: str
     below: tuple[Path, ...]
+    kernel_line: str
 
 
-def booted(rootfs: Path | None) -> Level:
+def booted(rootfs: Path | None, boot: str = "") -> Level:
+    """The lowest level; a word of `boot` takes the place of the kernel line's word with the same key."""
     image = prepared(rootfs)
     acceleration = best(image)
+    kernel_line = _kernel_line(boot.split())
     version = subprocess.run(["qemu-system-x86_64", "--version"], capture_output=True, check=True).stdout
     host = platform.processor() + platform.release() if acceleration == "kvm" else ""
-    key = key_of(identity(image), KERNEL_LINE, MEMORY, CPUS, repr(ACCELERATIONS[acceleration]), version, host)
+    key = key_of(identity(image), kernel_line, MEMORY, CPUS, repr(ACCELERATIONS[acceleration]), version, host)
     with using(image):
-        path = entry("booted", key, lambda target: _boot(image, acceleration, target))
-    return Level(image, path, acceleration, (image,))
+        path = entry("booted", key, lambda target: _boot(image, acceleration, kernel_line, target))
+    return Level(image, path, acceleration, (image,), kernel_line)
 
 
-def installed(rootfs: Path | None) -> Level:
+def _kernel_line(words: Sequence[str]) -> str:
+    keys = {word.partition("=")[0] for word in words}
+    return " ".join([word for word in KERNEL_LINE.split() if word.partition("=")[0] not in keys] + [*words])
+
+
+def installed(rootfs: Path | None, boot: str = "") -> Level:
     """The highest level: this very working tree's mcsd, with what takes long built when it last changed."""
-    level = booted(rootfs)
+    level = booted(rootfs, boot)
     # Each of the two keeps one processor busy, and needs nothing of the other.
     with ThreadPoolExecutor(1) as aside:
         compiling = aside.submit(_extension, level)
@@ -84,6 +96,23 @@ def _extension(level: Level) -> Path:
     return entry("extension", key, build)
 
 
+def packages(rootfs: Path | None) -> Path:
+    """A directory with the RPMs that the guest's own tools made of this working tree; see build-packages."""
+    level = booted(rootfs)
+    recipe = Path(__file__).parent / "build-packages"
+    inputs = matching((*PACKED, "tests/vm/build-packages"))
+    key = key_of(identity(level.image), recipe, *map(str, inputs), *inputs)
+
+    def build(target: Path) -> None:
+        say("building mcsd's packages…")
+        step = jobs.Step("build-packages", [f"{TREE}/tests/vm/build-packages", PACKAGES], quiet=True)
+        job = jobs.Job([step], [tree_put()], [jobs.Get(PACKAGES, target / "rpms")])
+        with fresh(level) as machine:
+            _do(machine, job, "build-packages")
+
+    return entry("packages", key, build) / "rpms"
+
+
 def _above(level: Level, part: str, inputs: Sequence[Path], puts: Sequence[jobs.Put], why: str) -> Level:
     key = key_of(identity(level.path), _recipe(part), *map(str, inputs), *inputs)
 
@@ -96,7 +125,7 @@ def _above(level: Level, part: str, inputs: Sequence[Path], puts: Sequence[jobs.
 
     with _held(level):
         path = entry(part, key, build)
-    return Level(level.image, path, level.acceleration, (*level.below, level.path))
+    return replace(level, path=path, below=(*level.below, level.path))
 
 
 def _install(machine: Machine, part: str, puts: Sequence[jobs.Put], gets: Sequence[jobs.Get]) -> None:
@@ -105,15 +134,16 @@ def _install(machine: Machine, part: str, puts: Sequence[jobs.Put], gets: Sequen
         jobs.Step(part, [f"{TREE}/tests/vm/guest-install", part], quiet=True),
         jobs.Step("tidying", ["/bin/rm", "-rf", TREE], quiet=True),
     ]
-    job = jobs.Job(steps, [tree_put(), *puts], gets)
+    _do(machine, jobs.Job(steps, [tree_put(), *puts], gets), f"guest-install {part}")
+
+
+def _do(machine: Machine, job: jobs.Job, what: str) -> None:
     try:
         outcome = jobs.run(machine, job, output=_complain, timeout=BUILD_TIMEOUT)
     except jobs.OutOfTimeError:
-        raise HarnessError(
-            f"guest-install {part} took longer than {BUILD_TIMEOUT:.0f} s in the guest"
-        ) from None
+        raise HarnessError(f"{what} took longer than {BUILD_TIMEOUT:.0f} s in the guest") from None
     if outcome.status != 0:
-        raise NotInstalledError(f"guest-install {part} failed in the guest with status {outcome.status}")
+        raise NotInstalledError(f"{what} failed in the guest with status {outcome.status}")
 
 
 class NotInstalledError(HarnessError):
@@ -128,11 +158,13 @@ def _recipe(part: str) -> str:
     return text[text.index(f"install_{part}() {{") :].partition("\n}\n")[0]
 
 
-def _boot(image: Path, acceleration: str, target: Path) -> None:
+def _boot(image: Path, acceleration: str, kernel_line: str, target: Path) -> None:
     say(f"booting the guest for the first time ({acceleration}; under tcg a minute or more)…")
     overlay(target / "disk.qcow2", on=image / "disk.raw")
-    with Machine(acceleration=acceleration, image=image, disk=target / "disk.qcow2", memory=target / "ram",
-                 private=False, state=None, directory=target) as machine:  # fmt: skip
+    with Machine(
+        acceleration=acceleration, image=image, disk=target / "disk.qcow2", memory=target / "ram",
+        private=False, state=None, directory=target, kernel_line=kernel_line,
+    ) as machine:  # fmt: skip
         try:
             ready = jobs.wait_until_ready(machine, BOOT_TIMEOUT)
         except jobs.OutOfTimeError:
@@ -161,6 +193,7 @@ def copy(level: Level, target: Path) -> Iterator[Machine]:
     with Machine(
         acceleration=level.acceleration, image=level.image, disk=target / "disk.qcow2",
         memory=target / "ram", private=False, state=level.path / "state", directory=target,
+        kernel_line=level.kernel_line,
     ) as machine:  # fmt: skip
         yield machine
 
@@ -174,7 +207,8 @@ def fresh(level: Level) -> Iterator[Machine]:
         overlay(directory / "disk.qcow2", on=level.path / "disk.qcow2")
         yield held.enter_context(
             Machine(acceleration=level.acceleration, image=level.image, disk=directory / "disk.qcow2",
-                    memory=level.path / "ram", private=True, state=level.path / "state", directory=directory)
+                    memory=level.path / "ram", private=True, state=level.path / "state", directory=directory,
+                    kernel_line=level.kernel_line)
         )  # fmt: skip
 
 

@@ -6,8 +6,9 @@
 #   comment "what follows needs a restart"
 #
 # Each claim prints its command and what that really printed as comments, and then its verdict in TAP.
-TAP_COUNT=0
-TAP_FAILED=0
+# A story may go on with another one's script: the count goes on.
+TAP_COUNT=${TAP_COUNT:-0}
+TAP_FAILED=${TAP_FAILED:-0}
 
 comment() { printf '%s\n' "$*" | sed 's/^/# /'; }
 

@@ -1,0 +1,13 @@
+#!/bin/bash
+# guest: --no-install --packages
+# The whole demo once more, with what rpm has installed.
+set -u
+. "$TAP"
+. "$MCSD_TREE/tests/vm/packages.sh"
+
+is_packaged() { rpm -qf /usr/sbin/mcsd /usr/bin/mcsctl /usr/libexec/mcsd/mcsd-gate /usr/lib/systemd/system/mcsd.service; }
+
+ok "rpm installs mcsd" install_release 1
+ok "its units are enabled" enable_units
+says "programs and units are the package's" '^mcsd-0.1.0-1' is_packaged
+. "$MCSD_TREE/tests/vm/scripts/demo.sh"
