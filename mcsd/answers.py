@@ -4,36 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
+from dataclasses import dataclass
 
 from mcsd import __version__
 from mcsd.carriers import Carriers
 from mcsd.core.booleans import BooleanView
-from mcsd.core.containers import ContainerId
 from mcsd.core.figures import Figures
 from mcsd.core.grants import Grant
 from mcsd.core.ground import Ground, findings
-from mcsd.core.isolation import is_at
 from mcsd.core.picture import Event, ForeignHolder, PairCounts, Picture
-from mcsd.core.volumes import Volume, VolumePhase
+from mcsd.core.volumes import Volume
 from mcsd.errors import (
     BooleanError,
     ConflictError,
-    McsdError,
-    NotFoundError,
     VolumeFailedError,
-    VolumeRefusedError,
 )
 from mcsd.herald import Herald
 from mcsd.hostview import HostView
-from mcsd.ports import Clock, Selinux
+from mcsd.ports import Clock
 from mcsd.reclaimer import Reclaimer
-from mcsd.relabel.values import SkipReason
 from mcsd.reservations import Reservations
 from mcsd.scribe import Scribe
-from mcsd.service import BooleanKeeper, Restoration, Verification, VolumeCheck
+from mcsd.service import BooleanKeeper, Restoration, Verification
 from mcsd.sightings import Sightings
+from mcsd.verification import Verifier, volume_at
 from mcsd.walks import Walks
 from mcsd.watch import Watcher
 
@@ -53,7 +47,7 @@ class Parts:
     reclaimer: Reclaimer
     reservations: Reservations
     watcher: Watcher
-    selinux: Selinux
+    verifier: Verifier
     booleans: BooleanKeeper | None = None
     ground: Callable[[], Ground] | None = None
     stored_bytes: Callable[[], int] | None = None
@@ -65,6 +59,7 @@ class Answers:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._verifier = parts.verifier
 
     def picture(self) -> Picture:
         """Give everything as it is now."""
@@ -162,11 +157,13 @@ class Answers:
             )
         return await self._parts.booleans.set(name, order)
 
-    # --- restore -----------------------------------------------------------------------------------
+    async def verify(self, target: str | None, *, repair: bool) -> Verification:
+        """Compare disk, processes and ledger; see `Verifier`."""
+        return await self._verifier.verify(target, repair=repair)
 
     async def restore(self, path: str) -> Restoration:
         """Put a volume's original labels back now; refused while a container still claims it."""
-        volume = self._volume_at(path)
+        volume = volume_at(self._parts.scribe.book, path)
         holders = self._living_on(volume)
         if holders:
             raise ConflictError(
@@ -184,82 +181,7 @@ class Answers:
         self._parts.reclaimer.wake()
         return Restoration(volume.path, walk.changed, sum(walk.skipped.values()), walk.complete, walk.seconds)
 
-    def _volume_at(self, path: str) -> Volume:
-        wanted = PurePosixPath(path)
-        for volume in self._parts.scribe.book.volumes():
-            if PurePosixPath(volume.path) == wanted:
-                return volume
-        raise NotFoundError(f"no volume at {path!r} is known", hint="mcsctl volumes lists them")
-
     def _living_on(self, volume: Volume) -> tuple[str, ...]:
         book = self._parts.scribe.book
         grants = (book.grant(claim.grant) for claim in book.claims_on(volume.id))
         return tuple(sorted({grant.name for grant in grants if grant and grant.state.is_living}))
-
-    # --- verify ------------------------------------------------------------------------------------
-
-    async def verify(self, target: str | None, *, repair: bool) -> Verification:
-        """Compare disk, processes and ledger; with `repair`, label again what differs."""
-        volumes = self._chosen(target)
-        checks = tuple([await self._check(volume, repair=repair) for volume in volumes])
-        return Verification(checks, await self._processes(target), await self._pairs_carried(target))
-
-    def _chosen(self, target: str | None) -> tuple[Volume, ...]:
-        book = self._parts.scribe.book
-        if target is None:
-            return book.volumes()
-        if target.startswith("/"):
-            return (self._volume_at(target),)
-        grant = book.grant_of(ContainerId(target))
-        if grant is None:
-            return ()
-        found = (book.volume(claim.volume) for claim in book.claims_of(grant.id) if claim.volume)
-        return tuple(volume for volume in found if volume is not None)
-
-    async def _check(self, volume: Volume, *, repair: bool) -> VolumeCheck:
-        try:
-            walk = await self._parts.walks.verify(volume)
-        except (VolumeFailedError, VolumeRefusedError) as exc:
-            return VolumeCheck(volume.path, volume.target, 0, 0, 0, error=str(exc))
-        wrong = walk.skipped.get(SkipReason.DIFFERS, 0)
-        check = VolumeCheck(
-            path=volume.path,
-            target=volume.target,
-            seen=walk.seen,
-            wrong=wrong,
-            skipped=sum(walk.skipped.values()) - wrong,
-            examples=tuple(f"{why}: {name}" for why, name in walk.examples),
-        )
-        if not (wrong and repair and volume.phase is VolumePhase.LABELLED):
-            return check
-        return await self._repair(volume, check)
-
-    async def _repair(self, volume: Volume, check: VolumeCheck) -> VolumeCheck:
-        try:
-            walk = await self._parts.walks.relabel(volume, "")
-        except McsdError as exc:
-            return replace(check, error=str(exc))
-        return replace(check, repaired=walk.complete)
-
-    async def _processes(self, target: str | None) -> tuple[str, ...]:
-        await self._parts.carriers.refresh()
-        return await asyncio.to_thread(self._strays, target)
-
-    def _strays(self, target: str | None) -> tuple[str, ...]:
-        found = []
-        for grant in self._parts.scribe.book.grants():
-            container = self._parts.sightings.get(grant.container)
-            if container is None or container.pid is None or target not in {None, grant.container}:
-                continue
-            context = self._parts.selinux.process_context(container.pid)
-            if context is not None and not is_at(context, grant):
-                found.append(f"container {grant.name} is granted {grant.level} and runs as {context}")
-        return tuple(found)
-
-    async def _pairs_carried(self, target: str | None) -> tuple[str, ...]:
-        if target is not None:
-            return ()
-        return tuple(
-            f"process {holder.pid} runs as {holder.context}, which mcsd has not granted"
-            for holder in self._strangers()
-        )

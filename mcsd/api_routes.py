@@ -151,10 +151,11 @@ async def verify(call: Call) -> web.StreamResponse:
     )
     amiss = any(check.error or (check.wrong and not check.repaired) for check in checks)
     report = models.VerificationReport(
-        good=not (amiss or found.processes or found.pairs),
+        good=not (amiss or found.processes or found.pairs or found.ledger),
         volumes=checks,
         processes=found.processes,
         pairs=found.pairs,
+        ledger=found.ledger,
     )
     return as_response(report)
 

@@ -57,6 +57,7 @@ from mcsd.scribe import Scribe
 from mcsd.sightings import Sightings
 from mcsd.starts import Starts
 from mcsd.supervision import Job
+from mcsd.verification import Sources, Verifier
 from mcsd.walks import Lanes, Walks
 from mcsd.watch import Watcher
 
@@ -263,10 +264,28 @@ class Assembly:
                 reclaimer=self.reclaimer,
                 reservations=self.reservations,
                 watcher=self.watcher,
-                selinux=self._outside.selinux,
+                verifier=self._make_verifier(),
                 booleans=self.booleans,
                 ground=self.ground.ground,
                 stored_bytes=self._outside.volumes.stored_bytes,
+            )
+        )
+
+    def _make_verifier(self) -> Verifier:
+        return Verifier(
+            Sources(
+                clock=self._outside.clock,
+                docker=self._outside.docker,
+                stored=self._outside.volumes.volumes,
+                scribe=self.scribe,
+                walks=self.walks,
+                sightings=self.sightings,
+                carriers=self.carriers,
+                reconciler=self.reconciler,
+                reclaimer=self.reclaimer,
+                watcher=self.watcher,
+                selinux=self._outside.selinux,
+                herald=self.herald,
             )
         )
 

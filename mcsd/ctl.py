@@ -25,6 +25,7 @@ from mcsd.ctl_screens import (
     show_event,
     show_status,
     show_verification,
+    way_out,
 )
 from mcsd.ctl_text import Screen, number
 from mcsd.ctl_wait import wait_for
@@ -212,7 +213,7 @@ def _verify(session: Session) -> Exit:
         show_verification(session.screen, answer)
     if answer["good"]:
         return Exit.DONE
-    hint = "" if body["repair"] else "mcsctl verify --repair labels again what differs"
+    hint = way_out(answer, repaired=session.arguments.repair)
     raise CtlError("disk, processes and ledger do not agree", hint=hint)
 
 

@@ -155,10 +155,25 @@ def show_verification(screen: Screen, found: Object) -> None:
             _finding(
                 screen, "ok", f"{path}: {check['seen']:,} inodes carry {check['target']}{mended}{skipped}"
             )
-    for sentence in (*found.get("processes", ()), *found.get("pairs", ())):
-        _finding(screen, "BAD", sentence)
+    for key in ("processes", "pairs", "ledger"):
+        for sentence in found.get(key, ()):
+            _finding(screen, "BAD", sentence)
     if found.get("good"):
         _finding(screen, "ok", "disk, processes and ledger agree")
+
+
+def way_out(found: Object, *, repaired: bool) -> str:
+    """Say what to do about what was found: what mcsd can mend first, then what only a person can."""
+    amiss = any(
+        c.get("error") or (c.get("wrong") and not c.get("repaired")) for c in found.get("volumes", ())
+    )
+    if not repaired and (amiss or found.get("ledger")):
+        return "mcsctl verify --repair labels again what differs"
+    if amiss or found.get("ledger"):
+        return "mend what stands beside each, then repeat it; journalctl -u mcsd -x"
+    if found.get("processes"):
+        return "docker restart gives a container's processes the level it is granted"
+    return "mcsctl pairs --state foreign shows who it is; re-create one of the two"
 
 
 def _finding(screen: Screen, word: str, text: str) -> None:

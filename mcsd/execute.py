@@ -247,7 +247,7 @@ def _verdict(outcome: Outcome) -> tuple[ClaimState, str, str]:
     return (
         ClaimState.PARTIAL,
         f"part of it could not be labelled: {skipped_text(outcome.walk)}",
-        "mend the cause, then restart the container or run mcsctl verify",
+        "mend the cause, then restart the container or run mcsctl verify --repair",
     )
 
 

@@ -12,12 +12,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from mcsd.carriers import Carriers
+from mcsd.core.changes import PutClaim, PutVolume
 from mcsd.core.containers import Container, ContainerId
 from mcsd.core.grants import GrantState
 from mcsd.core.modes import VolumePolicy
 from mcsd.core.notices import Kind, Notice
 from mcsd.core.plan import Action, Adopt, Assign, Observed, plan
-from mcsd.core.volumes import Claim, GrantId, Volume
+from mcsd.core.volumes import Claim, ClaimState, GrantId, Volume, VolumeId, VolumePhase
 from mcsd.errors import ExhaustedError, McsdError, VolumeFailedError, VolumeRefusedError
 from mcsd.execute import Means, Outcome, Stage, conclude, draft
 from mcsd.herald import Herald
@@ -28,6 +29,7 @@ from mcsd.sightings import Sightings
 from mcsd.starts import Starts
 from mcsd.walks import Walks
 
+_WALKED = {VolumePhase.LABELLED, VolumePhase.LABELLING}
 ROUNDS = 12
 """Planning rounds in one pass. A pass needs a handful; more means that plan and execution disagree."""
 
@@ -191,7 +193,29 @@ class Reconciler:
             for claim, volume in walks:
                 group.create_task(self._walk(claim, volume, owner))
 
-    async def _walk(self, claim: Claim, volume: Volume, owner: ContainerId) -> None:
+    async def relabel_again(self, volume_id: VolumeId) -> Outcome | None:
+        """Walk a volume that somebody lives on to its target once more, whatever its root says.
+
+        None where nobody does, or it is being given up. Raises `LedgerError`.
+        """
+        async with self._scribe.deciding:
+            book = self._scribe.book
+            volume = book.volume(volume_id)
+            claims = [claim for claim in book.claims_on(volume_id) if self._may_be_walked(claim)]
+            if volume is None or not claims or volume.phase not in _WALKED:
+                return None
+            volume = replace(volume, phase=VolumePhase.LABELLING, since=self._means.now(), detail="")
+            pending = [replace(claim, state=ClaimState.PENDING) for claim in claims]
+            await self._scribe.commit([PutVolume(volume), *map(PutClaim, pending)])
+            grant = book.grant(claims[0].grant)
+        return await self._walk(pending[0], volume, grant.container if grant else ContainerId(""))
+
+    def _may_be_walked(self, claim: Claim) -> bool:
+        grant = self._scribe.book.grant(claim.grant)
+        settled = claim.state in {ClaimState.REFUSED, ClaimState.UNMANAGED}
+        return grant is not None and grant.state.is_living and not settled
+
+    async def _walk(self, claim: Claim, volume: Volume, owner: ContainerId) -> Outcome:
         self._walks.cancel_restore(volume.id)
         try:
             walk = await self._walks.relabel(volume, owner)
@@ -203,6 +227,7 @@ class Reconciler:
             await self._scribe.commit(stage.changes)
         self._tell(stage)
         self._reclaimer.wake()
+        return outcome
 
     async def _seen(self, observed: Observed) -> None:
         if observed.container is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from mcsd.core.booleans import BooleanView, Refusal
@@ -33,8 +33,10 @@ class Verification:
     volumes: tuple[VolumeCheck, ...] = ()
     processes: tuple[str, ...] = ()
     """Sentences about containers whose process does not carry the granted level."""
-    pairs: tuple[str, ...] = field(default=())
-    """Sentences about levels that are carried and not granted."""
+    pairs: tuple[str, ...] = ()
+    """Sentences about processes of others whose level is not separate from a container's."""
+    ledger: tuple[str, ...] = ()
+    """Sentences about what the ledger says, and Docker or the originals on disk do not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -261,7 +261,7 @@ def troubled_scene() -> Scene:
         ),
         state=ClaimState.PARTIAL,
         reason="part of it could not be labelled: 3 hard-link, 1 read-only",
-        hint="mend the cause, then restart the container or run mcsctl verify",
+        hint="mend the cause, then restart the container or run mcsctl verify --repair",
     )
     big = scene.container("media", "s0:c300,c301")
     scene.unsettled.add("media")
@@ -429,8 +429,11 @@ class FakeService:
                 repaired=repair,
             ),
         )
-        sentence = "container lost: its process runs at s0, not at s0:c600,c601"
-        return Verification(checks, () if repair else (sentence,), ())
+        if repair:
+            return Verification(checks)
+        process = f"container lost is granted s0:c600,c601, and a process of it runs as {PROCESS}s0"
+        ledger = "volume /srv/lost has originals on disk, and the ledger does not know it"
+        return Verification(checks, (process,), (), (ledger,))
 
     async def restore(self, path: str) -> Restoration:
         self.done.append(f"restore {path}")

@@ -20,6 +20,7 @@ from mcsd import ctl
 from mcsd.core.picture import Event
 from mcsd.ctl_arguments import Arguments, make_parser, parse, subcommands
 from mcsd.ctl_errors import CtlError, Exit
+from mcsd.ctl_screens import way_out
 from mcsd.ctl_wait import wait_for
 from mcsd.errors import BooleanError, ExhaustedError
 from tests.fakes.service import NOW, FakeService, busy, container_id, problem_events, troubled_scene
@@ -213,10 +214,27 @@ def test_verify_fails_when_something_differs_and_succeeds_when_it_was_mended(ser
     told = run(served.path, "verify")
     assert told.status == Exit.FAILED
     assert "BAD /srv/web: 2 of 1,204 inodes" in told.out
-    assert told.err.endswith("hint: mcsctl verify --repair labels again what differs\n")
+    assert "BAD volume /srv/lost has originals on disk" in told.out
+    assert "\nhint: mcsctl verify --repair labels again what differs" in told.err
     assert run(served.path, "verify", "--repair", "web").status == Exit.DONE
     assert run(served.path, "verify", "nobody").status == Exit.NOT_FOUND
     assert served.service.done == ["verify None False", f"verify {container_id(1)} True"]
+
+
+@pytest.mark.parametrize(
+    ("found", "repaired", "says"),
+    [
+        ({"volumes": [{"wrong": 1}]}, False, "mcsctl verify --repair"),
+        ({"volumes": [{"error": "no"}]}, True, "mend what stands beside each"),
+        ({"ledger": ["x"], "processes": ["y"]}, False, "mcsctl verify --repair"),
+        ({"volumes": [{"wrong": 1, "repaired": True}], "processes": ["y"]}, True, "docker restart"),
+        ({"pairs": ["z"]}, False, "mcsctl pairs --state foreign"),
+    ],
+)
+def test_verify_says_what_to_do_about_what_it_found(
+    found: dict[str, object], repaired: bool, says: str
+) -> None:
+    assert way_out(found, repaired=repaired).startswith(says)
 
 
 def test_paths_are_made_absolute_and_links_are_not_followed(

@@ -332,7 +332,12 @@ class VerificationReport(Answer):
     processes: tuple[Text, ...] = Field(
         description="containers whose process does not carry the granted level"
     )
-    pairs: tuple[Text, ...] = Field(description="levels that are carried and not granted")
+    pairs: tuple[Text, ...] = Field(
+        description="processes of others whose level is not separate from a container's"
+    )
+    ledger: tuple[Text, ...] = Field(
+        description="what the ledger says, and Docker or the originals on disk do not"
+    )
 
 
 class RestorationReport(Answer):
