@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
@@ -30,6 +31,9 @@ from mcsd.sightings import Sightings
 from mcsd.verification import Verifier, volume_at
 from mcsd.walks import Walks
 from mcsd.watch import Watcher
+
+LOOKING = 5.0
+"""Seconds within which somebody who claims a volume is looked at once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +168,8 @@ class Answers:
     async def restore(self, path: str) -> Restoration:
         """Put a volume's original labels back now; refused while a container still claims it."""
         volume = volume_at(self._parts.scribe.book, path)
+        if self._living_on(volume):
+            await self._look_at(volume)  # one that was removed a moment ago may not have been missed yet
         holders = self._living_on(volume)
         if holders:
             raise ConflictError(
@@ -180,6 +186,14 @@ class Answers:
             )
         self._parts.reclaimer.wake()
         return Restoration(volume.path, walk.changed, sum(walk.skipped.values()), walk.complete, walk.seconds)
+
+    async def _look_at(self, volume: Volume) -> None:
+        book, hints = self._parts.scribe.book, self._parts.watcher.hints
+        grants = (book.grant(claim.grant) for claim in book.claims_on(volume.id))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOKING):
+                await hints.add([grant.container for grant in grants if grant and grant.container])
+                await hints.quiet()
 
     def _living_on(self, volume: Volume) -> tuple[str, ...]:
         book = self._parts.scribe.book

@@ -23,9 +23,17 @@ from mcsd.core.notices import Kind, Notice
 from mcsd.core.volumes import ClaimMode
 from mcsd.ctl_arguments import make_parser, parse, subcommands
 from mcsd.ctl_errors import Exit
+from tests.vm.documented import documented
 
 PAGES = sorted((Path(__file__).resolve().parents[2] / "packaging/man").glob("*.rst"))
 MANUAL = {page.name.removesuffix(".rst"): page.read_text(encoding="utf-8") for page in PAGES}
+
+
+PROGRAMS = {
+    *("mcsctl", "docker", "journalctl", "systemctl", "curl", "make", "cat", "mount", "mv"),
+    *("setenforce", "semodule", "semanage", "seinfo", "sesearch", "ausearch", "restorecon", "ps", "ls"),
+}
+"""What examples call; a word that is not here is a line that was taken for a command."""
 
 
 def built(page: Path) -> str:
@@ -183,11 +191,17 @@ def test_the_shipped_configuration_is_valid_and_shows_every_key() -> None:
 
 
 def commands(program: str) -> Iterator[tuple[str, list[str]]]:
-    """Every call of a program in the manual's examples."""
-    for name, text in MANUAL.items():
-        for block in literal_blocks(text):
-            for call in re.findall(rf"(?:^ *|\$\(|&& ){program} ([^\n)&]*)", block, re.M):
-                yield name, shlex.split(call)
+    """Every call of a program in the manual's and the README's examples."""
+    for page, command in documented(PAGES[0].parents[2]):
+        for call in re.findall(rf"(?:^|\$\(|&& ){program} ([^)&|]*)", command):
+            yield page, shlex.split(call)
+
+
+def test_examples_name_every_page_and_no_configuration_as_a_command() -> None:
+    """What `tests/vm/scripts/manual.sh` runs in the guest is found by the same reader."""
+    found = list(documented(PAGES[0].parents[2]))
+    assert {page for page, _ in found} == {"README", *MANUAL} - {"mcsd.toml.5", "mcsd-security.7"}
+    assert {command.split()[0] for _, command in found} == PROGRAMS
 
 
 def test_every_call_of_mcsctl_is_understood() -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import pytest
+
 from mcsd.core.grants import GrantState, Origin
 from mcsd.core.isolation import Why
 from mcsd.core.labels import Level
 from mcsd.core.notices import Kind
 from mcsd.core.processes import Carrier
 from mcsd.core.volumes import ClaimState
-from mcsd.errors import LedgerError, VolumeFailedError, VolumeRefusedError
+from mcsd.errors import ConflictError, LedgerError, VolumeFailedError, VolumeRefusedError
 from tests.fakes.volume_engine import BORN
 from tests.fakes.world import World, with_world
 
@@ -316,6 +318,20 @@ def test_lost_events_and_a_dead_engine_end_in_the_same_state() -> None:
         while world.mcsd.watcher.error or not world.mcsd.watcher.is_synced:
             await asyncio.sleep(0.01)
         assert world.level_on("/srv/a") == world.level(a)
+
+    with_world(story)
+
+
+def test_a_volume_whose_container_was_just_removed_can_be_restored_at_once() -> None:
+    """As the recipe for moving a volume has it, line after line."""
+
+    async def story(world: World) -> None:
+        a = world.create("a", world.mount("/srv/a"))
+        await world.quiet()
+        with pytest.raises(ConflictError, match="still claimed by a"):
+            await world.mcsd.answers.restore("/srv/a")
+        world.docker.vanish(a)  # its event is still on its way
+        assert (await world.mcsd.answers.restore("/srv/a")).complete
 
     with_world(story)
 
