@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any, TypeVar, get_origin
@@ -10,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from mcsd.core.booleans import Order
 from mcsd.core.labels import Level
+from mcsd.core.notices import Kind
 from mcsd.core.report.models import ContainerState, PairState, VolumeState
 from mcsd.core.report.pages import LONGEST
 from mcsd.errors import LabelSyntaxError, RequestError
@@ -34,9 +36,29 @@ def _target(value: str) -> str:
     return _plain_path(value) if value.startswith("/") else value
 
 
+KINDS = tuple(kind.name.lower().replace("_", "-") for kind in Kind)
+"""The kinds of message there are."""
+
+
+def _kind(value: str) -> str:
+    if value not in KINDS:
+        near = difflib.get_close_matches(value, KINDS, n=1, cutoff=0.5) or ["volume-refused"]
+        raise ValueError(f"there is no kind of message {value!r}; there is {near[0]!r}")
+    return value
+
+
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$"
+_EXPECTED = {
+    "^/": "expected an absolute path",
+    "^s[0-9]": "expected a level such as s0:c12,c900",
+    _NAME: "expected up to 128 letters, digits, '_', '.' or '-', the first one a letter or a digit",
+}
+"""What patterns mean, in words."""
+
+EventKind = Annotated[str, AfterValidator(_kind), Field(json_schema_extra={"enum": list(KINDS)})]
 HostPath = Annotated[str, Field(max_length=4096, pattern="^/"), AfterValidator(_plain_path)]
 LevelText = Annotated[str, Field(max_length=8192, pattern="^s[0-9]"), AfterValidator(_level)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")]
+Name = Annotated[str, Field(pattern=_NAME)]
 Target = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_target)]
 
 
@@ -108,7 +130,7 @@ class EventsQuery(NoQuery):
     container: str | None = Field(
         default=None, min_length=1, max_length=256, description="name, id or its beginning"
     )
-    kind: list[str] = Field(default=[], max_length=64, description="may be repeated")
+    kind: list[EventKind] = Field(default=[], max_length=64, description="may be repeated")
     priority: int = Field(default=7, ge=0, le=7, description="this and more important (lower) ones")
 
 
@@ -142,9 +164,13 @@ class BooleanRequest(NoQuery):
 
 def _explained(error: ValidationError, where: str) -> RequestError:
     first = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in first["loc"])
+    key = ".".join(part for part in first["loc"] if isinstance(part, str))
     text = first["msg"].removeprefix("Value error, ")
-    text = "there is no such key" if first["type"] == "extra_forbidden" else text[:1].lower() + text[1:]
+    text = text[:1].lower() + text[1:]
+    if first["type"] == "extra_forbidden":
+        text = "there is no such key"
+    elif first["type"] == "string_pattern_mismatch":
+        text = _EXPECTED[first["ctx"]["pattern"]]
     place = f"{where} {key!r}" if key else where
     return RequestError(f"{place}: {text}", hint="see GET /v1/openapi.json")
 

@@ -170,8 +170,11 @@ def _events(session: Session) -> Exit:
 def _wait(session: Session) -> Exit:
     arguments = session.arguments
 
-    def still(item: Object) -> None:
-        session.progress(f"waiting for {item['name']}: {_work_for(session, item)}")
+    def still(item: Object | None) -> None:
+        if item is None:
+            session.progress(f"waiting for {arguments.name}: there is no such container yet")
+        else:
+            session.progress(f"waiting for {item['name']}: {_work_for(session, item)}")
 
     try:
         answer = wait_for(session.client, arguments.name, timeout=arguments.timeout, still=still)
@@ -276,9 +279,13 @@ COMMANDS: Mapping[str, Callable[[Session], Exit]] = {
 
 
 def _complain(error: CtlError, out: TextIO) -> Exit:
-    print(f"mcsctl: {printable(error.what)}", file=out)
-    if error.hint:
-        print(f"hint: {printable(error.hint)}", file=out)
+    """Print two lines for a program to read; whoever looks at a terminal gets them broken between words."""
+    screen = Screen.of(out, os.environ, time.time())
+    for first, text in (("mcsctl: ", error.what), ("hint: ", error.hint)):
+        if text and out.isatty():
+            screen.paragraph(text, first=first, rest=" " * len(first))
+        elif text:
+            screen.line(first + printable(text))
     return error.status
 
 
@@ -296,7 +303,14 @@ def run(
         return COMMANDS[arguments.command](session)
     except CtlError as error:
         out.flush()
-        return _complain(error, err)
+        return _complain(_for_people(error, arguments.command), err)
+
+
+def _for_people(error: CtlError, command: str) -> CtlError:
+    """Point whoever typed something wrong to mcsctl's own help, not to the API's description."""
+    if error.status is not Exit.USAGE or "openapi" not in error.hint:
+        return error
+    return CtlError(error.what, hint=f"see mcsctl {command} --help", status=error.status)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -20,6 +21,9 @@ PAIR_STATES = ("reserved", "active", "idle", "quarantined", "group", "foreign")
 BOOLEAN_STATES = ("on", "off", "configured")
 GATE_VERBS = ("enable", "disable", "status")
 ISOLATED = ("yes", "no", "none")
+
+LONGEST_LIST = 1000
+"""Events that the daemon remembers."""
 
 _EXITS = "exit status: 0 done, 1 failed, 2 usage, 3 no daemon, 4 not found, 5 refused, 6 timed out"
 
@@ -57,12 +61,25 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise CtlError(message, hint=f"see {self.prog} --help", status=Exit.USAGE)
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Say what there is to choose from in words of our own: Python's differ from version to version."""
+        if action.choices is not None and value not in action.choices:
+            there_are = ", ".join(map(str, action.choices))
+            raise argparse.ArgumentError(action, f"{value!r} is not one of {there_are}")
+
 
 def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < math.inf:
-        raise ValueError(text)
-    return value
+    with suppress(ValueError):
+        value = float(text)
+        if 0 <= value < math.inf:
+            return value
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+
+
+def _count(text: str) -> int:
+    if text.isdecimal() and int(text) <= LONGEST_LIST:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to {LONGEST_LIST}")
 
 
 def _several(parser: argparse.ArgumentParser, option: str, choices: Sequence[str] | None, about: str) -> None:
@@ -94,7 +111,7 @@ def _lists(add: Any) -> None:
 def _events(add: Any) -> None:
     events = add("events", "list what happened, oldest first")
     events.add_argument("-f", "--follow", action="store_true", help="go on with what happens")
-    events.add_argument("-n", "--lines", type=int, metavar="N", help="at most so many to begin with (50)")
+    events.add_argument("-n", "--lines", type=_count, metavar="N", help="at most so many to begin with (50)")
     events.add_argument("--container", help="only about this container")
     _several(events, "--kind", None, "only of this kind, such as volume-refused; may be repeated")
     events.add_argument(
@@ -198,4 +215,17 @@ def parse(argv: Sequence[str] | None = None) -> Arguments:
         key: tuple(value) if isinstance(value, list) else value for key, value in given.items()
     }
     values = {key: value for key, value in values.items() if value is not None}
+    _no_empty(values)
     return Arguments(**values)
+
+
+def _no_empty(values: Mapping[str, Any]) -> None:
+    """An empty argument is a variable that was not set: it must not mean everything, or this directory."""
+    for key, value in values.items():
+        if value == "" or (isinstance(value, tuple) and "" in value):
+            what = "the argument" if key == "name" else f"--{key}"
+            raise CtlError(
+                f"{what} of {values['command']!r} is empty",
+                hint="is a variable not set? see mcsctl " + values["command"] + " --help",
+                status=Exit.USAGE,
+            )

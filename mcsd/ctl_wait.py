@@ -60,11 +60,12 @@ def wait_for(
     container: str,
     *,
     timeout: float | None,
-    still: Callable[[Object], None] = lambda item: None,
+    still: Callable[[Object | None], None] = lambda item: None,
     now: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
 ) -> Object:
-    """Wait, and give the container; `still` is called with it each time it is not ready.
+    """Wait, and give the container; `still` is called with it each time it is not ready, and with None while
+    there is no such container.
 
     Raises `CtlError`: not found, timed out, or why its volumes will not be ready.
     """
@@ -77,6 +78,7 @@ def wait_for(
         if isinstance(found, CtlError):
             if known or now() >= appear:
                 raise found
+            still(None)
         elif verdict(found):
             return found
         else:

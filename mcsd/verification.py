@@ -87,10 +87,10 @@ class Verifier:
 
         Raises `NotFoundError`, and `SelinuxError` where the kernel does not show who runs at which level.
         """
+        checks = [await self._check(volume, repair=repair) for volume in self._chosen(target)]
         if repair:
             await self._look_again(target)
         ledger = await self._ledger(repair=repair) if target is None else ()
-        checks = [await self._check(volume, repair=repair) for volume in self._chosen(target)]
         return Verification(
             volumes=tuple(checks),
             processes=await self._processes(target),

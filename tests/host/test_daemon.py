@@ -90,6 +90,33 @@ def test_kill_9_in_the_middle_of_a_walk(mcsd: McsdProcess, dockerd: Dockerd, rou
     assert labels_below(tree) == before
 
 
+def test_verify_tells_and_mends_what_others_did_to_the_labels(mcsd: McsdProcess, dockerd: Dockerd) -> None:
+    """Promises 6 and 8: as `restorecon -RF` and a backup program leave a volume."""
+    tree = mcsd.tree("one")
+    before = labels_below(tree)
+    mcsd.start()
+    dockerd.create(f"--volume={tree}:/data", name="one")
+    level = ready(mcsd, "one")
+    assert mcsd.ctl("verify").returncode == 0
+    os.setxattr(tree / "f0", "security.selinux", b"system_u:object_r:var_t:s0\0")
+    os.removexattr(tree / "f1", "security.selinux")
+    os.setxattr(tree, "security.selinux", b"system_u:object_r:var_t:s0\0")
+    for target in ([], ["one"], [str(tree)]):
+        told = mcsd.ctl("verify", *target)
+        assert told.returncode == 1, told.stdout
+        assert "3 of 4 inodes do not carry" in told.stdout
+        assert "hint: mcsctl verify --repair" in told.stderr
+    mended = mcsd.ctl("verify", "--repair")
+    assert mended.returncode == 0, mended.stdout + mended.stderr
+    assert "3 of them mended" in mended.stdout
+    assert set(labels_below(tree).values()) == {f"system_u:object_r:svirt_sandbox_file_t:{level}"}
+    dockerd.run("rm", "-f", "one")
+    wait_for(lambda: mcsd.ask("pairs")["items"] == [], "the pair's return")
+    after = labels_below(tree)
+    assert after["f2"] == before["f2"]
+    assert after["f0"] == "system_u:object_r:var_t:s0", "what somebody put there since is the original now"
+
+
 def test_docker_goes_and_comes_back(mcsd: McsdProcess, dockerd: Dockerd) -> None:
     """Promise 7."""
     tree = mcsd.tree("one")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from mcsd import ctl
 from mcsd.ctl_arguments import parse
+from mcsd.ctl_errors import CtlError
 from tests.fakes.service import NOW, FakeService, busy, problem_events, quiet_scene, troubled_scene
 from tests.fakes.serving import Served, serving
 from tests.fakes.settled import settled
@@ -82,6 +85,92 @@ def test_a_bad_night(troubled: Served, command: str, columns: int) -> None:
 @pytest.mark.parametrize("command", ["status", "containers", "volumes", "pairs", "booleans"])
 def test_a_quiet_host(quiet: Served, command: str, columns: int) -> None:
     compare(f"quiet {command}", columns, printed(quiet, command, columns))
+
+
+class Terminal(io.StringIO):
+    """Where somebody looks."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+ANSWERS = (
+    "wait web",
+    "restore /srv/old",
+    "reserve nightly --group finance",
+    "release backup",
+    "verify --repair",
+    "booleans docker_connect_any",
+    "booleans docker_connect_any off",
+    "containers --conflicts",
+    "containers -q --isolated yes",
+    "volumes --state stranded",
+    "events --kind conflict --kind volume-refused",
+)
+"""What the commands say that change something, wait, or ask for a part."""
+
+ERRORS = (
+    "",
+    "frobnicate",
+    "show",
+    "show nobody",
+    "show ''",
+    "containers --state gone",
+    "containers --level 12,900",
+    "volumes --container nobody",
+    "pairs --level s0:c1024",
+    "events --kind volume-refusal",
+    "events -n -1",
+    "wait evil",
+    "wait nobody --timeout 0",
+    "wait media --timeout soon",
+    "verify nobody",
+    "verify ''",
+    "restore ''",
+    "restore /srv/web",
+    "reserve 'a name'",
+    "release nobody",
+    "booleans nope",
+    "booleans nope on",
+    "booleans docker_connect_any maybe",
+    "gate perhaps",
+    "--socket /nowhere/mcsd.sock status",
+)
+"""Every way to be told no. Each says what, and what to do."""
+
+
+def typed(served: Served, lines: Sequence[str]) -> str:
+    """Type lines at a terminal, and give all that it shows."""
+    shown = Terminal()
+    for line in lines:
+        shown.write(f"$ mcsctl {line}\n".replace(" \n", "\n"))
+        try:
+            words = shlex.split(line)
+            arguments = parse(words if "--socket" in words else ["--socket", served.path, *words])
+            status = ctl.run(arguments, out=shown, err=shown, environment={"NO_COLOR": "1"}, now=NOW)
+        except CtlError as error:
+            status = ctl._complain(error, shown)
+        shown.write(f"[exit status {status.value}]\n\n" if status else "\n")
+    text = shown.getvalue().replace(served.path, "/run/mcsd/mcsd.sock")
+    return re.sub(r"\r[^\r\n]*\x1b\[K", "", text)
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+@pytest.mark.parametrize(("name", "lines"), [("answers", ANSWERS), ("errors", ERRORS)])
+def test_answers_and_errors_as_a_person_meets_them(
+    troubled: Served, monkeypatch: pytest.MonkeyPatch, name: str, lines: Sequence[str], columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("LINES", "24")
+    compare(name, columns, typed(troubled, lines))
+
+
+def test_every_error_says_what_to_do(troubled: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    for line in ERRORS:
+        text = typed(troubled, [line])
+        assert "\nmcsctl: " in text and "\nhint: " in text, text
+        assert re.search(r"^\[exit status [1-6]\]$", text, re.M), text
 
 
 def test_nothing_breaks_on_the_narrowest_screen(troubled: Served) -> None:

@@ -109,10 +109,10 @@ def _containers(picture: Picture, summary: ContainerSummary) -> CheckReport:
             (summary.unsettled, "in work"),
         ]
     )
+    if summary.not_isolated:  # those in conflict are among them, and those that failed and run
+        return _check("Containers", Condition.BAD, text, "mcsctl containers --isolated no")
     if summary.failed:
         return _check("Containers", Condition.BAD, text, "mcsctl containers --failed")
-    if summary.not_isolated:
-        return _check("Containers", Condition.BAD, text, "mcsctl containers --isolated no")
     if summary.in_conflict:
         return _check("Containers", Condition.WARNING, text, "mcsctl containers --conflicts")
     if not picture.synced:
