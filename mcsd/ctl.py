@@ -153,7 +153,7 @@ def _events(session: Session) -> Exit:
     arguments = session.arguments
     wanted: list[tuple[str, str]] = [("kind", kind) for kind in arguments.kind]
     wanted += [("container", arguments.container)] if arguments.container else []
-    wanted += [("priority", str(arguments.priority))] if arguments.priority is not None else []
+    wanted += [("priority", str(arguments.priority))]
     newest = "0"
     if arguments.lines:
         for event in session.client.get("/v1/events", [*wanted, ("limit", str(arguments.lines))])["items"]:

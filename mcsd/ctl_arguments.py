@@ -46,7 +46,7 @@ class Arguments:
     failed: bool = False
     follow: bool = False
     kind: tuple[str, ...] = ()
-    priority: int | None = None
+    priority: int = 6
     lines: int = 50
     timeout: float | None = None
     repair: bool = False
@@ -119,7 +119,7 @@ def _events(add: Any) -> None:
         type=int,
         choices=range(8),
         metavar="N",
-        help="only this and more important: 4 is warning",
+        help="only this and more important: 4 is warning; 6, info, unless given",
     )
 
 

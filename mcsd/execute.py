@@ -30,7 +30,7 @@ from mcsd.core.plan import (
     Vacate,
     is_live,
 )
-from mcsd.core.volumes import Claim, ClaimState, GrantId, Volume, VolumeId, VolumePhase
+from mcsd.core.volumes import Claim, ClaimState, GrantId, Volume, VolumeId, VolumePhase, of_it
 from mcsd.errors import McsdError, VolumeRefusedError
 from mcsd.relabel.values import Walk
 
@@ -238,9 +238,9 @@ def _lasting(claim: Claim, state: ClaimState) -> str:
 
 def _verdict(outcome: Outcome) -> tuple[ClaimState, str, str]:
     if isinstance(outcome.error, VolumeRefusedError):
-        return ClaimState.REFUSED, outcome.error.what, outcome.error.hint
+        return ClaimState.REFUSED, of_it(outcome.error.what, outcome.volume.path), outcome.error.hint
     if outcome.error is not None:
-        return ClaimState.FAILED, outcome.error.what, outcome.error.hint
+        return ClaimState.FAILED, of_it(outcome.error.what, outcome.volume.path), outcome.error.hint
     assert outcome.walk is not None
     if outcome.walk.complete:
         return ClaimState.READY, "", ""

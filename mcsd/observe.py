@@ -12,7 +12,7 @@ from mcsd.core.host import Host
 from mcsd.core.interfaces import Network
 from mcsd.core.modes import VolumePolicy, is_claimable, mode_for
 from mcsd.core.plan import Observed, Opened, Sight, Unusable
-from mcsd.core.volumes import ClaimState
+from mcsd.core.volumes import ClaimState, of_it
 from mcsd.errors import (
     ContainerGoneError,
     SelinuxError,
@@ -133,7 +133,7 @@ class Observer:
         try:
             root = self._volumes.examine(mount.source, allowed=allowed)
         except VolumeRefusedError as exc:
-            return Unusable(ClaimState.REFUSED, exc.what, exc.hint, exc.rule)
+            return Unusable(ClaimState.REFUSED, of_it(exc.what, mount.source), exc.hint, exc.rule)
         except VolumeFailedError as exc:
-            return Unusable(ClaimState.FAILED, exc.what, exc.hint)
+            return Unusable(ClaimState.FAILED, of_it(exc.what, mount.source), exc.hint)
         return Opened(root.path, root.identity, root.label)

@@ -123,6 +123,7 @@ class Reconciler:
             if stage.vacate:
                 await self._reclaimer.reclaim(frozenset(stage.vacate))
             if stage.walks:
+                await self._see_at_work(observed)
                 await self._walk_all(stage.walks, observed.id)
                 attempted |= {claim.destination for claim, _ in stage.walks}
             if observed.container is not None and (stage.walks or stage.vacate):
@@ -133,6 +134,14 @@ class Reconciler:
             f"the plan for container {observed.id[:12]} did not come to rest in {ROUNDS} rounds",
             hint="this is a bug in mcsd; please report it with journalctl -u mcsd",
         )
+
+    async def _see_at_work(self, observed: Observed) -> None:
+        """Have the container shown, as one that is not done, while its volumes are walked."""
+        known = self._sightings.get(observed.id) is not None
+        if observed.container is None or (observed.starting and known):
+            return
+        process = await self._observer.process_of(observed.container)
+        self._sightings.see(observed.container, process, self._means.now(), settled=False)
 
     async def _decide(self, observed: Observed) -> Stage | None:
         try:

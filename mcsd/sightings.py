@@ -42,7 +42,7 @@ class Sightings:
         self._host = host
         self._herald = herald
         self._seen: dict[ContainerId, _Seen] = {}
-        self._told: dict[ContainerId, tuple[Verdict, tuple[Conflict, ...]]] = {}
+        self._told: dict[ContainerId, tuple[Verdict | None, tuple[Conflict, ...]]] = {}
         self._listeners: list[Callable[[], None]] = []
 
     def listen(self, listener: Callable[[], None]) -> None:
@@ -139,11 +139,12 @@ class Sightings:
     def _tell(self, key: ContainerId) -> None:
         seen = self._seen[key]
         verdict, conflicts = self._judge(seen)
-        old = self._told.get(key)
-        self._told[key] = verdict, conflicts
-        if old is None or old[1] != conflicts:
-            self._tell_conflicts(seen.container, conflicts, old[1] if old else ())
-        if verdict.isolated is None or (old is not None and old[0] == verdict) or not seen.settled:
+        told, told_conflicts = self._told.get(key, (None, ()))
+        # A verdict about what is not settled is shown to who asks, and told when it has come to rest.
+        self._told[key] = verdict if seen.settled else told, conflicts
+        if told_conflicts != conflicts:
+            self._tell_conflicts(seen.container, conflicts, told_conflicts)
+        if verdict.isolated is None or told == verdict or not seen.settled:
             return
         grant = self._book.grant_of(key)
         if verdict.isolated:

@@ -42,8 +42,7 @@ class Resync(StrEnum):
 _BECAUSE = {
     Resync.CONNECTED: "Docker was reached",
     Resync.LOST: "events were lost, or Docker has reloaded",
-    Resync.ASKED: "the policy or a boolean changed, or the last look failed",
-    Resync.TIMER: "the time had come",
+    Resync.ASKED: "the policy or a boolean changed, or somebody asked",
 }
 
 _TELLING = {
@@ -186,8 +185,9 @@ class Watcher:
         await self.hints.add(everyone)
         self._listed = True
         self.resyncs[why] += 1
-        fields = {"containers": len(everyone), "reason": _BECAUSE[why], "code": why.value}
-        self._herald.emit(Notice(Kind.RESYNCED, fields))
+        if why is not Resync.TIMER:  # which is counted, and worth no message
+            fields = {"containers": len(everyone), "reason": _BECAUSE[why], "code": why.value}
+            self._herald.emit(Notice(Kind.RESYNCED, fields))
 
     def look_again(self) -> None:
         """Look at everything soon: something changed that concerns all, and that no event tells of."""

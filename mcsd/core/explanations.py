@@ -47,8 +47,8 @@ _LIFE: Mapping[Kind, Explanation] = {
         "systemctl status docker. If Docker listens elsewhere, set [docker] url; mcsd.toml(5).",
     ),
     Kind.RESYNCED: Explanation(
-        "mcsd looks at all containers when it has reached Docker, when it was told that events were lost, "
-        "when the policy or a boolean changed, and from time to time, because events may be lost unnoticed.",
+        "mcsd has reached Docker, or was told that events were lost, or the policy or a boolean changed, or "
+        "mcsctl verify --repair was run. It looks from time to time as well, and tells nothing of that.",
         "What had changed unnoticed is put in order.",
         "If events are lost often, Docker or the host is overloaded; [docker] resync sets how often mcsd "
         "looks without being told.",

@@ -35,6 +35,12 @@ def overlap(one: str, other: str) -> bool:
     return first.is_relative_to(second) or second.is_relative_to(first)
 
 
+def of_it(text: str, path: str) -> str:
+    """Give what is said of a volume where that one is named already: `it is …`, not `volume '…' is …`."""
+    name = f"volume {path!r} "
+    return "it " + text.removeprefix(name) if text.startswith(name) else text
+
+
 class ClaimMode(StrEnum):
     """What a container's hold on a volume means for everybody else."""
 

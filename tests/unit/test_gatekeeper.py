@@ -228,7 +228,7 @@ def test_a_refused_volume_refuses_the_start_and_says_why() -> None:
         mount = world.mount("/etc")
         world.volumes.trees["/etc"].error = VolumeRefusedError("volume '/etc' is refused", rule="x")
         a = world.create("aa", mount, runtime="mcsd", start=False)
-        with pytest.raises(GateError, match="is not started: volume /etc: volume '/etc' is refused"):
+        with pytest.raises(GateError, match="is not started: volume /etc: it is refused"):
             await world.mcsd.gatekeeper.create(request(world, a))
         assert "START_REFUSED" in world.papers.kinds()
         await world.quiet()
@@ -244,7 +244,7 @@ def test_on_error_start_lets_it_run_and_says_so() -> None:
         world.volumes.trees["/etc"].error = VolumeRefusedError("volume '/etc' is refused", rule="x")
         a = world.create("aa", mount, runtime="mcsd", start=False)
         admission = await start(world, a)
-        assert "volume '/etc' is refused" in admission.warning
+        assert "volume /etc: it is refused" in admission.warning
         assert "START_UNPREPARED" in world.papers.kinds()
         await world.quiet()
         assert world.sighting(a).verdict.isolated is False, "promise 8"

@@ -217,6 +217,37 @@ def test_a_stranger_at_the_same_level_is_a_conflict_too() -> None:
     with_world(story)
 
 
+def test_a_container_is_shown_while_its_volumes_are_walked() -> None:
+    """Promise 8: not as isolated; and who waits for it is not told that there is no such container."""
+
+    async def story(world: World) -> None:
+        world.volumes.gate.clear()
+        a = world.create("a", world.mount("/srv/a"))
+        while not world.mcsd.walks.progress():
+            await asyncio.sleep(0.005)
+        sighting = world.sighting(a)
+        assert not sighting.settled and sighting.verdict.isolated is False
+        assert "NOT_ISOLATED" not in world.papers.kinds(), "what is in work is not told as a verdict"
+        world.volumes.gate.set()
+        await world.quiet()
+        assert world.sighting(a).settled and world.sighting(a).verdict.isolated is True
+        assert world.papers.kinds().count("ISOLATED") == 1
+        assert "NOT_ISOLATED" not in world.papers.kinds()
+
+    with_world(story)
+
+
+def test_a_verdict_that_was_shown_early_is_told_when_it_has_come_to_rest() -> None:
+    async def story(world: World) -> None:
+        world.kernel.status_now = replace(world.kernel.status_now, enforcing=False)
+        world.mcsd.host.refresh()
+        world.create("a", world.mount("/srv/a"))
+        await world.quiet()
+        assert world.papers.kinds().count("NOT_ISOLATED") == 1
+
+    with_world(story)
+
+
 def test_permissive_turns_everyone_to_not_isolated_and_back() -> None:
     """Promise 8."""
 
