@@ -131,7 +131,8 @@ class Verifier:
 
     async def _check(self, volume: Volume, *, repair: bool) -> VolumeCheck:
         nothing = VolumeCheck(volume.path, volume.target, 0, 0, 0)
-        if any(walk.volume == volume.id for walk in self._sources.walks.progress()):
+        writing = (walk for walk in self._sources.walks.progress() if walk.work != "verify")
+        if any(walk.volume == volume.id for walk in writing):
             return replace(nothing, error="a walk over it is under way; look again when it has ended")
         try:
             walk = await self._sources.walks.verify(volume)
