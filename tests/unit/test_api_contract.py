@@ -6,35 +6,22 @@ over the real socket, and holds every answer against the document.
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import requests
-from docker.transport import UnixHTTPAdapter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.errors import Unsatisfiable
 
 from mcsd.api_problems import STATUS
 from mcsd.errors import McsdError, Problem
+from tests.contracts.socket_api import MODES, document_of, hold_to_its_word, session_at
 from tests.fakes.service import FakeService, busy, problem_events, troubled_scene
 from tests.fakes.serving import Served, serving
 from tests.fakes.settled import settled
 
-schemathesis = pytest.importorskip("schemathesis")
-
 EXAMPLES = 25
-BASE = "http://mcsd"
-MODES = ["positive", "negative"]
-CHECKS = (
-    "status_code_conformance",
-    "content_type_conformance",
-    "response_headers_conformance",
-    "response_schema_conformance",
-)
 
 
 @pytest.fixture(scope="module")
@@ -48,14 +35,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def session(served: Served) -> Iterator[requests.Session]:
-    with requests.Session() as session:
-        session.trust_env = False
-        session.mount(BASE, UnixHTTPAdapter(f"http+unix://{served.path}", timeout=20))
+    with session_at(served.path) as session:
         yield session
-
-
-def schema_of(served: Served) -> Any:
-    return schemathesis.openapi.from_dict(served.ask("/v1/openapi.json").object)
 
 
 def operations() -> list[tuple[str, str]]:
@@ -78,29 +59,7 @@ def test_the_document_is_the_same_each_time_and_names_every_route(served: Served
 def test_answers_are_as_the_document_says(
     served: Served, session: requests.Session, method: str, path: str, mode: str
 ) -> None:
-    checks = importlib.import_module("schemathesis.specs.openapi.checks")
-    held = [schemathesis.checks.not_a_server_error, *(getattr(checks, name) for name in CHECKS)]
-    operation = schema_of(served)[path][method]
-    strategy = operation.as_strategy(generation_mode=schemathesis.GenerationMode(mode))
-
-    @settings(
-        max_examples=EXAMPLES,
-        deadline=None,
-        database=None,
-        derandomize=True,
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(case=strategy)
-    def every(case: Any) -> None:
-        if isinstance(case.query, dict) and "follow" in case.query:
-            case.query["follow"] = "false"  # a stream ends when the reader does
-        response = case.call(base_url=BASE, session=session)
-        case.validate_response(response, checks=held)
-
-    try:
-        every()
-    except Unsatisfiable:
-        assert mode == "negative", "there is always something right to ask for"
+    hold_to_its_word(session, document_of(session), method, path, mode=mode, examples=EXAMPLES)
     assert served.service.bugs == []
 
 
