@@ -56,6 +56,7 @@ denials_of_mcsd() { ausearch -i -m avc,user_avc,selinux_err -ts boot 2>/dev/null
 mkdir -p /srv/web /srv/db /srv/shop/uploads /srv/media /mnt/big /mnt/usb
 echo hello >/srv/web/index.html
 (cd /srv/media && touch $(seq 1 3000))
+restorecon -RF /srv /mnt/big # as a host that was installed has it
 before=$(label_of /srv/web)
 
 comment "beginning"
@@ -120,6 +121,7 @@ truncate -s 32M /root/usb.img
 mke2fs -q -F -t ext4 /root/usb.img
 usb=$(losetup --show -f /root/usb.img)
 mount "$usb" /mnt/usb
+rmdir /mnt/usb/lost+found # nobody's, with the label of a file system that was never mounted here
 restorecon -RF /mnt/usb
 docker create --name usb -v /mnt/usb:/data nginx >/dev/null
 ok "a container has its volume on it" mcsctl wait usb --timeout 60
@@ -149,8 +151,9 @@ says "the measurements" '^mcsd_containers\{isolation="isolated"\}' typed mcsd.8 
 
 comment "mcsd(8): the journal"
 # Somebody's volume has a name that would forge a line, and somebody else's volume is asked for.
-mkdir -p $'/srv/evil\nmcsd: all is well'
-docker create --name evil -v $'/srv/evil\nmcsd: all is well:/data' nginx >/dev/null
+forging=$'/srv/evil\nall is well'
+mkdir -p "$forging"
+docker create --name evil -v "$forging:/data" nginx >/dev/null
 docker create --name thief -v /srv/db:/data nginx >/dev/null
 wait_for 60 thief_is_refused
 says "everything, with explanations" 'Cause: ' typed mcsd.8 'journalctl -u mcsd -x -e'
@@ -168,8 +171,8 @@ ok "who has held a level" typed mcsd.8 'journalctl -u mcsd MCSD_LEVEL=s0:c12,c90
 ok "what somebody should look at" typed mcsd.8 'journalctl -u mcsd -p warning'
 ok "bugs" typed mcsd.8 'journalctl -u mcsd -p crit MCSD_KIND=internal -o verbose'
 not "there were none" grep -q . <(journalctl -q -u mcsd MCSD_KIND=internal -o cat)
-not "nobody forged a line" grep -q '^mcsd: all is well' <(journalctl -u mcsd -o cat)
-says "the name is shown escaped" 'evil\\nmcsd: all is well' mcsctl show evil
+not "nobody forged a line" grep -q '^all is well' <(journalctl -u mcsd -o cat)
+says "the name is shown escaped" 'evil\\nall is well' mcsctl show evil
 kinds_without_an_entry() {
   python3 -c 'from mcsd.core.notices import Kind; print(*(kind.value.message_id for kind in Kind), sep="\n")' |
     while read -r id; do
@@ -201,9 +204,9 @@ block = text.partition("In a compose file::\n\n")[2].partition("\n    A member's
 open("/root/shop/compose.yml", "w", encoding="utf-8").write(textwrap.dedent(block))
 END
 printf 'services:\n  app: {network_mode: none}\n  worker: {network_mode: none}\n' >/root/shop/compose.override.yml
-compose() { docker compose --project-directory /root/shop "$@" || docker-compose --project-directory /root/shop "$@"; }
+compose() { (cd /root/shop && docker compose "$@"); }
 docker rm -f worker >/dev/null
-mcsctl release worker
+wait_for 30 mcsctl release worker
 wait_for 60 mcsctl restore /srv/shop/uploads >/dev/null 2>&1
 ok "the gate is on" mcsctl gate enable --reload
 ok "both are up" compose up -d
@@ -219,6 +222,7 @@ ok "and isolated" is_isolated shop-app-1
 
 comment "uninstalling"
 docker rm -f evil thief >/dev/null
+mcsctl restore "$forging" # what is listed is escaped, so this one cannot be taken from the list
 ok "the gate is off" recipe 'mcsctl gate disable --reload'
 ok "containers are stopped" recipe 'docker ps -q | xargs -r docker stop'
 ok "and removed" recipe 'docker container prune -f'
