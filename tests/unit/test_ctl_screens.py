@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from mcsd import ctl
+from mcsd.core.grants import GrantState
+from mcsd.core.volumes import ClaimState, VolumePhase
 from mcsd.ctl_arguments import parse
 from mcsd.ctl_errors import CtlError
 from tests.fakes.service import NOW, FakeService, busy, problem_events, quiet_scene, troubled_scene
@@ -171,6 +173,20 @@ def test_every_error_says_what_to_do(troubled: Served, monkeypatch: pytest.Monke
         text = typed(troubled, [line])
         assert "\nmcsctl: " in text and "\nhint: " in text, text
         assert re.search(r"^\[exit status [1-6]\]$", text, re.M), text
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+def test_a_morning_with_a_large_volume(tmp_path: Path, columns: int) -> None:
+    """Nothing is wrong, and not all is done: what to wait for, and how."""
+    scene = quiet_scene()
+    late = scene.container("late", "s0:c300,c301", state=GrantState.IDLE)
+    scene.unsettled.add("late")
+    volume = scene.volume("/srv/late", "s0:c300,c301", phase=VolumePhase.LABELLING, inodes=240_000)
+    scene.claim(late, "/data", "/srv/late", volume, state=ClaimState.PENDING)
+    with settled(), serving(FakeService(scene), tmp_path / "s") as served:
+        served.service.change = busy
+        for command in ("status", "show late"):
+            compare(f"busy {command}", columns, printed(served, command, columns))
 
 
 def test_nothing_breaks_on_the_narrowest_screen(troubled: Served) -> None:

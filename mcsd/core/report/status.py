@@ -118,6 +118,8 @@ def _containers(picture: Picture, summary: ContainerSummary) -> CheckReport:
     if not picture.synced:
         text = f"{text}; not all have been looked at yet"
         return _check("Containers", Condition.BUSY, text, "mcsctl status, in a moment")
+    if summary.unsettled:
+        return _check("Containers", Condition.BUSY, text, "mcsctl wait CONTAINER, until it is ready")
     return _check("Containers", Condition.GOOD, text)
 
 
