@@ -10,6 +10,10 @@ One append-only file for each volume, `<store>/<volume id>.originals`, made of r
 - an ORIGINALS record has a time, not before its inodes were looked at nor before any of them was born. A
   file whose birth is later is another file that got the inode's number.
 
+Room for what is to come is written in zeros ahead of it: so a record that is flushed changes nothing about
+the file but its content, and the flush need not wait until the file system's journal, which is often the
+volume's own, has taken all that the walk has changed. In the middle of a walk the file ends in zeros.
+
 Inodes are grouped by label and stored as compressed intervals: a million files with one label cost
 kilobytes. Rewriting goes through a new file, `fsync`, `rename` and `fsync` of the directory.
 """
@@ -35,6 +39,9 @@ from mcsd.relabel.values import Label, StoredVolume
 SUFFIX = ".originals"
 _TAIL = 4096
 """Bytes from the end of a file in which its last STATE record is looked for; a context is far shorter."""
+_ROOM = 32 * 1024
+_MOST_ROOM = 1024 * 1024
+"""Bytes of zeros that are written ahead: as many as the file has, between these."""
 _REWRITE_AFTER = 512
 """Records; more than a walk of a million inodes writes where the disk is quick to flush."""
 
@@ -153,7 +160,7 @@ class Originals:
         self._records = 0
         self._descriptor = os.open(store.path(volume), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
-            self._length = self._durable = self._load()
+            self._length = self._durable = self._end = self._load()
         except BaseException:
             os.close(self._descriptor)
             raise
@@ -173,7 +180,6 @@ class Originals:
         if sound < len(data):  # cut off while it was written: nothing depends on it
             os.ftruncate(self._descriptor, sound)
             os.fdatasync(self._descriptor)
-        os.lseek(self._descriptor, sound, os.SEEK_SET)
         return sound
 
     def _take(self, kind: Kind, payload: bytes) -> None:
@@ -239,9 +245,12 @@ class Originals:
         self.record([(label, encode_inodes(sorted(inodes))) for label, inodes in groups], latest)
 
     def finish(self, state: str, target: str, count: int) -> None:
-        """Put on disk that the volume is `complete` at a target, or `restored`."""
+        """Put on disk that the volume is `complete` at a target, or `restored`; the file ends with that."""
         self._append(Kind.STATE, records.state(state, target, count))
         self.flush()
+        with _reporting(self.volume.path):
+            os.ftruncate(self._descriptor, self._length)
+        self._end = self._length
         self.swept = True
         self.volume = replace(self.volume, state=state, target=target, count=count)
         if self._records > _REWRITE_AFTER:
@@ -257,11 +266,19 @@ class Originals:
     def _append(self, kind: Kind, payload: bytes) -> None:
         record = records.frame(kind, payload, self._durable)
         with _reporting(self.volume.path):
-            view = memoryview(record)
-            while view:
-                view = view[os.write(self._descriptor, view) :]
+            if self._length + len(record) > self._end:
+                room = len(record) + min(max(self._length, _ROOM), _MOST_ROOM)
+                self._put(bytes(room), self._end)
+                self._end += room
+            self._put(record, self._length)
         self._records += 1
         self._length += len(record)
+
+    def _put(self, data: bytes, place: int) -> None:
+        view = memoryview(data)
+        while view:
+            written = os.pwrite(self._descriptor, view, place)
+            view, place = view[written:], place + written
 
     def _rewrite(self) -> None:
         """Leave out what later records have replaced, and join what belongs together."""
@@ -275,12 +292,10 @@ class Originals:
         parts.append((Kind.STATE, records.state(last.state, last.target, last.count)))
         with _reporting(self.volume.path):
             self._store.write(self.volume.id, parts)
-            fresh = os.open(
-                self._store.path(self.volume.id), os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-            )
+            fresh = os.open(self._store.path(self.volume.id), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         os.close(self._descriptor)
         self._descriptor, self._records = fresh, len(parts)
-        self._length = self._durable = os.fstat(fresh).st_size
+        self._length = self._durable = self._end = os.fstat(fresh).st_size
 
     def close(self) -> None:
         """Release the descriptor; what was not flushed is not promised to anybody."""

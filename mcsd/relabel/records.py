@@ -70,7 +70,8 @@ def _record_at(data: bytes, place: int) -> tuple[Kind, bytes] | None:
 
 def _was_flushed(data: bytes, place: int) -> bool:
     """Tell whether a sound record further on says that the file was on disk beyond `place`."""
-    for later in range(place + 1, len(data) - _FRAME.size + 1):
+    written = len(data.rstrip(b"\0"))  # what follows is room for what was to come
+    for later in range(place + 1, min(written, len(data) - _FRAME.size + 1)):
         _, _, durable, _ = _FRAME.unpack_from(data, later)
         if place < durable <= later and _record_at(data, later) is not None:
             return True

@@ -12,6 +12,7 @@ import pytest
 from mcsd.core.volumes import Identity, VolumeId
 from mcsd.errors import VolumeFailedError
 from mcsd.relabel import originals as module
+from mcsd.relabel import records
 from mcsd.relabel.handles import Handle
 from mcsd.relabel.index import encode_inodes
 from mcsd.relabel.originals import Originals, Store
@@ -94,6 +95,38 @@ def test_a_file_cut_off_anywhere_still_says_what_was_flushed_before(store: Store
     assert seen == sorted(seen)
     assert seen[0] == (False, False, False)
     assert seen[-1] == (True, True, False)
+
+
+def test_a_file_whose_end_was_never_written_still_says_what_was_flushed_before(
+    store: Store, written: Originals
+) -> None:
+    """Promise 3: there are zeros where a record was to come, and no later one is taken for its successor."""
+    data = Path(store.path(ID)).read_bytes()
+    header, *_ = (end for end, _, _ in records.records(data))
+    for length in range(header, len(data)):
+        Path(store.path(ID)).write_bytes(data[:length] + bytes(5000))
+        with closing(opened(store)) as again:
+            assert again.origin_of(6, 0) is not None or length < data.rindex(OLD) + 60
+        assert Path(store.path(ID)).stat().st_size <= length
+
+
+def test_room_is_made_ahead_so_that_a_flush_changes_nothing_but_content(
+    store: Store, written: Originals
+) -> None:
+    """And what is complete ends with its last record."""
+    path = Path(store.path(ID))
+    written.record([(OLD, encode_inodes([100]))], 0)
+    size = path.stat().st_size
+    for inode in range(200, 240):
+        written.record([(OLD, encode_inodes([inode]))], 0)
+    assert path.stat().st_size == size
+    assert path.read_bytes().endswith(bytes(1000))
+    with closing(opened(store)) as again:  # as after a crash
+        assert again.origin_of(239, 0) is not None
+    written.finish("complete", TARGET, 4)
+    with closing(opened(store)) as again:
+        assert all(again.origin_of(inode, 0) is not None for inode in (6, 100, *range(200, 240)))
+    assert store.says(ID, "complete", TARGET)
 
 
 def test_a_flipped_byte_in_what_was_flushed_is_damage(store: Store, written: Originals) -> None:
