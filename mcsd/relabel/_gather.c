@@ -18,7 +18,10 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#define LISTING (32 * 1024)
+#define LARGE_LISTING (2 * 1024 * 1024)
+#define NAME_ROOM 512 /* more than one name takes in a listing */
+#define PART 1024     /* names in a part that another worker is given */
+#define CROWDED 4096
 #define MANY_CHILDREN 1024
 #define PINNED_MAX 64
 
@@ -204,16 +207,48 @@ static void visit(struct worker *worker, const struct place *place, const struct
         close(descriptor);
 }
 
-static void visit_all(struct worker *worker, struct node *node, int descriptor, const char *data, size_t size)
+static int by_inode(const void *one, const void *other)
+{
+    uint64_t a = (*(const struct dirent64 *const *)one)->d_ino, b = (*(const struct dirent64 *const *)other)->d_ino;
+    return (a > b) - (a < b);
+}
+
+static bool is_dots(const char *name)
+{
+    return name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]));
+}
+
+/* Put what a listing names into the worker's array, in the order of inode numbers: so they lie on disk, and
+ * so few of its blocks are read, written and put in the file system's journal. Gives how many there are. */
+static size_t sort_names(struct worker *worker, const char *data, size_t size)
+{
+    size_t count = 0;
+    for (size_t at = 0; at < size; at += ((const struct dirent64 *)(const void *)(data + at))->d_reclen) {
+        const struct dirent64 *name = (const void *)(data + at);
+        if (is_dots(name->d_name))
+            continue;
+        if (count == worker->names_room) {
+            size_t room = count ? 2 * count : 256;
+            const struct dirent64 **grown = realloc(worker->names, room * sizeof *grown);
+            if (!grown) {
+                fail(worker->walk, ENOMEM);
+                return 0;
+            }
+            worker->names = grown;
+            worker->names_room = room;
+        }
+        worker->names[count++] = name;
+    }
+    qsort(worker->names, count, sizeof *worker->names, by_inode);
+    return count;
+}
+
+static void visit_names(struct worker *worker, struct node *node, int descriptor,
+                        const struct dirent64 *const *names, size_t count)
 {
     struct place place = {node, descriptor, clock_stamp()};
-    for (size_t at = 0; at < size && !atomic_load_explicit(&worker->walk->is_stopped, memory_order_relaxed);) {
-        const struct dirent64 *name = (const void *)(data + at);
-        at += name->d_reclen;
-        if (name->d_name[0] == '.' && (!name->d_name[1] || (name->d_name[1] == '.' && !name->d_name[2])))
-            continue;
-        visit(worker, &place, name);
-    }
+    for (size_t i = 0; i < count && !atomic_load_explicit(&worker->walk->is_stopped, memory_order_relaxed); i++)
+        visit(worker, &place, names[i]);
     atomic_fetch_add(&worker->walk->seen, worker->seen);
     worker->seen = 0;
 }
@@ -227,7 +262,8 @@ static void read_block(struct worker *worker, struct item item)
     } else {
         if (!is_temporary)
             node_pin(worker, item.node);
-        visit_all(worker, item.node, descriptor, item.block->data, item.block->size);
+        size_t count = sort_names(worker, item.block->data, item.block->size);
+        visit_names(worker, item.node, descriptor, worker->names, count);
         if (is_temporary) {
             forget_here(worker, descriptor);
             close(descriptor);
@@ -260,6 +296,31 @@ static bool put_off(struct worker *worker, struct node *node, size_t before)
     return true;
 }
 
+/* Choose where the next listing of a large directory goes: the more names are sorted together the better, but
+ * where very many directories wait already, no more of them are to be found at once. */
+static char *room_for(struct worker *worker, size_t *room)
+{
+    if (!worker->large)
+        worker->large = malloc(LARGE_LISTING);
+    bool is_large = worker->large && waiting(worker) <= CROWDED;
+    *room = is_large ? LARGE_LISTING : LISTING_ROOM;
+    return is_large ? worker->large : worker->listing;
+}
+
+static long list(int descriptor, char *room, size_t size)
+{
+    size_t used = 0;
+    while (size - used > NAME_ROOM) {
+        long more = syscall(SYS_getdents64, descriptor, room + used, size - used);
+        if (more < 0 && !used)
+            return more;
+        if (more <= 0) /* an error comes again with the next call */
+            break;
+        used += (size_t)more;
+    }
+    return (long)used;
+}
+
 static void read_directory(struct worker *worker, struct node *node)
 {
     struct walk *walk = worker->walk;
@@ -275,16 +336,24 @@ static void read_directory(struct worker *worker, struct node *node)
     }
     node_pin(worker, node);
     size_t before = waiting(worker);
+    char *listing = worker->listing;
+    size_t room = LISTING_ROOM;
     for (bool is_first = true; !atomic_load(&walk->is_stopped); is_first = false) {
-        long size = syscall(SYS_getdents64, descriptor, worker->listing, LISTING);
+        long size = list(descriptor, listing, room);
         if (size < 0)
             skip(walk, reason_for(errno), node, "");
         if (size <= 0)
             break;
-        if (is_first || !donate_block(worker, node, worker->listing, (size_t)size))
-            visit_all(worker, node, descriptor, worker->listing, (size_t)size);
+        size_t count = sort_names(worker, listing, (size_t)size);
+        for (size_t at = 0; at < count && !atomic_load(&walk->is_stopped); at += PART) {
+            size_t part = count - at < PART ? count - at : PART;
+            if (is_first || !donate_names(worker, node, worker->names + at, part))
+                visit_names(worker, node, descriptor, worker->names + at, part);
+        }
         if (put_off(worker, node, before))
             return;
+        if ((size_t)size + NAME_ROOM >= room)
+            listing = room_for(worker, &room);
     }
     node_unpin(worker, node);
 }

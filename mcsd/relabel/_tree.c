@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define OPEN_MAX_NODES 128
+#define LOW_NUMBERS 64 /* what a worker has open besides */
 #define LIST_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
 
 struct node *node_new(struct node *parent, const char *name, size_t length, uint64_t inode, int64_t born,
@@ -82,6 +83,17 @@ static void close_node(struct worker *worker, struct node *node)
     close(node->descriptor);
     node->descriptor = -1;
     node_release(node);
+}
+
+/* Keep a directory's descriptor away from the low numbers: those are then one run for a batch's files, which are
+ * closed in one call. */
+static int lifted(const struct worker *worker, int descriptor)
+{
+    int high = fcntl(descriptor, F_DUPFD_CLOEXEC, (int)worker->walk->batch_most + LOW_NUMBERS);
+    if (high < 0) /* few are allowed */
+        return descriptor;
+    close(descriptor);
+    return high;
 }
 
 static void adopt(struct worker *worker, struct node *node, int descriptor)
@@ -202,8 +214,10 @@ int node_open(struct worker *worker, struct node *node, bool *is_temporary)
         *is_temporary = next->owner != worker->number;
         descriptor = opened;
         errno = code;
-        if (opened >= 0 && !*is_temporary)
-            adopt(worker, next, opened);
+        if (opened >= 0 && !*is_temporary) {
+            descriptor = lifted(worker, opened);
+            adopt(worker, next, descriptor);
+        }
     }
     if (descriptor < 0)
         *is_temporary = false;

@@ -69,6 +69,8 @@ size_t encode_spans(const struct span *spans, size_t count, uint32_t origin, uin
 /* Encode rising inode numbers; gives the bytes written to `out`, which has room for 20 bytes for each. */
 size_t encode_inodes(const uint64_t *inodes, size_t count, uint8_t *out);
 
+struct dirent64;
+
 /* -- tree.c: directories, and who works on which */
 
 struct node {
@@ -195,7 +197,9 @@ struct worker {
     size_t pinned_count;
     int proc; /* /proc/thread-self/fd */
     int here; /* the descriptor that is the current directory, -1 if unknown */
-    char *listing;
+    char *listing, *large;
+    const struct dirent64 **names; /* of a listing, sorted */
+    size_t names_room;
     struct batch batch;
     int64_t batch_began;
     const struct label *last_label;
@@ -230,7 +234,7 @@ struct walk {
     struct items shared;
     size_t idle, running;
     bool is_drained, wants_help;
-    atomic_size_t hungry;
+    atomic_size_t hungry, offered; /* workers with nothing to do; parts of listings nobody has taken yet */
     atomic_bool is_stopped, is_disturbed, is_yielding, is_begun, has_help;
     atomic_int failure; /* an errno that ended the walk */
     struct worker *workers;
@@ -296,7 +300,7 @@ void batch_drop(struct worker *worker);
 int push(struct items *items, struct item item);
 bool pop(struct items *items, struct item *item);
 void share(struct worker *worker);
-bool donate_block(struct worker *worker, struct node *node, const char *data, size_t size);
+bool donate_names(struct worker *worker, struct node *node, const struct dirent64 *const *names, size_t count);
 int ask(struct worker *worker, enum request request);
 void fail(struct walk *walk, int code);
 int walk_start(struct walk *walk);
@@ -304,6 +308,7 @@ struct worker *walk_wait(struct walk *walk, int milliseconds, bool *is_over);
 void walk_answer(struct worker *worker);
 void walk_end(struct walk *walk);
 
+#define LISTING_ROOM (32 * 1024)
 #define SELINUX "security.selinux"
 #define TICK 20000000LL /* nanoseconds: two ticks of the slowest clock (CONFIG_HZ=100) */
 

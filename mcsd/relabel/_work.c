@@ -1,6 +1,7 @@
 /* Worker threads: how they start, share directories, ask the caller, and end. */
 #include "_walk.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
@@ -16,7 +17,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LISTING (32 * 1024)
 #define SHARED_AT_ONCE 128
 #define STACK (256 * 1024)
 
@@ -125,20 +125,29 @@ static void call_help(struct walk *walk)
     pthread_mutex_unlock(&walk->mutex);
 }
 
-/* Give a part of a listing to somebody who has nothing to do. */
-bool donate_block(struct worker *worker, struct node *node, const char *data, size_t size)
+/* Give a part of a listing to somebody who has nothing to do, or soon will have: one part for each worker is
+ * kept ready, so that nobody waits for the next while the directory's reader is busy. */
+bool donate_names(struct worker *worker, struct node *node, const struct dirent64 *const *names, size_t count)
 {
     struct walk *walk = worker->walk;
     call_help(walk);
-    if (!atomic_load_explicit(&walk->hungry, memory_order_relaxed))
+    if (!atomic_load(&walk->has_help) || atomic_load(&walk->offered) >= walk->worker_count)
         return false;
+    size_t size = 0;
+    for (size_t i = 0; i < count; i++)
+        size += names[i]->d_reclen;
     struct block *block = malloc(sizeof *block + size);
     if (!block)
         return false;
-    block->size = (uint32_t)size;
-    memcpy(block->data, data, size);
+    block->size = 0;
+    for (size_t i = 0; i < count; i++) {
+        memcpy(block->data + block->size, names[i], names[i]->d_reclen);
+        block->size += names[i]->d_reclen;
+    }
+    atomic_fetch_add(&walk->offered, 1);
     if (put_shared(walk, (struct item){node_hold(node), block}))
         return true;
+    atomic_fetch_sub(&walk->offered, 1);
     node_release(node);
     free(block);
     return false;
@@ -189,6 +198,8 @@ static bool take(struct worker *worker, struct item *item)
     }
     walk->idle--;
     pthread_mutex_unlock(&walk->mutex);
+    if (is_found && item->block)
+        atomic_fetch_sub(&walk->offered, 1);
     if (is_found && item->node->owner == NO_OWNER)
         item->node->owner = worker->number;
     return is_found;
@@ -214,7 +225,7 @@ static bool settle_in(struct worker *worker)
     close_range(root + 1, ~0U, 0);
     worker->proc = open("/proc/thread-self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     worker->here = -1;
-    worker->listing = malloc(LISTING);
+    worker->listing = malloc(LISTING_ROOM);
     if (worker->proc >= 0 && worker->listing)
         return true;
     errno = worker->listing ? errno : ENOMEM;
@@ -362,6 +373,8 @@ void walk_end(struct walk *walk)
         free(worker->batch.entries);
         free(worker->batch.names);
         free(worker->listing);
+        free(worker->large);
+        free(worker->names);
         free(worker->chain);
     }
     free(walk->workers);
