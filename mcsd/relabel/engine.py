@@ -148,12 +148,29 @@ class Engine:
                     walk = VolumeWalk(root, restoring, tally, self._means, originals)
                     complete = walk.restore()
                     if complete:
+                        self._make_lasting(root)
                         originals.finish("restored", originals.volume.target, tally.seen)
                     return tally.walk(complete=complete)
             except GoneError:
                 return Walk(complete=True, level="known", gone=True)
             finally:
                 originals.close()
+
+    def _make_lasting(self, root: Opened) -> None:
+        """Have the labels on disk before their originals may be forgotten.
+
+        One file system keeps that order by itself: what is removed later is not gone earlier.
+        """
+        if root.identity.device == os.stat(self._store.directory).st_dev:
+            return
+        try:
+            kernel.sync_around(root.descriptor if root.is_directory else root.parent)
+        except OSError as exc:
+            raise VolumeFailedError(
+                f"the labels of volume {root.path!r} cannot be brought to disk: "
+                f"{(exc.strerror or str(exc)).lower()}",
+                hint="its originals are kept; mend the file system and run mcsctl restore",
+            ) from exc
 
     def verify(
         self,

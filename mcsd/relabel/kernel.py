@@ -174,6 +174,16 @@ def listing_of(descriptor: int) -> int:
     return os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=descriptor)
 
 
+def sync_around(directory: int) -> None:
+    """Have everything on disk that was written to a directory's file system; raises `OSError`."""
+    listing = listing_of(directory)
+    try:
+        if _libc().syncfs(listing) != 0:
+            _raise(listing)
+    finally:
+        os.close(listing)
+
+
 def path_of(descriptor: int) -> str:
     """Ask the kernel where a descriptor's inode is now; raises ENAMETOOLONG beyond 4095 bytes."""
     return os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115 - not a path of anybody's

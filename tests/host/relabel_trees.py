@@ -39,6 +39,12 @@ def odd(name: str, level: str = "s0") -> bytes:
     return (f"system_u:object_r:{types[name]}:{level}\0" if HAS_SELINUX else f"u:r:{name}_t:{level}").encode()
 
 
+def kept(label: str | bytes) -> bytes:
+    """Give what is read where a label was written: SELinux ends it with a NUL in any case."""
+    plain = label.encode() if isinstance(label, str) else label
+    return plain.rstrip(b"\0") + b"\0" if HAS_SELINUX else plain
+
+
 def label_of(path: str | bytes | Path) -> bytes | None:
     """Read the label of a name itself, None where there is none."""
     try:

@@ -1,6 +1,6 @@
 #!/bin/bash
 # The relabel engine's own suites where the kernel has its say on labels: attacks, kills, errors, exact undo.
-# Promises 3 to 6 and 9. Each is run with the C loop and with the plain one, here on an enforcing kernel.
+# Promises 3 to 6 and 9. With the C loop, the one that packages have; the machine's own tests run both.
 set -u
 . "$TAP"
 cd /usr/src/mcsd || exit 125
@@ -9,7 +9,7 @@ mkdir -p /var/tmp/relabel
 
 suite() { # NAME OPTIONS…: everything passes, and nothing is left out
   local name=$1; shift
-  python3 -m pytest -q -n 2 -p no:cacheprovider --basetemp "/var/tmp/relabel/$name" "tests/host/test_relabel_$name.py" "$@"
+  python3 -m pytest -q -n 2 -k native -p no:cacheprovider --basetemp "/var/tmp/relabel/$name" "tests/host/test_relabel_$name.py" "$@"
 }
 denied() { ausearch -m avc,selinux_err -ts boot 2>/dev/null | grep -E 'comm="(python3|pytest)'; }
 
