@@ -190,7 +190,7 @@ class Assembly:
             self.herald,
             clock,
             every=config.volumes.confirm,
-            look=self.watcher.hints.add,
+            label_again=self.reconciler.relabel_again,
         )
         self.answers = self._make_answers()
 

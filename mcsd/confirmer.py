@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
-from mcsd.core.changes import PutVolume
 from mcsd.core.confirming import next_to_confirm, rest_after
-from mcsd.core.containers import ContainerId
 from mcsd.core.labels import Context
 from mcsd.core.notices import Kind, Notice
-from mcsd.core.volumes import Volume, VolumeId, VolumePhase
+from mcsd.core.volumes import Volume, VolumeId
 from mcsd.errors import LedgerError, VolumeFailedError, VolumeRefusedError
 from mcsd.herald import Herald
 from mcsd.ports import Clock
@@ -26,7 +24,7 @@ LONGEST_PAUSE = 60.0
 class Confirmer:
     """Finds volumes that do not carry everywhere what the ledger says, and has them labelled again.
 
-    `every` is in seconds; `look` has containers looked at. Owned by the event loop's thread.
+    `every` is in seconds; `label_again` walks a volume whatever its root says. Owned by the event loop.
     """
 
     def __init__(
@@ -37,14 +35,14 @@ class Confirmer:
         clock: Clock,
         *,
         every: float,
-        look: Callable[[Collection[ContainerId]], Awaitable[None]],
+        label_again: Callable[[VolumeId], Awaitable[object]],
     ) -> None:
         self._scribe = scribe
         self._walks = walks
         self._herald = herald
         self._clock = clock
         self._every = every
-        self._look = look
+        self._label_again = label_again
         self._confirmed: dict[VolumeId, float] = {}
 
     async def run(self) -> None:
@@ -74,15 +72,9 @@ class Confirmer:
             return None  # gone or replaced: said when its container is looked at, which happens more often
 
     async def _drifted(self, volume: Volume, walk: Walk) -> None:
-        """Write down that the volume is not complete; who looks after its containers does the rest."""
-        try:
-            async with self._scribe.deciding:
-                if self._scribe.book.volume(volume.id) != volume:
-                    return  # something was done to it during the walk
-                unfinished = replace(volume, phase=VolumePhase.LABELLING, since=self._clock.now())
-                await self._scribe.commit([PutVolume(unfinished)])
-        except LedgerError:
-            return  # told by the scribe; the volume comes round again
+        """Tell of it, and have it labelled again as a repair does it: the ledger says so first."""
+        if self._scribe.book.volume(volume.id) != volume:
+            return  # something was done to it during the walk
         example = next((name for why, name in walk.examples if why is SkipReason.DIFFERS), "")
         fields = {
             "volume": volume.path,
@@ -91,9 +83,5 @@ class Confirmer:
             "example": example,
         }
         self._herald.emit(Notice(Kind.VOLUME_DRIFTED, fields))
-        await self._look(self._holders(volume.id))
-
-    def _holders(self, volume: VolumeId) -> tuple[ContainerId, ...]:
-        book = self._scribe.book
-        grants = (book.grant(claim.grant) for claim in book.claims_on(volume))
-        return tuple(sorted({grant.container for grant in grants if grant and grant.state.is_living}))
+        with suppress(LedgerError):  # told by the scribe; the volume comes round again
+            await self._label_again(volume.id)
