@@ -6,7 +6,8 @@ SHELL := /bin/bash
 
 PY := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-APT := DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0
+APT := DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 \
+  -o DPkg::Lock::Timeout=600
 # What the tests on this machine need: a Docker engine, tools that read and write labels, a compiler's sanitizers.
 TEST_PACKAGES := zsh fish groff-base dosfstools systemd
 HOST_PACKAGES := docker.io busybox-static policycoreutils attr e2fsprogs xfsprogs acl libsystemd-dev pkg-config

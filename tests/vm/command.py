@@ -26,6 +26,8 @@ HERE = Path(__file__).resolve().parent
 GUEST = "/run/mcsd-test"
 ASKS = "# guest: "
 OUT_OF_TIME, BROKEN, NOT_INSTALLED = 124, 125, 126
+APT_OPTIONS = ("-o", "Dpkg::Use-Pty=0", "-o", "DPkg::Lock::Timeout=600")
+"""Somebody else may be installing: make, for another of its targets."""
 PROGRAMS = ("qemu-system-x86_64", "qemu-img", "mmdebstrap", "mke2fs", "setfiles", "busybox", "zstd")
 
 
@@ -162,7 +164,7 @@ def _host_packages() -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (
         ["apt-get", "update", "-qq"],
-        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "-o", "Dpkg::Use-Pty=0", *wanted],
+        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *APT_OPTIONS, *wanted],
     ):
         done = subprocess.run(
             command,
