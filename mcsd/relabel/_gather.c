@@ -239,7 +239,8 @@ static size_t sort_names(struct worker *worker, const char *data, size_t size)
         }
         worker->names[count++] = name;
     }
-    qsort(worker->names, count, sizeof *worker->names, by_inode);
+    if (count)
+        qsort(worker->names, count, sizeof *worker->names, by_inode);
     return count;
 }
 

@@ -86,7 +86,7 @@ def run(sanitized: Path, *command: str) -> None:
 
 def test_walks_are_clean(sanitized: Path) -> None:
     run(sanitized, "-c", "from mcsd.relabel import native; assert native.is_usable()")
-    run(sanitized, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "native", *SUITES)
+    run(sanitized, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "-k", "native", *SUITES)
 
 
 def test_whatever_an_index_is_given_is_clean(sanitized: Path) -> None:
