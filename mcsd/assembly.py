@@ -23,12 +23,14 @@ from mcsd.config import Config
 from mcsd.confirmer import Confirmer
 from mcsd.core.allocation import Allocator, Holder, HolderKind, Randomness
 from mcsd.core.book import Book
-from mcsd.core.containers import Container
+from mcsd.core.containers import Container, ContainerId
+from mcsd.core.gating import is_gated
 from mcsd.core.ground import Move
 from mcsd.core.labels import Level
 from mcsd.core.modes import Rule, VolumePolicy
 from mcsd.core.notices import Kind, Notice
 from mcsd.core.volumes import VolumeId
+from mcsd.ends import Ends
 from mcsd.execute import Means
 from mcsd.gatekeeper import Gatekeeper
 from mcsd.ground import GroundWatch
@@ -176,6 +178,8 @@ class Assembly:
             stored=outside.stored_booleans,
         )
         self.sightings.listen(self.booleans.wake)
+        self.ends = Ends(self._gated_and_running, outside.lifelines, self._ended)
+        self.sightings.listen(self.ends.wake)
         self.ground = GroundWatch(
             outside.news,
             selinux,
@@ -197,6 +201,10 @@ class Assembly:
     async def _synced(self) -> None:
         self.booleans.wake()
         await self.reclaimer.start()
+
+    def _ended(self, container: ContainerId) -> None:
+        self.starts.end(container)
+        self.watcher.look_at(container)
 
     def _who_runs(self) -> tuple[Container, ...] | None:
         """Give the running containers; None while Docker has not told all of them yet.
@@ -247,7 +255,12 @@ class Assembly:
             herald=self.herald,
             host=self.host,
             means=self._means,
+            look=lambda container: self.watcher.look_at(container),
         )
+
+    def _gated_and_running(self) -> tuple[Container, ...]:
+        host = self.host()
+        return tuple(one for one in self.sightings.containers() if one.running and is_gated(one, host))
 
     def _make_answers(self) -> Answers:
         clock = self._outside.clock
@@ -309,6 +322,7 @@ class Assembly:
             self.ground.run,
             self.booleans.run,
             *([self.confirmer.run] if self._config.volumes.confirm else []),
+            self.ends.run,
         )
 
     def stop(self) -> None:

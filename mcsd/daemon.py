@@ -115,6 +115,7 @@ async def run(config: Config, *, state: Path, socket: Path) -> None:
         server = ApiServer(assembly.answers)
         await server.start(inherited_sockets("api") or [open_socket(socket)])
         stack.push_async_callback(server.stop)
+        stack.push_async_callback(assembly.gatekeeper.close)
         gate = GateServer(assembly.gatekeeper, assembly.answers)
         await gate.start(
             inherited_sockets("gate") or [open_socket(socket.with_name("gate.sock"), mode=0o600)]

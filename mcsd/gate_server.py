@@ -52,6 +52,7 @@ class _Request(BaseModel):
     security_options: list[str] = []
     ipc_mode: str = Field(default="", max_length=512)
     pid_mode: str = Field(default="", max_length=512)
+    obstacle: str = Field(default="", max_length=8192)
 
     def start(self) -> StartRequest:
         """Give it as the daemon's value."""
@@ -62,6 +63,7 @@ class _Request(BaseModel):
             security_options=tuple(self.security_options),
             ipc_mode=self.ipc_mode,
             pid_mode=self.pid_mode,
+            obstacle=self.obstacle,
         )
 
 

@@ -7,13 +7,14 @@ or failed. While the gate waits, Docker holds the container: nothing here may as
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from mcsd.config import GateOnError, GateTable
 from mcsd.core.changes import Change, PutGrant
 from mcsd.core.containers import Container, ContainerId
-from mcsd.core.gating import Choice, Fresh, choose, is_gated
-from mcsd.core.grants import Grant, GrantEvent
+from mcsd.core.gating import Choice, Fresh, Wanted, choose, has_own_level, is_gated
+from mcsd.core.grants import Grant, GrantEvent, GrantState
 from mcsd.core.labels import Context, Level
 from mcsd.core.notices import Kind, Notice
 from mcsd.core.plan import Observed
@@ -30,6 +31,8 @@ from mcsd.scribe import Scribe
 from mcsd.sightings import Sightings
 from mcsd.starts import Starts
 
+_KEEP_LEVEL = '[gate] level = "docker" in mcsd.toml keeps the level that Docker chose'
+
 
 @dataclass(frozen=True, slots=True)
 class StartRequest:
@@ -41,6 +44,8 @@ class StartRequest:
     security_options: tuple[str, ...] = ()
     ipc_mode: str = ""
     pid_mode: str = ""
+    obstacle: str = ""
+    """Why its file systems cannot be mounted with another level than the engine's; "" where they can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,7 @@ class Gatekeeper:
         herald: Herald,
         host: HostView,
         means: Means,
+        look: Callable[[ContainerId], None],
     ) -> None:
         self._config = config
         self._docker = docker
@@ -81,19 +87,23 @@ class Gatekeeper:
         self._herald = herald
         self._host = host
         self._means = means
+        self._look = look
+        self._at_work: set[asyncio.Task[Admission]] = set()
+        self._goes_ahead: set[ContainerId] = set()
+        """Containers that were let start although the work for them goes on."""
 
     async def create(self, request: StartRequest) -> Admission:
         """Prepare a start; raise `GateError` where it must not go on."""
+        work = asyncio.create_task(self._prepare(request))
+        self._at_work.add(work)
+        work.add_done_callback(self._at_work.discard)
         try:
-            async with asyncio.timeout(self._config.deadline):
-                return await self._prepare(request)
-        except TimeoutError:
-            seconds = self._config.deadline
-            return self._failed(
-                request,
-                f"its volumes are not ready after {seconds:g} s",
-                f"see mcsctl show {request.container[:12]}; the work goes on, or raise [gate] deadline",
-            )
+            done, _ = await asyncio.wait({work}, timeout=self._config.deadline)
+        except asyncio.CancelledError:
+            work.cancel()
+            raise
+        try:
+            return work.result() if done else self._late(request, work)
         except GateError:
             raise
         except McsdError as exc:
@@ -102,6 +112,37 @@ class Gatekeeper:
     def delete(self, container: ContainerId) -> None:
         """The container's process has ended, or never came to be."""
         self._starts.end(container)
+        self._look(container)
+
+    async def close(self) -> None:
+        """Break off what goes on behind starts that were answered for."""
+        for work in self._at_work:
+            work.cancel()
+        if self._at_work:
+            await asyncio.wait(self._at_work)
+
+    def _late(self, request: StartRequest, work: asyncio.Task[Admission]) -> Admission:
+        """Answer for a start that is not ready in time; the work goes on, for this start or the next."""
+        work.add_done_callback(lambda _: self._finished_late(request.container, work))
+        seconds = self._config.deadline
+        admission = self._failed(
+            request,
+            f"its volumes are not ready after {seconds:g} s",
+            f"see mcsctl show {request.container[:12]}; the work goes on, or raise [gate] deadline",
+        )
+        self._goes_ahead.add(request.container)
+        grant = self._scribe.book.grant_of(request.container)
+        if grant is None or grant.state is not GrantState.ACTIVE or request.obstacle:
+            return admission
+        return replace(self._labels(request, grant), warning=admission.warning)
+
+    def _finished_late(self, container: ContainerId, work: asyncio.Task[Admission]) -> None:
+        if container in self._goes_ahead:
+            self._goes_ahead.discard(container)
+        else:
+            self.delete(container)  # it was refused, and nobody waits for it
+        if not work.cancelled() and (exc := work.exception()) is not None and not isinstance(exc, McsdError):
+            self._herald.report_bug(f"the gate's late start of {container[:12]}", exc)
 
     async def _prepare(self, request: StartRequest) -> Admission:
         container = await self._container(request)
@@ -114,19 +155,31 @@ class Gatekeeper:
                 raise
 
     async def _prepare_alone(self, container: Container, request: StartRequest) -> Admission:
-        grant = await self._grant(container)
+        warning = self._obstructed(container, request)
+        grant = await self._grant(container, Wanted.DOCKER if request.obstacle else self._config.level)
         sights = await self._observer.sights(container)
         await self._reconciler.settle(
             Observed(container.id, container, self._host(), sights, gated=True, starting=True)
         )
+        labels = self._labels(request, grant)
+        if request.obstacle and grant.level != Context.parse(request.process_label).level:
+            reason = f"it needs the level {grant.level}, and {request.obstacle}"
+            return self._failed(request, reason, "do not share another container's namespaces there")
         missing = [claim for claim in self._claims(grant) if claim.state is not ClaimState.READY]
         if missing:
             first = missing[0]
             admission = self._failed(
                 request, f"volume {first.source}: {first.reason or first.state.value}", first.hint
             )
-            return replace(self._labels(request, grant), warning=admission.warning)
-        return self._labels(request, grant)
+            warning = admission.warning
+        return replace(labels, warning=warning)
+
+    def _obstructed(self, container: Container, request: StartRequest) -> str:
+        """Warn of a container that cannot run at a level of mcsd's own; raise `GateError`."""
+        if not request.obstacle or self._config.level is Wanted.DOCKER or has_own_level(container):
+            return ""
+        reason = f"it cannot be given a level of mcsd's own: {request.obstacle}"
+        return self._failed(request, reason, _KEEP_LEVEL).warning
 
     async def _container(self, request: StartRequest) -> Container:
         """Put together what is known of the container: last seen or glanced at, and what the gate says."""
@@ -175,11 +228,11 @@ class Gatekeeper:
 
     # --- the level ---------------------------------------------------------------------------------
 
-    async def _grant(self, container: Container) -> Grant:
+    async def _grant(self, container: Container, wanted: Wanted) -> Grant:
         await self._reconciler.refresh_carriers()
         async with self._scribe.deciding:
             book = self._scribe.book
-            choice = choose(container, book, self._config.level)
+            choice = choose(container, book, wanted)
             if choice is not None:
                 stage = self._draft(container, choice)
                 await self._scribe.commit(stage.changes)

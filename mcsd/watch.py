@@ -133,6 +133,7 @@ class Watcher:
         self._listed = False
         """Whether the engine has listed its containers since it was last reached."""
         self._again = asyncio.Event()
+        self._hinting: set[asyncio.Task[None]] = set()
 
     def tasks(self) -> tuple[Callable[[], Coroutine[None, None, None]], ...]:
         """What runs for ever: the stream, the timers, and `LOOKERS` who look."""
@@ -192,6 +193,13 @@ class Watcher:
     def look_again(self) -> None:
         """Look at everything soon: something changed that concerns all, and that no event tells of."""
         self._again.set()
+
+    def look_at(self, container: ContainerId) -> None:
+        """Look at one container now, and once more after `RETRY`: the engine may be behind what was seen."""
+        self._failed.add(container)
+        hinting = asyncio.get_running_loop().create_task(self.hints.add([container]))
+        self._hinting.add(hinting)
+        hinting.add_done_callback(self._hinting.discard)
 
     async def resync_often(self) -> None:
         """Look at everything when asked, and from time to time, because events get lost."""

@@ -25,7 +25,7 @@ from mcsd.core.notices import Notice
 from mcsd.core.picture import Sighting
 from mcsd.core.processes import Carrier
 from mcsd.errors import SelinuxError
-from mcsd.ports import Lifeline
+from mcsd.ports import Lifeline, Lifelines
 from tests.fakes.booleans import FakeBooleans
 from tests.fakes.container_engine import FakeContainerEngine
 from tests.fakes.ledger import MemoryLedger, Tables
@@ -158,7 +158,7 @@ class World:
         self.clock = HandClock()
         self.papers = Papers()
         self.booleans = FakeBooleans({})
-        self.lifelines = AllAlive()
+        self.lifelines: Lifelines = AllAlive()
         self._random = random.Random(seed)
         self._pids = iter(range(5_000_000, 9_000_000))
         self._running: asyncio.Task[None] | None = None

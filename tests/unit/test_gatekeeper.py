@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from mcsd.core.grants import GrantState
 from mcsd.core.labels import Context, Level
 from mcsd.errors import GateError, LedgerError, VolumeRefusedError
 from mcsd.gatekeeper import Admission, StartRequest
+from mcsd.ports import Lifeline
 from tests.fakes.volume_engine import BORN
 from tests.fakes.world import World, with_world
 
@@ -38,9 +40,10 @@ def request(world: World, ident: ContainerId, *options: str) -> StartRequest:
     )
 
 
-async def start(world: World, ident: ContainerId, *options: str) -> Admission:
+async def start(world: World, ident: ContainerId, *options: str, obstacle: str = "") -> Admission:
     """Start as Docker does with the gate in between: the process runs at what the gate was told."""
-    admission = await world.mcsd.gatekeeper.create(request(world, ident, *options))
+    asked = replace(request(world, ident, *options), obstacle=obstacle)
+    admission = await world.mcsd.gatekeeper.create(asked)
     world.start(ident)
     world.kernel.labels[ident] = admission.process_label or world.docker.present[ident].process_label
     return admission
@@ -49,6 +52,29 @@ async def start(world: World, ident: ContainerId, *options: str) -> Admission:
 def stop(world: World, ident: ContainerId) -> None:
     world.mcsd.gatekeeper.delete(ident)
     world.docker.die(ident)
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Let mcsd go on until something is so."""
+    for _ in range(1000):
+        if is_so():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it has not come to that")
+
+
+class Lines:
+    """Processes whose end a test tells."""
+
+    def __init__(self) -> None:
+        self.followed: dict[int | None, Callable[[], None]] = {}
+
+    def follow(self, pid: int, container: ContainerId, ended: Callable[[], None]) -> Lifeline:
+        self.followed[pid] = ended
+        return self
+
+    def release(self) -> None:
+        pass
 
 
 def level_of(admission: Admission) -> Level:
@@ -267,7 +293,9 @@ def test_a_ledger_that_cannot_be_written_refuses_the_start() -> None:
     with_world(story)
 
 
-def test_a_walk_that_takes_too_long_refuses_the_start() -> None:
+def test_a_walk_that_takes_too_long_refuses_the_start_and_goes_on_for_the_next_one() -> None:
+    """Promise 9. A volume that takes longer than the deadline is ready in the end."""
+
     async def story(world: World) -> None:
         await reboot(world)
         world.volumes.gate.clear()
@@ -275,9 +303,171 @@ def test_a_walk_that_takes_too_long_refuses_the_start() -> None:
         with pytest.raises(GateError, match="not ready after"):
             await world.mcsd.gatekeeper.create(request(world, a))
         world.volumes.gate.set()
-        await asyncio.sleep(0)
+        await until(lambda: not world.mcsd.starts.is_starting(a))
+        first = world.level_on("/srv/a")
+        await world.quiet()
+        walks = len(world.volumes.walked)
+        assert level_of(await start(world, a)) == first
+        assert len(world.volumes.walked) == walks, "nothing is left to walk"
 
     with_world(story, gate={"deadline": 0.2})
+
+
+def test_on_error_start_does_not_wait_longer_than_the_deadline() -> None:
+    """Promise 8: until the walk is through it says that the volume is not ready."""
+
+    async def story(world: World) -> None:
+        await reboot(world)
+        world.volumes.gate.clear()
+        a = world.create("aa", world.mount("/srv/a"), runtime="mcsd", start=False)
+        admission = await start(world, a)
+        assert "not ready after" in admission.warning and "START_UNPREPARED" in world.papers.kinds()
+        level = level_of(admission)
+        assert level == world.level(a) != world.level_on("/srv/a")
+        world.volumes.gate.set()
+        await world.quiet()
+        assert world.level_on("/srv/a") == level == world.level(a)
+        assert world.sighting(a).verdict.isolated is True
+
+    with_world(story, gate={"deadline": 0.2, "on_error": "start"})
+
+
+OBSTACLE = "the file system at /x is btrfs, not an overlay"
+
+
+def test_a_root_that_cannot_be_mounted_again_refuses_the_start_by_default() -> None:
+    async def story(world: World) -> None:
+        await reboot(world)
+        a = world.create("aa", world.mount("/srv/a"), runtime="mcsd", start=False)
+        with pytest.raises(GateError, match="is btrfs") as raised:
+            await world.mcsd.gatekeeper.create(replace(request(world, a), obstacle=OBSTACLE))
+        assert 'level = "docker"' in raised.value.hint
+        await world.quiet()
+        assert world.mcsd.scribe.book.grants() == () and world.label("/srv/a") == BORN
+
+    with_world(story)
+
+
+def test_a_root_that_cannot_be_mounted_again_keeps_docker_s_level_as_configured() -> None:
+    """Its volumes are prepared for that level, and the reason is told."""
+
+    async def story(world: World) -> None:
+        await reboot(world)
+        a = world.create("aa", world.mount("/srv/a"), runtime="mcsd", start=False)
+        first = level_of(await world.mcsd.gatekeeper.create(request(world, a)))
+        # Only the attempt has shown that it cannot be: the gate asks a second time.
+        admission = await start(world, a, obstacle=OBSTACLE)
+        own = Context.parse(world.docker.present[a].process_label).level
+        assert level_of(admission) == own != first and "is btrfs" in admission.warning
+        assert "START_UNPREPARED" in world.papers.kinds()
+        assert world.level_on("/srv/a") == own == world.level(a)
+        await world.quiet()
+        assert world.sighting(a).verdict.isolated is True, "promise 8: Docker's level is one of its own"
+        assert [grant.level for grant in world.mcsd.scribe.book.grants() if grant.state.is_living] == [own]
+
+    with_world(story, gate={"on_error": "start"})
+
+
+def test_docker_s_level_wanted_is_no_obstacle() -> None:
+    async def story(world: World) -> None:
+        await reboot(world)
+        a = world.create("aa", world.mount("/srv/a"), runtime="mcsd", start=False)
+        admission = await start(world, a, obstacle=OBSTACLE)
+        assert admission.warning == "" and "START_UNPREPARED" not in world.papers.kinds()
+        assert world.level_on("/srv/a") == level_of(admission) == world.level(a)
+
+    with_world(story, gate={"level": "docker"})
+
+
+def test_a_level_that_is_another_s_is_out_of_reach_for_who_keeps_docker_s() -> None:
+    """`--ipc=container:X`, where X runs at a level of mcsd's and this one cannot be given it."""
+
+    async def story(world: World) -> None:
+        await reboot(world)
+        a = world.create("aa", runtime="mcsd", start=False)
+        one = level_of(await start(world, a))
+        b = world.create("bb", runtime="mcsd", start=False, ipc_mode=f"container:{a}")
+        admission = await start(world, b, obstacle=OBSTACLE)
+        assert f"it needs the level {one}" in admission.warning and admission.process_label == ""
+        await world.quiet()
+        assert world.sighting(b).verdict.isolated is not True, "promise 8"
+
+    with_world(story, gate={"on_error": "start"})
+
+
+@pytest.mark.parametrize("on_error", ["refuse", "start"])
+def test_a_volume_that_another_container_holds(on_error: str) -> None:
+    """Promise 1: whatever is configured for errors, the kernel denies it what is the other's."""
+
+    async def story(world: World) -> None:
+        await reboot(world)
+        mount = world.mount("/srv/a")
+        a = world.create("aa", mount, runtime="mcsd", start=False)
+        b = world.create("bb", mount, runtime="mcsd", start=False)
+        level = level_of(await start(world, a))
+        if on_error == "refuse":
+            with pytest.raises(GateError, match="/srv/a"):
+                await start(world, b)
+        else:
+            admission = await start(world, b)
+            assert "/srv/a" in admission.warning and level_of(admission) != level
+        await world.quiet()
+        assert world.level_on("/srv/a") == level
+
+    with_world(story, gate={"on_error": on_error})
+
+
+@pytest.mark.parametrize("on_error", ["refuse", "start"])
+def test_a_volume_that_is_labelled_in_part(on_error: str) -> None:
+    async def story(world: World) -> None:
+        await reboot(world)
+        mount = world.mount("/srv/a")
+        world.volumes.trees["/srv/a"].partial = True
+        a = world.create("aa", mount, runtime="mcsd", start=False)
+        if on_error == "refuse":
+            with pytest.raises(GateError, match="part of it could not be labelled"):
+                await start(world, a)
+        else:
+            assert "part of it could not be labelled" in (await start(world, a)).warning
+            await world.quiet()
+            assert world.sighting(a).verdict.isolated is False, "promise 8"
+
+    with_world(story, gate={"on_error": on_error})
+
+
+def test_a_ledger_that_cannot_be_written_with_on_error_start() -> None:
+    """Promises 3 and 9: it runs at Docker's own labels, and no inode is touched."""
+
+    async def story(world: World) -> None:
+        await reboot(world)
+        a = world.create("aa", world.mount("/srv/a"), runtime="mcsd", start=False)
+        world.ledger.failure = LedgerError("the disk is full")
+        admission = await world.mcsd.gatekeeper.create(request(world, a))
+        assert "the disk is full" in admission.warning and admission.process_label == ""
+        assert world.label("/srv/a") == BORN
+        world.ledger.failure = None
+
+    with_world(story, gate={"on_error": "start"})
+
+
+def test_an_end_is_seen_by_the_process_alone() -> None:
+    """Promises 2 and 7: neither the gate's delete nor Docker's event has come."""
+
+    async def story(world: World) -> None:
+        lines = Lines()
+        world.lifelines = lines
+        await reboot(world)
+        a = world.create("aa", world.mount("/srv/a"), runtime="mcsd", start=False)
+        await start(world, a)
+        await world.quiet()
+        pid = world.docker.present[a].pid
+        await until(lambda: pid in lines.followed)
+        world.docker.drop_events(1)
+        world.docker.die(a)
+        lines.followed[pid]()
+        await until(lambda: world.mcsd.scribe.book.grants()[0].state is GrantState.QUARANTINED)
+
+    with_world(story)
 
 
 def test_a_start_that_is_never_heard_of_again_leaks_no_level() -> None:
