@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from .text import parse, written
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -44,14 +46,13 @@ def ask(path: str, request: dict[str, Any], patience: float) -> dict[str, Any]:
 
 def _ask(path: str, request: dict[str, Any], patience: float) -> dict[str, Any]:
     import _socket
-    import json
 
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
     connection.settimeout(patience)
     connection.connect(path)
     answer = b""
     try:
-        connection.sendall(json.dumps({"version": VERSION, **request}).encode() + b"\n")
+        connection.sendall(written({"version": VERSION, **request}).encode() + b"\n")
         while not answer.endswith(b"\n"):
             part = connection.recv(65536)
             if not part:
@@ -61,7 +62,7 @@ def _ask(path: str, request: dict[str, Any], patience: float) -> dict[str, Any]:
         raise _Cut from exc
     finally:
         connection.close()
-    parsed: dict[str, Any] = json.loads(answer)
+    parsed: dict[str, Any] = parse(answer)
     return parsed
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from .mounts import Mounted, carry, mounts_at
+from .text import parse, written
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,12 +24,10 @@ class Bundle:
     """What a container starts from. Labels are Docker's choice, as far as nobody else has written there."""
 
     def __init__(self, path: str, container: str) -> None:
-        import json
-
         self.path = path
         self.container = container
         with open(path + "/config.json", encoding="utf-8") as file:
-            self._config: dict[str, Any] = json.load(file)
+            self._config: dict[str, Any] = parse(file.read())
         self.process_label: str = self._config.get("process", {}).get("selinuxLabel", "")
         self.mount_label: str = self._config.get("linux", {}).get("mountLabel", "")
 
@@ -61,11 +60,9 @@ class Bundle:
         }
 
     def _host_settings(self) -> dict[str, Any]:
-        import json
-
         try:
             with open(self.own_directory + "hostconfig.json", "rb") as file:
-                host = json.load(file)
+                host = parse(file.read())
         except (OSError, ValueError):
             return {}  # mcsd then takes Docker's level for nobody's own wish
         return {
@@ -105,8 +102,6 @@ class Bundle:
             carry(root, former)
 
     def _write(self, process: str, label: str) -> None:
-        import json
-
         notes = {
             key: value for key, value in (self._config.get("annotations") or {}).items() if key != FORMER
         }
@@ -121,7 +116,7 @@ class Bundle:
         if before == (process, label, notes):
             return
         settings["selinuxLabel"], linux["mountLabel"], self._config["annotations"] = process, label, notes
-        replace_file(self.path + "/config.json", json.dumps(self._config))
+        replace_file(self.path + "/config.json", written(self._config))
 
     def _places(self) -> tuple[list[str], dict[str, Mounted]]:
         """Give Docker's own files for the container, and what is mounted for it, the root included."""

@@ -7,6 +7,7 @@ import sys
 
 from .asking import Unreachable, ask, starts_without_answer
 from .bundle import Bundle, replace_file
+from .text import parse, written
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -89,28 +90,24 @@ def _follow(call: Call, bundle: Bundle, answer: dict[str, Any]) -> None:
 
 def before_exec(call: Call) -> None:
     """Have the process that enters run at the container's present level."""
-    import json
-
     path = call.option("--process", "-p")
     if not path:
         return
     label = present_label(call)
     with open(path, encoding="utf-8") as file:
-        process = json.load(file)
+        process = parse(file.read())
     if label and process.get("selinuxLabel") and process["selinuxLabel"] != label:
         process["selinuxLabel"] = label
-        replace_file(path, json.dumps(process))
+        replace_file(path, written(process))
 
 
 def present_label(call: Call) -> str:
     """Give the label of the container's first process, by what the runtime has written down; "" if none."""
-    import json
-
     state = f"{call.option('--root')}/{call.container}"
     for name, key in (("state.json", "init_process_pid"), ("status", "pid")):
         try:
             with open(f"{state}/{name}", encoding="utf-8") as file:
-                pid = int(json.load(file)[key])
+                pid = int(parse(file.read())[key])
             with open(f"/proc/{pid}/attr/current", encoding="utf-8") as file:
                 return file.read().rstrip("\0\n")
         except FileNotFoundError:
@@ -200,14 +197,13 @@ _HANDLERS = {
 
 def tell(call: Call, level: str, text: str) -> None:
     """Write to the runtime's log, where containerd looks for what to show, and to standard error."""
-    import json
     import time
 
     line = f"mcsd: {text}"
     path = call.option("--log")
     if path:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        as_json = json.dumps({"level": level, "msg": line, "time": stamp})
+        as_json = written({"level": level, "msg": line, "time": stamp})
         entry = as_json if call.option("--log-format") == "json" else f"{stamp} {level}: {line}"
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
