@@ -182,7 +182,7 @@ class GateTable(_Table):
 
     level: Wanted = Field(default=Wanted.STICKY, strict=False)
     on_error: GateOnError = Field(default=GateOnError.REFUSE, strict=False)
-    deadline: Annotated[Duration, Field(gt=0)] = 100.0
+    deadline: Annotated[Duration, Field(gt=0, le=3600)] = 100.0
 
 
 class BooleansTable(BaseModel):

@@ -198,9 +198,15 @@ class Reconciler:
             self._herald.emit(notice)
 
     async def _walk_all(self, walks: Iterable[tuple[Claim, Volume]], owner: ContainerId) -> None:
-        async with asyncio.TaskGroup() as group:
-            for claim, volume in walks:
-                group.create_task(self._walk(claim, volume, owner))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for claim, volume in walks:
+                    group.create_task(self._walk(claim, volume, owner))
+        except ExceptionGroup as failures:
+            foreseen, others = failures.split(McsdError)
+            if foreseen is None or others is not None:
+                raise
+            raise foreseen.exceptions[0] from None  # a ledger that fails does so for each of them
 
     async def relabel_again(self, volume_id: VolumeId) -> Outcome | None:
         """Walk a volume that somebody lives on to its target once more, whatever its root says.

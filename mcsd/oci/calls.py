@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from mcsd.gate import Call
 
 SOCKET = "/run/mcsd/gate.sock"
-PATIENCE = 300.0
-"""Seconds to wait for an answer; mcsd gives up earlier by itself, after `[gate] deadline`."""
+PATIENCE = 3700.0
+"""Seconds to wait for an answer, which is more than `[gate] deadline` may be: an mcsd that hangs is ended by
+systemd's watchdog, and this is for where there is none."""
 NOTICE_PATIENCE = 1.0
 """Seconds that telling mcsd of an end may take."""
 

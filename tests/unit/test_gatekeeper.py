@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from mcsd.core.labels import Context, Level
 from mcsd.errors import GateError, LedgerError, VolumeRefusedError
 from mcsd.gatekeeper import Admission, StartRequest
 from mcsd.ports import Lifeline
+from mcsd.relabel.values import Walk
 from tests.fakes.volume_engine import BORN
 from tests.fakes.world import World, with_world
 
@@ -433,6 +435,28 @@ def test_a_volume_that_is_labelled_in_part(on_error: str) -> None:
             assert world.sighting(a).verdict.isolated is False, "promise 8"
 
     with_world(story, gate={"on_error": on_error})
+
+
+def test_a_ledger_that_fails_when_the_walk_is_through_refuses_the_start() -> None:
+    """Promise 9: two walks end in the same failure, and it is told once."""
+
+    async def story(world: World) -> None:
+        await reboot(world)
+        a = world.create(
+            "aa", world.mount("/srv/a"), world.mount("/srv/b", "/b"), runtime="mcsd", start=False
+        )
+        real = world.volumes.relabel
+
+        def relabel(*arguments: Any, **named: Any) -> Walk:
+            world.ledger.failure = LedgerError("the disk is full")
+            return real(*arguments, **named)
+
+        world.volumes.relabel = relabel  # type: ignore[method-assign]
+        with pytest.raises(GateError, match="the disk is full"):
+            await world.mcsd.gatekeeper.create(request(world, a))
+        world.ledger.failure = None
+
+    with_world(story)
 
 
 def test_a_ledger_that_cannot_be_written_with_on_error_start() -> None:
