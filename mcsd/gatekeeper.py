@@ -18,6 +18,7 @@ from mcsd.core.grants import Grant, GrantEvent, GrantState
 from mcsd.core.labels import Context, Level
 from mcsd.core.notices import Kind, Notice
 from mcsd.core.plan import Observed
+from mcsd.core.sharing import conflicts_of
 from mcsd.core.volumes import Claim, ClaimState
 from mcsd.errors import GateError, LabelSyntaxError, McsdError
 from mcsd.execute import Means, Stage, assigned, draft, grant_notice
@@ -107,7 +108,7 @@ class Gatekeeper:
         except GateError:
             raise
         except McsdError as exc:
-            return self._failed(request, exc.what, exc.hint)
+            return self._as_docker_has_it(request, self._failed(request, exc.what, exc.hint))
 
     def delete(self, container: ContainerId) -> None:
         """The container's process has ended, or never came to be."""
@@ -133,7 +134,7 @@ class Gatekeeper:
         self._goes_ahead.add(request.container)
         grant = self._scribe.book.grant_of(request.container)
         if grant is None or grant.state is not GrantState.ACTIVE or request.obstacle:
-            return admission
+            return self._as_docker_has_it(request, admission)
         return replace(self._labels(request, grant), warning=admission.warning)
 
     def _finished_late(self, container: ContainerId, work: asyncio.Task[Admission]) -> None:
@@ -165,6 +166,9 @@ class Gatekeeper:
         if request.obstacle and grant.level != Context.parse(request.process_label).level:
             reason = f"it needs the level {grant.level}, and {request.obstacle}"
             return self._failed(request, reason, "do not share another container's namespaces there")
+        others = [other for other in conflicts_of(grant, self._scribe.book) if other.state.is_living]
+        if others and not has_own_level(container):
+            warning = self._failed(request, *_inseparable(grant.level, others[0].name)).warning
         missing = [claim for claim in self._claims(grant) if claim.state is not ClaimState.READY]
         if missing:
             first = missing[0]
@@ -173,6 +177,16 @@ class Gatekeeper:
             )
             warning = admission.warning
         return replace(labels, warning=warning)
+
+    def _as_docker_has_it(self, request: StartRequest, admission: Admission) -> Admission:
+        """Let a start go on at the level that Docker chose; raise `GateError` where another has that."""
+        level = Context.parse(request.process_label).level
+        mine = {request.container, *(mode.partition(":")[2] for mode in (request.ipc_mode, request.pid_mode))}
+        for other in self._scribe.book.grants_near(level) if level.categories else ():
+            if other.state.is_living and not {other.container, other.name} & mine:
+                what, hint = _inseparable(level, other.name)
+                raise GateError(f"container {self._name(request)} is not started: {what}", hint=hint)
+        return admission
 
     def _obstructed(self, container: Container, request: StartRequest) -> str:
         """Warn of a container that cannot run at a level of mcsd's own; raise `GateError`."""
@@ -261,6 +275,13 @@ class Gatekeeper:
             for grant in self._scribe.book.grants()
             if grant.container == container and grant.id not in kept and grant.state.is_living
         ]
+
+
+def _inseparable(level: Level, other: str) -> tuple[str, str]:
+    return (
+        f"its level {level} is not separate from that of {other}",
+        "make it again: it gets another level then",
+    )
 
 
 def _at(context: str, level: Level) -> str:

@@ -34,7 +34,7 @@ class Bundle:
     @property
     def root(self) -> str:
         """The path of the root file system."""
-        return os.path.normpath(os.path.join(self.path, self._config["root"]["path"]))
+        return os.path.realpath(os.path.join(self.path, self._config["root"]["path"]))
 
     @property
     def sources(self) -> list[str]:

@@ -474,6 +474,32 @@ def test_a_ledger_that_cannot_be_written_with_on_error_start() -> None:
     with_world(story, gate={"on_error": "start"})
 
 
+@pytest.mark.parametrize("on_error", ["refuse", "start"])
+def test_docker_s_level_is_not_taken_from_who_has_it(on_error: str) -> None:
+    """Promises 1 and 9: Docker knows nothing of the levels that mcsd has given."""
+
+    async def story(world: World) -> None:
+        await reboot(world)
+        a = world.create("aa", runtime="mcsd", start=False)
+        taken = level_of(await start(world, a))
+        label = f"system_u:system_r:container_t:{taken}"
+        b = world.create("bb", process_label=label, runtime="mcsd", start=False)
+        if on_error == "refuse":
+            with pytest.raises(GateError, match=r"not separate from that of aa|cannot be given"):
+                await start(world, b, obstacle=OBSTACLE)
+            return
+        assert "not separate from that of aa" in (await start(world, b, obstacle=OBSTACLE)).warning
+        await world.quiet()
+        assert world.sighting(b).verdict.isolated is False, "promise 8"
+        c = world.create("cc", process_label=label, runtime="mcsd", start=False)
+        world.ledger.failure = LedgerError("the disk is full")
+        with pytest.raises(GateError, match="not separate from that of"):
+            await start(world, c)
+        world.ledger.failure = None
+
+    with_world(story, gate={"on_error": on_error})
+
+
 def test_an_end_is_seen_by_the_process_alone() -> None:
     """Promises 2 and 7: neither the gate's delete nor Docker's event has come."""
 
