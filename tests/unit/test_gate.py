@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import threading
@@ -240,3 +241,23 @@ def test_a_late_delete_leaves_the_container_that_has_been_started_since(
     os.utime(state, (1, 1))
     assert run(runtime, *words).returncode == 7, "the runtime's own"
     assert (tmp_path / "called").exists()
+
+
+def test_it_needs_nothing_of_mcsd_s_but_its_own_parts(runtime: Path, tmp_path: Path) -> None:
+    """It works while mcsd is being replaced, and when it is gone."""
+    place = tmp_path / "libexec"
+    place.mkdir()
+    shutil.copy(gate.__file__, place / "mcsd-gate")
+    parts = Path(gate.__file__).parent / "oci"
+    shutil.copytree(parts, place / "oci", ignore=shutil.ignore_patterns("__pycache__"))
+    bundle = bundle_at(tmp_path / "b")
+    with Answering(tmp_path / "s", line(admitted=True)):
+        ours = [f"--mcsd-runtime={runtime}", f"--mcsd-socket={tmp_path / 's'}"]
+        done = subprocess.run(
+            [place / "mcsd-gate", *ours, "create", "--bundle", str(bundle), ID],
+            env={"KEPT": "0"},
+            capture_output=True,
+            text=True,
+        )
+    assert done.returncode == 7, done.stderr
+    assert not (place / "oci" / "__pycache__").exists(), "Docker's domain may not write there"
