@@ -33,7 +33,6 @@ from tests.host.mcsd_process import McsdProcess
 PACKAGE = Path(__file__).parents[2] / "mcsd"
 TARGET = 60.0
 LAYERS = 10
-LABEL = "system_u:system_r:container_t:s0:c1,c2"
 MOUNTING = """
 import sys
 sys.path.append(sys.argv[1])
@@ -92,10 +91,15 @@ def asking(dockerd: Dockerd, program: Path, root: Path, rounds: int) -> dict[str
         idents = [dockerd.create(name=f"asked-{number}") for number in range(rounds)]
         bundle = root / "bundle"
         bundle.mkdir()
-        config = {"process": {"selinuxLabel": LABEL}, "linux": {"mountLabel": LABEL}, "root": {"path": "r"}}
         common = [str(program), "--mcsd-runtime=/bin/true", f"--mcsd-socket={place / 'gate.sock'}"]
 
         def ask() -> float:
+            label = f"system_u:system_r:container_t:s0:c{len(idents)},c1000"  # Docker gives each its own
+            config = {
+                "process": {"selinuxLabel": label},
+                "linux": {"mountLabel": label},
+                "root": {"path": "r"},
+            }
             (bundle / "config.json").write_text(json.dumps(config))
             return seconds([*common, "create", "--bundle", str(bundle), idents.pop()])
 
