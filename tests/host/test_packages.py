@@ -77,7 +77,8 @@ def test_what_design_names_is_packed(built: tuple[Path, Path]) -> None:
     (main,) = (path for name, path in packages(built[0]).items() if name.endswith("x86_64.rpm"))
     listed = set(run("rpm", "-qpl", main).splitlines())
     wanted = {
-        "/usr/sbin/mcsd", "/usr/bin/mcsctl", "/usr/libexec/mcsd/mcsd-gate", "/etc/mcsd/mcsd.toml",
+        "/usr/sbin/mcsd", "/usr/bin/mcsctl", "/etc/mcsd/mcsd.toml",
+        "/usr/libexec/mcsd/mcsd-gate", "/usr/libexec/mcsd/oci/calls.py",
         "/usr/lib/systemd/system/mcsd.service", "/usr/lib/systemd/system/mcsd.socket",
         "/usr/lib/sysusers.d/mcsd.conf", "/usr/lib/tmpfiles.d/mcsd.conf",
         "/usr/share/bash-completion/completions/mcsctl", "/usr/lib/systemd/catalog/mcsd.catalog",
