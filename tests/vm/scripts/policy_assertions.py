@@ -53,6 +53,12 @@ SOCKETS_OF_ITS_OWN = {
     "unix_stream_socket", "unix_dgram_socket", "netlink_selinux_socket", "netlink_route_socket",
 }  # fmt: skip
 TALKS_TO = {"mcsd_t", "syslogd_t", "init_t", "kernel_t"}
+# The engines' sockets (var_run_t is what systemd makes for Podman), the journal's, systemd's, its own.
+KNOCKS_AT = words("""
+    container_runtime_t container_var_run_t container_runtime_tmpfs_t var_run_t devlog_t syslogd_runtime_t
+    syslogd_var_run_t init_runtime_t init_var_run_t systemd_runtime_notify_t mcsd_runtime_t
+    mcsd_gate_runtime_t
+""")
 
 
 class Policy:
@@ -239,6 +245,10 @@ def sockets(policy: Policy, tap: Tap) -> None:
             created.add(f"{target}:{tclass}")
     tap.claim("opens Unix and netlink sockets only", created)
     tap.claim("connects to the engine, the journal and systemd, and to nobody else", reached)
+    knocked = {
+        target for target, _, perms in policy.grants(classes=["sock_file"]) if perms & {"write", "append"}
+    }
+    tap.claim("opens no socket's file but theirs", knocked - {policy.canonical(name) for name in KNOCKS_AT})
     engine = policy.engine
     tap.claim("connects to the engine", {"connectto"} - policy.granted(DOMAIN, engine, "unix_stream_socket"))
     runs = policy.granted(engine, "mcsd_gate_exec_t", "file")
