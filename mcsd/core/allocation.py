@@ -17,25 +17,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
-from typing import Protocol
 
 from mcsd.core.groups import joint_level, member_level
 from mcsd.core.holders import Counts, Holder, HolderKind
 from mcsd.core.labels import CATEGORY_COUNT, CategoryPair, Level
 from mcsd.core.lattice import LevelIndex
-from mcsd.core.pairs import FreePairs, PairRun
+from mcsd.core.pairs import FreePairs, PairRun, Randomness
 from mcsd.core.processes import is_overlord
 from mcsd.errors import ConflictError, ExhaustedError
 
 __all__ = ["Allocator", "Counts", "Holder", "HolderKind", "Randomness"]
-
-
-class Randomness(Protocol):
-    """`random.SystemRandom` in production, a seeded `random.Random` in tests."""
-
-    def randrange(self, stop: int, /) -> int:
-        """Draw from `0 … stop - 1`, each as likely."""
-        ...
 
 
 _ORDER = {kind: order for order, kind in enumerate(HolderKind)}
@@ -196,7 +187,7 @@ class Allocator:
         return [pair for pair in pairs if clear[pair.low] and clear[pair.high]]
 
     def _draw(self) -> CategoryPair:
-        return self._run.pair_at(self._free[self._random.randrange(len(self._free))])
+        return self._run.pair_at(self._free.draw(self._random))
 
     def _fitting(self, groups: Iterable[CategoryPair]) -> Callable[[CategoryPair], bool]:
         common, allowed = joint_level(groups), {group.level for group in groups}

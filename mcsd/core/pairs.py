@@ -1,18 +1,19 @@
 """The pairs of a run of categories, numbered, and which of them are free.
 
 The pairs of *n* categories are numbered without gaps: {i < j}, counted from the run's first category, has
-rank j(j-1)/2 + i. `FreePairs` keeps the free ranks in an array in no order, so that one is drawn at random
-in constant time however few are left, and taken out by moving the last one into its place. A second array
-says for each rank where it stands in the first or, below zero, how many levels block it. Both together are
-8 bytes a pair: 4 MiB for 1024 categories, whatever is held.
+rank j(j-1)/2 + i. `FreePairs` counts for each rank how many levels block it, a byte for most. While a quarter
+or more are free, one is drawn by trying: four tries at most on average. When fewer are, the free ones are
+listed, so that a draw takes one step however few are left. Half a megabyte for 1024 categories, and two and a
+half more for the list.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import combinations
 from math import isqrt
+from typing import Protocol
 
 from mcsd.core.labels import CategoryPair, Level
 
@@ -54,45 +55,105 @@ class PairRun:
             yield high * (high - 1) // 2 + category
 
 
+class Randomness(Protocol):
+    """`random.SystemRandom` in production, a seeded `random.Random` in tests."""
+
+    def randrange(self, stop: int, /) -> int:
+        """Draw from `0 … stop - 1`, each as likely."""
+        ...
+
+
+_MANY = 255
+"""What stands for a count that does not fit in a byte."""
+
+_TRIES = 200
+"""Draws before the next free rank is looked for; with a quarter free, one draw in 10^24 comes to that."""
+
+
 class FreePairs:
     """Which ranks are free, and how many levels block each of the others."""
 
     def __init__(self, total: int) -> None:
-        self._free = array("I", range(total))
-        self._standing = array("i", range(total))
+        self._blocks = bytearray(total)
+        self._many: dict[int, int] = {}
+        self._count = total
+        self._list: _FreeList | None = None
 
     def __len__(self) -> int:
-        return len(self._free)
-
-    def __getitem__(self, position: int) -> int:
-        """Give the free rank at a position; positions mean nothing and change with every block."""
-        return self._free[position]
+        return self._count
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self._free)
+        return (rank for rank, blocks in enumerate(self._blocks) if not blocks)
+
+    def draw(self, random: Randomness) -> int:
+        """Draw a free rank, each as likely; there must be one."""
+        assert self._count, "none is free"
+        if self._list is not None:
+            return self._list.draw(random)
+        for _ in range(_TRIES):
+            rank = random.randrange(len(self._blocks))
+            if not self._blocks[rank]:
+                return rank
+        at = self._blocks.find(0, rank)
+        return at if at >= 0 else self._blocks.find(0)
 
     def blocks_on(self, rank: int) -> int:
         """How many levels block a rank; 0 for a free one."""
-        return max(0, -self._standing[rank])
+        blocks = self._blocks[rank]
+        return blocks if blocks < _MANY else self._many[rank]
 
     def block(self, rank: int) -> None:
         """Count one more level that blocks a rank."""
-        position = self._standing[rank]
-        if position < 0:
-            self._standing[rank] = position - 1
+        blocks = self.blocks_on(rank)
+        self._put(rank, blocks + 1)
+        if blocks:
             return
-        last = self._free.pop()
-        if last != rank:
-            self._free[position] = last
-            self._standing[last] = position
-        self._standing[rank] = -1
+        self._count -= 1
+        if self._list is not None:
+            self._list.remove(rank)
+        elif self._count < len(self._blocks) // 4:
+            self._list = _FreeList(self, len(self._blocks))
 
     def unblock(self, rank: int) -> None:
         """Count one level less; the last one frees the rank. It must be blocked."""
-        blocks = -self._standing[rank]
-        assert blocks > 0, f"the pair of rank {rank} is free already"
+        blocks = self.blocks_on(rank)
+        assert blocks, f"the pair of rank {rank} is free already"
+        self._put(rank, blocks - 1)
         if blocks > 1:
-            self._standing[rank] = 1 - blocks
             return
-        self._standing[rank] = len(self._free)
-        self._free.append(rank)
+        self._count += 1
+        if self._list is not None:
+            self._list.add(rank)
+            if self._count > len(self._blocks) // 2:
+                self._list = None
+
+    def _put(self, rank: int, blocks: int) -> None:
+        self._blocks[rank] = min(blocks, _MANY)
+        if blocks >= _MANY:
+            self._many[rank] = blocks
+        elif blocks == _MANY - 1:
+            self._many.pop(rank, None)
+
+
+class _FreeList:
+    """The free ranks in no order, and where each stands: one is taken out by moving the last one there."""
+
+    def __init__(self, free: Iterable[int], total: int) -> None:
+        self._ranks = array("I", free)
+        self._standing = array("I", bytes(4 * total))
+        for position, rank in enumerate(self._ranks):
+            self._standing[rank] = position
+
+    def draw(self, random: Randomness) -> int:
+        return self._ranks[random.randrange(len(self._ranks))]
+
+    def add(self, rank: int) -> None:
+        self._standing[rank] = len(self._ranks)
+        self._ranks.append(rank)
+
+    def remove(self, rank: int) -> None:
+        last = self._ranks.pop()
+        if last != rank:
+            position = self._standing[rank]
+            self._ranks[position] = last
+            self._standing[last] = position

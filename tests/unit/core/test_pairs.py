@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from itertools import combinations
 
 import pytest
@@ -71,6 +73,54 @@ def test_a_rank_is_free_again_when_nothing_blocks_it() -> None:
     free.unblock(1)
     free.unblock(3)
     assert sorted(free) == [0, 1, 2, 3]
-    assert sorted(free[position] for position in range(len(free))) == [0, 1, 2, 3]
     with pytest.raises(AssertionError, match="free already"):
         free.unblock(0)
+
+
+def test_more_levels_than_fit_in_a_byte_may_block_a_rank() -> None:
+    free = FreePairs(3)
+    for _ in range(700):
+        free.block(1)
+    assert free.blocks_on(1) == 700
+    for left in reversed(range(700)):
+        free.unblock(1)
+        assert free.blocks_on(1) == left
+    assert sorted(free) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("total", [1, 6, 400])
+def test_what_is_free_is_drawn_at_any_fill_on_the_way_up_and_down(total: int) -> None:
+    """By trying, from the list, and by trying again."""
+    chance, free, taken = random.Random(total), FreePairs(total), []
+    while len(free):
+        taken.append(free.draw(chance))
+        free.block(taken[-1])
+        assert len(free) == total - len(taken)
+    assert sorted(taken) == list(range(total))
+    with pytest.raises(AssertionError, match="none is free"):
+        free.draw(chance)
+    chance.shuffle(taken)
+    while taken:
+        free.unblock(taken.pop())
+        assert free.draw(chance) not in taken
+    assert sorted(free) == list(range(total))
+
+
+@pytest.mark.parametrize("fill", [0, 50, 74, 76, 95])
+def test_each_free_rank_is_drawn_as_often(fill: int) -> None:
+    chance, free = random.Random(fill), FreePairs(100)
+    for rank in chance.sample(range(100), fill):
+        free.block(rank)
+    drawn = Counter(free.draw(chance) for _ in range(400 * len(free)))
+    assert drawn.keys() == set(free)
+    assert all(250 < count < 550 for count in drawn.values())
+
+
+def test_a_draw_ends_whatever_chance_does() -> None:
+    class Stuck:
+        def randrange(self, stop: int, /) -> int:
+            return stop - 1
+
+    free = FreePairs(100)
+    free.block(99)
+    assert free.draw(Stuck()) == 0
