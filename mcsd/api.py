@@ -19,7 +19,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
+from aiohttp.web_response import Response, StreamResponse
+from aiohttp.web_server import Server
 
 from mcsd import __version__
 from mcsd.api_connection import Connection
@@ -83,13 +84,13 @@ class ApiServer:
         self._all_ended = asyncio.Event()
         self._servers: list[asyncio.Server] = []
         self._sockets: list[socket.socket] = []
-        self._http: web.Server | None = None
+        self._http: Server | None = None
         self._counting: asyncio.Task[None] | None = None
 
     async def start(self, sockets: Sequence[socket.socket]) -> None:
         """Serve on sockets that are bound: systemd's, or one of `open_socket`'s."""
         loop = asyncio.get_running_loop()
-        self._http = web.Server(self._dispatcher)
+        self._http = Server(self._dispatcher)
         self._counting = loop.create_task(self._count_events())
         for sock in sockets:
             sock.setblocking(False)
@@ -149,9 +150,9 @@ class ApiServer:
         assert self._http is not None
         return Handler(self._http, connection, self.limits)
 
-    async def _openapi(self, _: Call) -> web.StreamResponse:
-        return web.Response(body=self._document, headers={"Content-Type": "application/json"})
+    async def _openapi(self, _: Call) -> StreamResponse:
+        return Response(body=self._document, headers={"Content-Type": "application/json"})
 
-    async def _metrics(self, call: Call) -> web.StreamResponse:
+    async def _metrics(self, call: Call) -> StreamResponse:
         body = self.metrics.text(call.admission, await call.service.figures())
-        return web.Response(body=body, status=HTTPStatus.OK, headers={"Content-Type": CONTENT_TYPE})
+        return Response(body=body, status=HTTPStatus.OK, headers={"Content-Type": CONTENT_TYPE})

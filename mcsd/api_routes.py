@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from aiohttp import web
+from aiohttp.web_response import Response, StreamResponse
 
 from mcsd import api_stream
-from mcsd.api_http import Call, Route, as_response
+from mcsd.api_http import Call, Route, as_page, as_response
 from mcsd.api_queries import (
     BooleanRequest,
     ContainersQuery,
@@ -29,26 +29,26 @@ from mcsd.core.report.booleans import (
     refusal_report,
 )
 from mcsd.core.report.containers import container_report, container_reports, find_container
-from mcsd.core.report.pages import page_of, place_of_container, place_of_pair, place_of_volume
+from mcsd.core.report.pages import place_of_container, place_of_pair, place_of_volume
 from mcsd.core.report.pairs import grant_report, pair_reports, pair_summary
 from mcsd.core.report.status import health_report, status_report
 from mcsd.core.report.volumes import is_within, volume_reports
 from mcsd.errors import Problem
 
 
-async def health(call: Call) -> web.StreamResponse:
+async def health(call: Call) -> StreamResponse:
     """Say whether mcsd can do its work; 503 when it can write nothing down."""
     report = health_report(call.service.picture())
     ill = report.condition is models.Condition.BAD
     return as_response(report, status=HTTPStatus.SERVICE_UNAVAILABLE if ill else HTTPStatus.OK)
 
 
-async def status(call: Call) -> web.StreamResponse:
+async def status(call: Call) -> StreamResponse:
     """Give everything at one glance."""
     return as_response(status_report(call.service.picture()))
 
 
-async def containers(call: Call) -> web.StreamResponse:
+async def containers(call: Call) -> StreamResponse:
     """List containers."""
     query = call.query
     assert isinstance(query, ContainersQuery)
@@ -64,17 +64,16 @@ async def containers(call: Call) -> web.StreamResponse:
         )
 
     reports = filter(is_wanted, container_reports(call.service.picture()))
-    page = page_of(reports, place_of_container, after=query.after, limit=query.limit)
-    return as_response(models.ContainerPage(items=page.items, total=page.total, next=page.next))
+    return as_page(models.ContainerPage, reports, place_of_container, query)
 
 
-async def container(call: Call) -> web.StreamResponse:
+async def container(call: Call) -> StreamResponse:
     """Show one container."""
     picture = call.service.picture()
     return as_response(container_report(find_container(picture, call.name), picture.book))
 
 
-async def volumes(call: Call) -> web.StreamResponse:
+async def volumes(call: Call) -> StreamResponse:
     """List volumes."""
     query = call.query
     assert isinstance(query, VolumesQuery)
@@ -90,11 +89,10 @@ async def volumes(call: Call) -> web.StreamResponse:
         )
 
     reports = filter(is_wanted, volume_reports(picture))
-    page = page_of(reports, place_of_volume, after=query.after, limit=query.limit)
-    return as_response(models.VolumePage(items=page.items, total=page.total, next=page.next))
+    return as_page(models.VolumePage, reports, place_of_volume, query)
 
 
-async def pairs(call: Call) -> web.StreamResponse:
+async def pairs(call: Call) -> StreamResponse:
     """List levels."""
     query = call.query
     assert isinstance(query, PairsQuery)
@@ -106,30 +104,27 @@ async def pairs(call: Call) -> web.StreamResponse:
         )
 
     reports = filter(is_wanted, pair_reports(picture))
-    page = page_of(reports, place_of_pair, after=query.after, limit=query.limit)
-    summary = pair_summary(picture.pairs)
-    return as_response(models.PairPage(items=page.items, total=page.total, next=page.next, summary=summary))
+    return as_page(models.PairPage, reports, place_of_pair, query, summary=pair_summary(picture.pairs))
 
 
-async def booleans(call: Call) -> web.StreamResponse:
+async def booleans(call: Call) -> StreamResponse:
     """List booleans."""
     query = call.query
     assert isinstance(query, PageQuery)
     picture = call.service.picture()
     reports = map(boolean_report, picture.booleans)
-    page = page_of(reports, place_of_boolean, after=query.after, limit=query.limit)
     refusals = tuple(map(refusal_report, picture.refusals))
-    return as_response(BooleanPage(items=page.items, total=page.total, next=page.next, refusals=refusals))
+    return as_page(BooleanPage, reports, place_of_boolean, query, refusals=refusals)
 
 
-async def set_boolean(call: Call) -> web.StreamResponse:
+async def set_boolean(call: Call) -> StreamResponse:
     """Hold a boolean, or let it go."""
     body = call.body
     assert isinstance(body, BooleanRequest)
     return as_response(boolean_report(await call.service.set_boolean(call.name, body.state.value)))
 
 
-async def events(call: Call) -> web.StreamResponse:
+async def events(call: Call) -> StreamResponse:
     """List events, or follow them."""
     query = call.query
     assert isinstance(query, EventsQuery)
@@ -138,7 +133,7 @@ async def events(call: Call) -> web.StreamResponse:
     return as_response(api_stream.remembered(call, query))
 
 
-async def verify(call: Call) -> web.StreamResponse:
+async def verify(call: Call) -> StreamResponse:
     """Compare disk, processes and ledger."""
     body = call.body
     assert isinstance(body, VerifyRequest)
@@ -160,7 +155,7 @@ async def verify(call: Call) -> web.StreamResponse:
     return as_response(report)
 
 
-async def restore(call: Call) -> web.StreamResponse:
+async def restore(call: Call) -> StreamResponse:
     """Put a volume's original labels back."""
     body = call.body
     assert isinstance(body, RestoreRequest)
@@ -168,7 +163,7 @@ async def restore(call: Call) -> web.StreamResponse:
     return as_response(models.RestorationReport.model_validate(done, from_attributes=True))
 
 
-async def reserve(call: Call) -> web.StreamResponse:
+async def reserve(call: Call) -> StreamResponse:
     """Set a level aside under a name; asking again gives the same."""
     body = call.body
     assert isinstance(body, ReservationRequest)
@@ -176,10 +171,10 @@ async def reserve(call: Call) -> web.StreamResponse:
     return as_response(grant_report(grant, call.service.picture().book))
 
 
-async def release(call: Call) -> web.StreamResponse:
+async def release(call: Call) -> StreamResponse:
     """Give a reservation up."""
     await call.service.release(call.name)
-    return web.Response(status=HTTPStatus.NO_CONTENT)
+    return Response(status=HTTPStatus.NO_CONTENT)
 
 
 _UNAVAILABLE = (Problem.LEDGER, Problem.ENGINE_UNAVAILABLE)

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any
 
-from aiohttp import web
+from aiohttp.web_response import StreamResponse
 
 from mcsd.api_http import Call
 from mcsd.api_queries import EventsQuery
@@ -74,7 +74,7 @@ async def _until(
             return
 
 
-async def follow(call: Call) -> web.StreamResponse:
+async def follow(call: Call) -> StreamResponse:
     """Stream events as they come; ends when the reader or the daemon does."""
     query = call.query
     assert isinstance(query, EventsQuery)
@@ -87,10 +87,10 @@ async def follow(call: Call) -> web.StreamResponse:
         call.admission.end_stream(uid)
 
 
-async def _write(call: Call, query: EventsQuery) -> web.StreamResponse:
+async def _write(call: Call, query: EventsQuery) -> StreamResponse:
     is_wanted = selects(query, call.service.picture())
     events = call.service.events(after=query.after)
-    response = web.StreamResponse(headers={"Content-Type": MEDIA_TYPE})
+    response = StreamResponse(headers={"Content-Type": MEDIA_TYPE})
     response.force_close()
     await response.prepare(call.request)
     try:

@@ -177,7 +177,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain(exc)
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

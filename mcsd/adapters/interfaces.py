@@ -16,12 +16,12 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pyroute2.netlink import NETLINK_ROUTE, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE
-from pyroute2.netlink.rtnl import RTM_GETLINK, RTM_GETNSID
+from pyroute2.netlink.nlsocket import Marshal
+from pyroute2.netlink.rtnl import RTM_GETLINK, RTM_GETNSID, RTM_NEWLINK, RTM_NEWNSID
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
-from pyroute2.netlink.rtnl.marshal import MarshalRtnl
 from pyroute2.netlink.rtnl.nsidmsg import nsidmsg
 
 from mcsd.core.interfaces import Link, Network, NetworkKind, match_ends, network_kind
@@ -33,6 +33,12 @@ _UNASSIGNED = 1 << 31
 _LARGEST = 1 << 17
 _PATIENCE = 2.0
 """Seconds for an answer; the kernel gives it at once."""
+
+
+class _Answers(Marshal):  # type: ignore[misc]  # pyroute2 has no types
+    """The two kinds of answers there are here; pyroute2's own reader knows, and loads, all there are."""
+
+    msg_map: ClassVar[dict[int, type]] = {RTM_NEWLINK: ifinfmsg, RTM_NEWNSID: nsidmsg}
 
 
 class KernelNetworks:
@@ -86,7 +92,7 @@ def _ask(route: socket.socket, question: Any, kind: int, *, dump: bool) -> Itera
     question["header"]["flags"] = NLM_F_REQUEST | (NLM_F_DUMP if dump else 0)
     question.encode()
     route.send(question.data)
-    marshal = MarshalRtnl()
+    marshal = _Answers()
     while True:
         for answer in marshal.parse(route.recv(_LARGEST)):
             error = answer["header"]["error"]

@@ -75,6 +75,17 @@ class State:
         document["State"] |= {"Status": status, "Running": self.running, "Pid": self.pid}
 
 
+def environment() -> dict[str, str]:
+    """This process's, with what the unit sets besides."""
+    unit = (ROOT / "systemd" / "mcsd.service").read_text()
+    lines = [
+        line.removeprefix("Environment=") for line in unit.splitlines() if line.startswith("Environment=")
+    ]
+    pairs = [pair.split("=", 1) for line in lines for pair in line.split()]
+    # Where the working tree is what runs, its path and its compiled files must be found.
+    return {**os.environ, **{key: value for key, value in pairs if not key.startswith("PYTHON")}}
+
+
 class Daemon:
     """mcsd as a process below `place`."""
 
@@ -90,7 +101,7 @@ class Daemon:
         self._log = place / "log"
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "mcsd.daemon", *where], cwd=ROOT, stdout=log, stderr=log
+                [sys.executable, "-m", "mcsd", *where], cwd=ROOT, stdout=log, stderr=log, env=environment()
             )
 
     def seconds(self) -> float:

@@ -51,7 +51,7 @@ class McsdProcess:
             "--socket",
             str(self.socket),
         ]
-        return [sys.executable, "-m", "mcsd.daemon", *place, *arguments]
+        return [sys.executable, "-m", "mcsd", *place, *arguments]
 
     def start(self) -> None:
         """Start it, and wait until it answers."""

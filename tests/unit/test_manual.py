@@ -103,7 +103,7 @@ def test_the_exit_statuses_are_those_of_the_code() -> None:
 
 def test_mcsds_options_are_the_programs() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "mcsd.daemon", "--help"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "mcsd", "--help"], capture_output=True, text=True, check=True
     )
     options = set(re.findall(r"(?<![\w-])(--?[a-z][a-z-]*)(?= |,|$|\])", done.stdout, re.M))
     assert defined_options(MANUAL["mcsd.8"]) == options

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from mcsd.core.book import Book
 from mcsd.core.grants import Grant
@@ -87,9 +87,9 @@ def container_report(sighting: Sighting, book: Book) -> ContainerReport:
     )
 
 
-def container_reports(picture: Picture) -> tuple[ContainerReport, ...]:
-    """Report all containers, in no particular order."""
-    return tuple(container_report(sighting, picture.book) for sighting in picture.sightings)
+def container_reports(picture: Picture) -> Iterator[ContainerReport]:
+    """Report all containers, one by one, in no particular order."""
+    return (container_report(sighting, picture.book) for sighting in picture.sightings)
 
 
 def summarize(sightings: Iterable[Sighting]) -> ContainerSummary:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from mcsd.core.book import Book
 from mcsd.core.changes import Group
 from mcsd.core.grants import Grant
@@ -69,12 +71,11 @@ def _foreign_report(holder: ForeignHolder) -> PairReport:
     )
 
 
-def pair_reports(picture: Picture) -> tuple[PairReport, ...]:
-    """Report all levels that somebody holds, in no particular order."""
-    reports = [grant_report(grant, picture.book) for grant in picture.book.grants()]
-    reports += [_group_report(group) for group in picture.book.groups()]
-    reports += [_foreign_report(holder) for holder in picture.foreign]
-    return tuple(reports)
+def pair_reports(picture: Picture) -> Iterator[PairReport]:
+    """Report all levels that somebody holds, one by one, in no particular order."""
+    yield from (grant_report(grant, picture.book) for grant in picture.book.grants())
+    yield from map(_group_report, picture.book.groups())
+    yield from map(_foreign_report, picture.foreign)
 
 
 def pair_summary(counts: PairCounts | None) -> PairSummary | None:

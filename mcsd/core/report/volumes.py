@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from mcsd.core.book import Book
@@ -120,21 +120,22 @@ def _unlabelled(path: str, held: _Held) -> VolumeReport:
     )
 
 
-def volume_reports(picture: Picture) -> tuple[VolumeReport, ...]:
-    """Report all volumes; one that nothing was written on comes once for each host path."""
+def volume_reports(picture: Picture) -> Iterator[VolumeReport]:
+    """Report all volumes, one by one; one that nothing was written on comes once for each host path."""
     book = picture.book
     walks = {str(walk.volume): walk for walk in picture.walks}
-    reports = [_labelled(volume, book, walks) for volume in book.volumes()]
+    for volume in book.volumes():
+        yield _labelled(volume, book, walks)
     loose: dict[str, list[tuple[Claim, Grant | None]]] = {}
     for grant in book.grants():
         for claim in book.claims_of(grant.id):
             if claim.volume is None:
                 loose.setdefault(claim.source, []).append((claim, grant))
-    reports += [_unlabelled(path, held) for path, held in loose.items()]
-    return tuple(reports)
+    for path, held in loose.items():
+        yield _unlabelled(path, held)
 
 
-def count_states(reports: Sequence[VolumeReport]) -> dict[VolumeState, int]:
+def count_states(reports: Iterable[VolumeReport]) -> dict[VolumeState, int]:
     """Count volumes by state."""
     counted = Counter(report.state for report in reports)
     return {state: counted[state] for state in VolumeState if counted[state]}
