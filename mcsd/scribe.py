@@ -69,6 +69,8 @@ class Scribe:
             await asyncio.shield(work)
         except asyncio.CancelledError:
             await asyncio.wait([work])
+            if not work.cancelled():
+                work.exception()  # told by `_commit`; whoever asked has gone
             raise
 
     async def _commit(self, changes: tuple[Change, ...]) -> None:
