@@ -26,7 +26,7 @@ from mcsd.relabel.passing import Effort, Gate
 from mcsd.relabel.places import Atlases
 from mcsd.relabel.sweep import python_loop
 from mcsd.relabel.tally import Tally
-from mcsd.relabel.treatments import Relabelling, Restoring, Verifying
+from mcsd.relabel.treatments import Relabelling, Restoring, Verifying, is_exclusive
 from mcsd.relabel.values import Cancellation, Progress, Root, StoredVolume, Walk
 from mcsd.relabel.walk import Means, VolumeWalk
 
@@ -144,6 +144,7 @@ class Engine:
                 with self._root_of(originals, path, identity) as root:
                     tally = Tally(progress, cancelled, originals.volume.count)
                     require_writable(root, path)
+                    originals.disbelieve(is_exclusive)
                     restoring = Restoring(originals, self._default_label)
                     walk = VolumeWalk(root, restoring, tally, self._means, originals)
                     complete = walk.restore()

@@ -219,6 +219,20 @@ class Originals:
         """Tell whether a label is one that mcsd wrote in this volume."""
         return label is not None and label.rstrip(b"\0") in self.ours
 
+    def disbelieve(self, is_exclusive: Callable[[bytes], bool]) -> None:
+        """Forget originals that say what mcsd itself writes, where that is one holder's alone.
+
+        No host labels its files with a pair that a container was given later: whoever wrote it was the
+        engine, for that container (`-v …:Z`), before mcsd looked. What was there before nobody knows.
+        """
+        groups = self.index.groups()
+        doubtful = {label for _, label, _ in groups if label and self.is_ours(label) and is_exclusive(label)}
+        if doubtful:
+            self.index = self._store.new_index()
+            for time, label, encoded in groups:
+                if label not in doubtful:
+                    self.index.add(encoded, time, label)
+
     # -- writing
 
     def begin(self, state: str, target: str) -> None:

@@ -80,7 +80,8 @@ class Decision:
 NOTHING = Decision()
 
 
-def _has_categories(label: Label) -> bool:
+def is_exclusive(label: Label) -> bool:
+    """Tell whether a label has categories: then nobody else on the host has files with it."""
     try:
         return bool(Context.parse(os.fsdecode(bare(label) or b"")).level.categories)
     except LabelSyntaxError:
@@ -172,7 +173,7 @@ class Restoring:
         """See `Treatment`."""
         if not self.originals.is_ours(label):
             return Verdict.NOTHING
-        return Verdict.OURS | Verdict.EXCLUSIVE if _has_categories(label) else Verdict.OURS
+        return Verdict.OURS | Verdict.EXCLUSIVE if is_exclusive(label) else Verdict.OURS
 
     def default(self, path: str, mode: int, fallback: Label) -> Label:
         """See `Treatment`."""

@@ -16,6 +16,7 @@ from mcsd.relabel import records
 from mcsd.relabel.handles import Handle
 from mcsd.relabel.index import encode_inodes
 from mcsd.relabel.originals import Originals, Store
+from mcsd.relabel.treatments import is_exclusive
 
 ID = VolumeId("0123456789abcdef")
 TARGET = "system_u:object_r:container_file_t:s0:c1,c2"
@@ -199,3 +200,17 @@ def test_a_torn_or_damaged_end_says_nothing(store: Store, written: Originals) ->
     for spoilt in (whole[:-1], whole + b"\x03", whole[:-9] + b"x" + whole[-8:], b""):
         Path(store.path(ID)).write_bytes(spoilt)
         assert not store.says(ID, "complete", TARGET)
+
+
+def test_what_mcsd_itself_writes_for_one_holder_is_nobody_s_original(
+    store: Store, written: Originals
+) -> None:
+    """`-v …:Z` had dockerd label for the container before mcsd looked: promise 2, after the undo too."""
+    ours, shared = TARGET.encode() + b"\0", b"system_u:object_r:container_file_t:s0\0"
+    written.begin("labelling", shared.rstrip(b"\0").decode())
+    written.record([(ours, encode_inodes([20, 21])), (shared, encode_inodes([30]))], 0)
+    written.disbelieve(is_exclusive)
+    assert written.origin_of(20, 0) is None
+    for inode, label in ((5, OLD), (9, None), (30, shared)):
+        origin = written.origin_of(inode, 0)
+        assert origin is not None and origin.label == label
