@@ -15,11 +15,12 @@ from mcsd.carriers import Carriers
 from mcsd.core.changes import PutClaim, PutVolume
 from mcsd.core.containers import Container, ContainerId
 from mcsd.core.grants import GrantState
+from mcsd.core.labels import Context, Level
 from mcsd.core.modes import VolumePolicy
 from mcsd.core.notices import Kind, Notice
-from mcsd.core.plan import Action, Adopt, Assign, Observed, plan
+from mcsd.core.plan import Action, Adopt, Assign, Observed, Opened, Sight, plan
 from mcsd.core.volumes import Claim, ClaimState, GrantId, Volume, VolumeId, VolumePhase
-from mcsd.errors import ExhaustedError, McsdError, VolumeFailedError, VolumeRefusedError
+from mcsd.errors import ExhaustedError, LabelSyntaxError, McsdError, VolumeFailedError, VolumeRefusedError
 from mcsd.execute import Means, Outcome, Stage, conclude, draft
 from mcsd.herald import Herald
 from mcsd.observe import Observer, ProcessSight
@@ -115,7 +116,8 @@ class Reconciler:
     async def settle(self, observed: Observed) -> Observed:
         """Plan and execute until nothing is left to do; the caller is `alone` with the container."""
         for _ in range(ROUNDS):
-            observed = replace(observed, intruders=await self._intruders(observed.id))
+            intruders, strangers = await self._intruders(observed.id), await self._on_volumes(observed)
+            observed = replace(observed, intruders=intruders, strangers=strangers)
             stage = await self._decide(observed)
             if stage is None:
                 return observed
@@ -183,6 +185,24 @@ class Reconciler:
             return ()
         found = self._carriers.intruders(grant.level, self._is_ours)
         return tuple(f"process {holder.pid} at {holder.level}" for holder in found)
+
+    async def _on_volumes(self, observed: Observed) -> dict[str, str]:
+        """Name, by destination, who runs at the level that a volume carries, as `_intruders` does."""
+        if any(self._stranger_at(sight) for sight in observed.sights.values()):
+            await self._carriers.refresh()
+        found = {at: self._stranger_at(sight) for at, sight in observed.sights.items()}
+        return {at: stranger for at, stranger in found.items() if stranger}
+
+    def _stranger_at(self, sight: Sight) -> str:
+        if not isinstance(sight, Opened) or sight.label is None:
+            return ""
+        try:
+            level = Context.parse(sight.label).level
+        except LabelSyntaxError:  # nobody runs at it
+            return ""
+        found = self._carriers.intruders(level, self._is_ours)
+        near = (holder for holder in found if Level.parse(holder.level).dominates(level))
+        return next((f"process {holder.pid} at {holder.level}" for holder in near), "")
 
     def _is_ours(self, container: str) -> bool:
         """Whose grant has ended should not run any more: what does is a stranger to the next holder."""

@@ -61,6 +61,8 @@ class Observed:
     """Destinations for which what was in the way was to be restored in this pass."""
     intruders: tuple[str, ...] = ()
     """Processes outside this engine's containers that run at a level comparable to this one's."""
+    strangers: Mapping[str, str] = field(default_factory=dict)
+    """By destination: a process outside this engine's containers whose level the volume's root carries."""
     gated: bool = False
     """Whether its starts come through the gate: then mcsd chooses its level, and takes it back at exit."""
     starting: bool = False
@@ -343,6 +345,15 @@ def _labelled(
             f"the container's level {grant.level} is not separate from that of {observed.intruders[0]}",
             "re-create the container, so that it gets another level; mcsctl pairs shows who holds what",
         )
+    stranger = observed.strangers.get(claim.destination)
+    if stranger and not _is_done(claim, present) and not _is_written_by_mcsd(root, book):
+        return _refuse(
+            claim,
+            present,
+            RefusalRule.HELD,
+            f"{root.path} carries the level of {stranger}, which is not a container of Docker's",
+            "it belongs to another engine or to a virtual machine; stop that one, or mount another directory",
+        )
     outsider = next(iter(outsiders_of(grant.group, level, book)), None)
     if outsider is not None and claim.mode is ClaimMode.GROUP and not _is_done(claim, present):
         return _refuse(
@@ -356,6 +367,11 @@ def _labelled(
     if clash is not None:
         return _resolve(clash, claim, present, root, book, policy, observed)
     return _walk(claim, present, root, level, book, observed)
+
+
+def _is_written_by_mcsd(root: Opened, book: Book) -> bool:
+    volume = book.volume_of(root.identity)
+    return volume is not None and volume.target == root.label
 
 
 def _is_done(claim: Claim, present: Claim | None) -> bool:

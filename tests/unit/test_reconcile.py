@@ -248,6 +248,30 @@ def test_a_verdict_that_was_shown_early_is_told_when_it_has_come_to_rest() -> No
     with_world(story)
 
 
+def test_what_another_engine_s_container_uses_is_not_taken_from_it() -> None:
+    """Promises 2 and 9: its files carry its level, and it runs; when it is gone they are labelled."""
+
+    async def story(world: World) -> None:
+        theirs = Carrier(42, "system_u:system_r:container_t:s0:c500,c501", Level.of(500, 501), "b" * 64)
+        world.kernel.strangers.append(theirs)
+        there = "system_u:object_r:container_file_t:s0:c500,c501"
+        world.volumes.make("/srv/theirs", label=there)
+        web = world.create("web", world.mount("/srv/theirs"), start=False)
+        await world.quiet()
+        grant = world.mcsd.scribe.book.grant_of(web)
+        assert grant is not None
+        (claim,) = world.mcsd.scribe.book.claims_of(grant.id)
+        assert claim.state is ClaimState.REFUSED
+        assert "process 42 at s0:c500,c501" in claim.reason
+        assert world.label("/srv/theirs") == there
+        world.kernel.strangers.clear()
+        await world.mcsd.carriers.refresh()
+        await world.quiet()
+        assert world.level_on("/srv/theirs") == grant.level
+
+    with_world(story)
+
+
 def test_permissive_turns_everyone_to_not_isolated_and_back() -> None:
     """Promise 8."""
 
