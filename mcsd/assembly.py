@@ -310,6 +310,7 @@ class Assembly:
             await self.scribe.commit(changes)
         if changes:
             self.herald.emit(Notice(Kind.RECOVERED, {"volumes": len(stored)}))
+        await self.reconciler.renumber(self.scribe.book.volumes())
         await self.carriers.refresh()
         self._greet()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 
 from mcsd.core.containers import Container, ContainerId, Mount, MountKind
@@ -12,7 +12,7 @@ from mcsd.core.host import Host
 from mcsd.core.interfaces import Network
 from mcsd.core.modes import VolumePolicy, is_claimable, mode_for
 from mcsd.core.plan import Observed, Opened, Sight, Unusable
-from mcsd.core.volumes import ClaimState, of_it
+from mcsd.core.volumes import ClaimState, Volume, of_it
 from mcsd.errors import (
     ContainerGoneError,
     SelinuxError,
@@ -91,6 +91,15 @@ class Observer:
     async def sights(self, container: Container) -> dict[str, Sight]:
         """Examine the volumes alone, by destination."""
         return await asyncio.to_thread(self._examine_all, container) if container.mounts else {}
+
+    async def identify(self, volumes: Iterable[Volume]) -> tuple[Volume, ...]:
+        """Give those of the volumes whose device has another number now, with that."""
+
+        def look() -> tuple[Volume, ...]:
+            found = ((one, self._volumes.identify(one.id, one.path, one.identity)) for one in volumes)
+            return tuple(replace(one, identity=now) for one, now in found if now != one.identity)
+
+        return await asyncio.to_thread(look)
 
     async def _context_of(self, container: Container) -> str | None:
         if not container.running or container.pid is None:

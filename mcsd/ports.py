@@ -203,6 +203,11 @@ class VolumeEngine(Protocol):
         """Open a volume's root and judge what was opened; `allowed` are paths an explicit rule names."""
         ...
 
+    def identify(self, volume: VolumeId, path: str, identity: Identity) -> Identity:
+        """Give the identity that a volume has now, where its device has another number since; else the
+        one that was given. Raises nothing."""
+        ...
+
     def relabel(
         self,
         volume: VolumeId,

@@ -115,6 +115,7 @@ class Reconciler:
 
     async def settle(self, observed: Observed) -> Observed:
         """Plan and execute until nothing is left to do; the caller is `alone` with the container."""
+        await self._renumber(observed)
         for _ in range(ROUNDS):
             intruders, strangers = await self._intruders(observed.id), await self._on_volumes(observed)
             observed = replace(observed, intruders=intruders, strangers=strangers)
@@ -144,6 +145,28 @@ class Reconciler:
             return
         process = await self._observer.process_of(observed.container)
         self._sightings.see(observed.container, process, self._means.now(), settled=False)
+
+    async def _renumber(self, observed: Observed) -> None:
+        """Know a volume again whose device got another number, and was mounted after mcsd had started."""
+        roots = [sight for sight in observed.sights.values() if isinstance(sight, Opened)]
+        doubtful = [
+            volume
+            for root in roots
+            if self._scribe.book.volume_of(root.identity) is None
+            for volume in self._scribe.book.volumes_at(root.path)
+            if volume.identity.inode == root.identity.inode
+        ]
+        if doubtful:
+            await self.renumber(doubtful)
+
+    async def renumber(self, volumes: Iterable[Volume]) -> None:
+        """Write down the numbers that the devices of these volumes have now, where they have changed."""
+        found = await self._observer.identify(volumes)
+        async with self._scribe.deciding:
+            known = ((one, self._scribe.book.volume(one.id)) for one in found)
+            await self._scribe.commit(
+                [PutVolume(replace(now, identity=one.identity)) for one, now in known if now is not None]
+            )
 
     async def _decide(self, observed: Observed) -> Stage | None:
         try:

@@ -105,7 +105,7 @@ class Book:
     def volumes_around(self, path: str) -> Iterator[Volume]:
         """The volumes above or below a path, itself excluded: by whole components, not by prefix."""
         for parent in PurePosixPath(path).parents:
-            yield from self._at(str(parent))
+            yield from self.volumes_at(str(parent))
         start = path.rstrip("/") + "/"
         at = bisect_left(self._paths, (start, VolumeId("")))
         while at < len(self._paths) and self._paths[at][0].startswith(start):
@@ -113,7 +113,8 @@ class Book:
                 yield self._volumes[self._paths[at][1]]
             at += 1
 
-    def _at(self, path: str) -> Iterator[Volume]:
+    def volumes_at(self, path: str) -> Iterator[Volume]:
+        """The volumes last met at exactly this path; the older ones are covered by a mount, or gone."""
         at = bisect_left(self._paths, (path, VolumeId("")))
         while at < len(self._paths) and self._paths[at][0] == path:
             yield self._volumes[self._paths[at][1]]

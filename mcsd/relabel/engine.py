@@ -75,6 +75,19 @@ class Engine:
         """
         return examined(path, self._rules, allowed, self._atlases)
 
+    def identify(self, volume: VolumeId, path: str, identity: Identity) -> Identity:
+        """Give the identity of what is at `path` if it is that volume, under whatever number its device has
+        now; the one that was given if it is not, or cannot be opened.
+
+        Numbers of devices change when the host starts anew (btrfs subvolumes, loop devices, disks found in
+        another order). A root of the same inode number and the same file handle is the same inode.
+        """
+        try:
+            with self._root(path, identity, volume) as root:
+                return root.identity
+        except (VolumeFailedError, VolumeRefusedError):
+            return identity
+
     # -- walking
 
     def relabel(
@@ -95,7 +108,7 @@ class Engine:
         originals' file says so too and the root carries the target, nothing else is looked at.
         """
         wanted = os.fsencode(target).rstrip(b"\0") + b"\0"
-        with self._alone(volume), self._root(path, identity) as root:
+        with self._alone(volume), self._root(path, identity, volume) as root:
             is_known = known and self._store.says(volume, "complete", target)
             if is_known and bare(label_of(root, path)) == bare(wanted):
                 return Walk(seen=1, already=1, complete=True, level="known")
@@ -184,7 +197,7 @@ class Engine:
         cancelled: Cancellation | None = None,
     ) -> Walk:
         """Count what does not carry `target` (`SkipReason.DIFFERS`), without writing anything."""
-        with self._root(path, identity) as root:
+        with self._root(path, identity, volume) as root:
             tally = Tally(progress, cancelled)
             walk = VolumeWalk(root, Verifying(os.fsencode(target)), tally, self._means)
             return tally.walk(complete=walk.verify())
@@ -225,9 +238,9 @@ class Engine:
             yield
 
     @contextmanager
-    def _root(self, path: str, identity: Identity) -> Iterator[Opened]:
+    def _root(self, path: str, identity: Identity, volume: VolumeId) -> Iterator[Opened]:
         with opened(path) as root:
-            if root.identity != identity:
+            if root.identity != identity and not self._is_renumbered(root, identity, volume):
                 raise VolumeFailedError(
                     f"volume {path!r} is no longer the one it was: it is now inode {root.identity.inode} of "
                     f"device {root.identity.device}, and was {identity.inode} of {identity.device}",
@@ -235,12 +248,18 @@ class Engine:
                 )
             yield root
 
+    def _is_renumbered(self, root: Opened, identity: Identity, volume: VolumeId) -> bool:
+        if root.identity.inode != identity.inode:
+            return False
+        handle = self._store.handle(volume)
+        return handle is not None and handle == handle_of(root.descriptor)
+
     @contextmanager
     def _root_of(self, originals: Originals, path: str, identity: Identity) -> Iterator[Opened]:
         """Open a volume's root by its path, or else by its handle; raises `GoneError` as well."""
         with ExitStack() as stack:
             try:
-                root = stack.enter_context(self._root(path, identity))
+                root = stack.enter_context(self._root(path, identity, originals.volume.id))
             except (VolumeFailedError, VolumeRefusedError):
                 handle = originals.handle
                 descriptor = None if handle is None else open_again(handle, identity, path)

@@ -2,7 +2,9 @@
 
 A file handle (name_to_handle_at(2)) names an inode and its generation, whatever it is called. Asked for one
 whose inode was removed the file system says ESTALE: then there is nothing left to restore. A path that does
-not exist proves nothing, for the directory may have been renamed and still carry its labels.
+not exist proves nothing, for the directory may have been renamed and still carry its labels. Nor does another
+file system, which says ESTALE of every handle that is not its own: numbers of devices are given out anew at
+each boot, so it is believed only where it is mounted above the place the volume had.
 Opening by handle needs CAP_DAC_READ_SEARCH.
 """
 
@@ -67,7 +69,7 @@ def open_again(handle: Handle, identity: Identity, path: str) -> int | None:
         try:
             descriptor = _open_below(place, handle)
         except OSError as exc:
-            if exc.errno == errno.ESTALE:
+            if exc.errno == errno.ESTALE and PurePosixPath(path).is_relative_to(place):
                 raise GoneError from exc
             continue
         found = kernel.stat_of(descriptor)

@@ -37,6 +37,9 @@ from mcsd.relabel.records import DamagedError, Kind
 from mcsd.relabel.values import Label, StoredVolume
 
 SUFFIX = ".originals"
+_HEAD = 1 << 16
+"""Bytes in which the header is, with the longest path there can be."""
+
 _TAIL = 4096
 """Bytes from the end of a file in which its last STATE record is looked for; a context is far shorter."""
 _ROOM = 32 * 1024
@@ -99,6 +102,20 @@ class Store:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
             last = records.last_state(file.read())
         return last is not None and last[:2] == (state, target)
+
+    def handle(self, volume: VolumeId) -> Handle | None:
+        """Read a volume's file handle off the head of its file, None where there is none; changes nothing."""
+        name = self.path(volume)
+        if not os.path.lexists(name):
+            return None
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+        with _reporting(volume), open(os.open(name, flags), "rb") as file:
+            head = file.read(_HEAD)
+        try:
+            _, kind, payload = next(records.records(head))
+            return records.read_header(payload)[3] if kind is Kind.HEADER else None
+        except (DamagedError, StopIteration, ValueError, KeyError):  # which proves nothing
+            return None
 
     def write(self, volume: VolumeId, parts: Iterable[tuple[Kind, bytes]]) -> None:
         """Put a new file in the place of a volume's."""

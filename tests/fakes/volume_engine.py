@@ -55,12 +55,24 @@ class FakeVolumes:
         self.trees[path] = tree
         return tree
 
+    def renumber(self) -> None:
+        """Give every device another number, as a reboot may."""
+        for tree in self.trees.values():
+            tree.identity = Identity(tree.identity.device + 1, tree.identity.inode)
+
     # The port
 
     def examine(self, path: str, *, allowed: Collection[str] = ()) -> Root:
         """See `mcsd.ports.VolumeEngine`."""
         tree = self._open(path)
         return Root(path, tree.identity, True, tree.label, "ext4", 1, True)
+
+    def identify(self, volume: VolumeId, path: str, identity: Identity) -> Identity:
+        """See `mcsd.ports.VolumeEngine`."""
+        try:
+            return self._same(path, identity).identity
+        except McsdError:
+            return identity
 
     def relabel(
         self,
@@ -158,6 +170,6 @@ class FakeVolumes:
 
     def _same(self, path: str, identity: Identity) -> Tree:
         tree = self._open(path)
-        if tree.identity != identity:
+        if tree.identity.inode != identity.inode:  # which no two trees have: it stands for the handle as well
             raise VolumeFailedError(f"volume {path!r} is no longer the one it was")
         return tree

@@ -344,6 +344,38 @@ def test_a_volume_that_was_replaced_is_not_labelled(stage: Stage) -> None:
     assert not carrying(stage.root, TARGET)
 
 
+def renumbered(identity: Identity) -> Identity:
+    """As it was before the host was started anew, when the device had another number."""
+    return Identity(identity.device + 77, identity.inode)
+
+
+def test_a_volume_whose_device_has_another_number_is_known_by_its_handle(stage: Stage) -> None:
+    """Promise 6: btrfs subvolumes and loop devices are numbered anew at each boot."""
+    grow(stage.root)
+    before = labels(stage.root)
+    stage.relabel()
+    old = renumbered(stage.identity)
+    assert stage.engine.identify(ID, str(stage.root), old) == stage.identity
+    assert stage.engine.verify(ID, str(stage.root), old, TARGET).complete
+    assert stage.engine.relabel(ID, str(stage.root), old, TARGET).level == "check"
+    assert stage.engine.restore(ID, str(stage.root), old).complete
+    assert labels(stage.root) == before
+
+
+def test_another_inode_in_its_place_is_not_taken_for_it(stage: Stage) -> None:
+    """Neither one with another number, nor one that has the number and another handle."""
+    grow(stage.root)
+    stage.relabel()
+    old = renumbered(stage.identity)
+    stage.root.rename(stage.base / "away")
+    stage.root.mkdir()
+    assert stage.engine.identify(ID, str(stage.root), old) == old
+    taken = renumbered(stage.identity)
+    assert stage.engine.identify(ID, str(stage.root), taken) == taken
+    with pytest.raises(VolumeFailedError, match="no longer the one it was"):
+        stage.engine.restore(ID, str(stage.root), taken)
+
+
 def test_restoring_what_was_never_labelled_does_nothing(stage: Stage) -> None:
     grow(stage.root)
     assert stage.restore().complete

@@ -12,7 +12,7 @@ from mcsd.core.isolation import Why
 from mcsd.core.labels import Level
 from mcsd.core.notices import Kind
 from mcsd.core.processes import Carrier
-from mcsd.core.volumes import ClaimState
+from mcsd.core.volumes import ClaimState, Identity
 from mcsd.errors import ConflictError, LedgerError, VolumeFailedError, VolumeRefusedError
 from tests.fakes.volume_engine import BORN
 from tests.fakes.world import World, with_world
@@ -268,6 +268,34 @@ def test_what_another_engine_s_container_uses_is_not_taken_from_it() -> None:
         await world.mcsd.carriers.refresh()
         await world.quiet()
         assert world.level_on("/srv/theirs") == grant.level
+
+    with_world(story)
+
+
+@pytest.mark.parametrize("when", ["at start", "later"])
+def test_a_volume_is_known_again_when_its_device_has_another_number(when: str) -> None:
+    """Promise 6: it is not taken for a new one, whose original would be what mcsd wrote."""
+
+    async def story(world: World) -> None:
+        web = world.create("web", world.mount("/srv/a"))
+        await world.quiet()
+        await world.kill()
+        tree = world.volumes.trees.pop("/srv/a") if when == "later" else None
+        world.volumes.renumber()
+        await world.boot()
+        if tree is not None:  # its file system is mounted when mcsd runs already
+            await world.quiet()
+            tree.identity = Identity(9, tree.identity.inode)
+            world.volumes.trees["/srv/a"] = tree
+        await world.quiet()
+        (volume,) = world.mcsd.scribe.book.volumes()
+        assert volume.identity == world.volumes.trees["/srv/a"].identity
+        world.docker.remove(web)
+        await world.quiet()
+        world.clock.advance(700)
+        await world.quiet()
+        assert world.label("/srv/a") == BORN
+        assert world.mcsd.scribe.book.grants() == ()
 
     with_world(story)
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from mcsd.core.volumes import Identity
-from mcsd.relabel import kernel, mounts
+from mcsd.relabel import handles, kernel, mounts
 from mcsd.relabel.handles import GoneError, Handle, handle_of, open_again
 
 LINE = rb"36 35 98:0 /part\040one /mnt/a\134b rw,noatime master:1 - ext4 /dev/root ro,errors=continue"
@@ -65,3 +65,23 @@ def test_a_handle_leads_to_a_renamed_directory_and_not_to_its_successor(tmp_path
 def test_nothing_is_proven_where_the_file_system_is_not_mounted() -> None:
     """Promise 2: not found is not gone."""
     assert open_again(Handle(1, b"\x01" * 8), Identity(os.makedev(250, 77), 5), "/no/such/place") is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="opening by handle needs CAP_DAC_READ_SEARCH")
+def test_a_file_system_mounted_elsewhere_proves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Promise 2: after a reboot the number may be another one's, which knows no such handle."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    identity = Identity(gone.stat().st_dev, gone.stat().st_ino)
+    descriptor = os.open(gone, os.O_PATH)
+    handle = handle_of(descriptor)
+    os.close(descriptor)
+    if handle is None:
+        pytest.skip("this file system has no handles")
+    gone.rmdir()
+    monkeypatch.setattr(handles, "_places_on", lambda device, path: iter([str(tmp_path)]))
+    assert open_again(handle, identity, "/srv/elsewhere") is None
+    with pytest.raises(GoneError):
+        open_again(handle, identity, str(gone))
