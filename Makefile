@@ -55,6 +55,10 @@ test-fast: venv ## lint, and the tests that need no root, no Docker and no guest
 	$(PY) -m mypy
 	$(PY) -m pytest -q -n 2 tests/unit tests/properties
 
+.PHONY: test-long
+test-long: venv ## thousands of random histories of a host in memory; MCSD_HISTORIES says how many
+	MCSD_HISTORIES=$${MCSD_HISTORIES:-20000} $(PY) -m pytest -q tests/properties/test_host_history.py
+
 .PHONY: host-deps
 host-deps: .venv/bin/promtool
 	$(call install,$(TEST_PACKAGES) $(HOST_PACKAGES) $(RPM_PACKAGES) rpmlint)

@@ -143,7 +143,9 @@ class Assembly:
         self.reclaimer = Reclaimer(
             self.scribe, self.walks, self.herald, clock, config.volumes.linger, self.carriers.scan
         )
-        self.reservations = Reservations(self.scribe, self.carriers, self.reclaimer, self.herald, clock)
+        self.reservations = Reservations(
+            self.scribe, self.carriers, self.reclaimer, self.herald, clock, knows_nobody=book.next_grant == 1
+        )
         self._means = Means(self.scribe.allocator, clock.now, _new_volume_id, self._file_context)
         self._observer = Observer(
             outside.docker,
@@ -249,6 +251,7 @@ class Assembly:
             observer=self._observer,
             reconciler=self.reconciler,
             reservations=self.reservations,
+            reclaimer=self.reclaimer,
             scribe=self.scribe,
             sightings=self.sightings,
             starts=self.starts,

@@ -26,6 +26,7 @@ from mcsd.herald import Herald
 from mcsd.hostview import HostView
 from mcsd.observe import Observer
 from mcsd.ports import ContainerEngine
+from mcsd.reclaimer import Reclaimer
 from mcsd.reconcile import Reconciler
 from mcsd.reservations import Reservations
 from mcsd.scribe import Scribe
@@ -69,6 +70,7 @@ class Gatekeeper:
         observer: Observer,
         reconciler: Reconciler,
         reservations: Reservations,
+        reclaimer: Reclaimer,
         scribe: Scribe,
         sightings: Sightings,
         starts: Starts,
@@ -82,6 +84,7 @@ class Gatekeeper:
         self._observer = observer
         self._reconciler = reconciler
         self._reservations = reservations
+        self._reclaimer = reclaimer
         self._scribe = scribe
         self._sightings = sightings
         self._starts = starts
@@ -157,7 +160,8 @@ class Gatekeeper:
 
     async def _prepare_alone(self, container: Container, request: StartRequest) -> Admission:
         warning = self._obstructed(container, request)
-        grant = await self._grant(container, Wanted.DOCKER if request.obstacle else self._config.level)
+        wanted = Wanted.DOCKER if request.obstacle else self._config.level
+        grant = await self._reclaimer.relieve(lambda: self._grant(container, wanted))
         sights = await self._observer.sights(container)
         await self._reconciler.settle(
             Observed(container.id, container, self._host(), sights, gated=True, starting=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
+from typing import TypeVar
 
 from mcsd.core.changes import Change, DropClaim, DropGroup, DropVolume, PutGrant, PutVolume
 from mcsd.core.containers import ContainerId
@@ -14,13 +15,15 @@ from mcsd.core.notices import Kind, Notice
 from mcsd.core.processes import Carrier
 from mcsd.core.reclaim import Forget, Moment, Prove, Restore, Step, next_due, reclaim
 from mcsd.core.volumes import GrantId, Volume, VolumeId, VolumePhase
-from mcsd.errors import LedgerError, SelinuxError, VolumeFailedError, VolumeRefusedError
+from mcsd.errors import ExhaustedError, LedgerError, SelinuxError, VolumeFailedError, VolumeRefusedError
 from mcsd.execute import skipped_text
 from mcsd.herald import Herald
 from mcsd.ports import Clock
 from mcsd.relabel.values import Walk
 from mcsd.scribe import Scribe
 from mcsd.walks import Walks
+
+T = TypeVar("T")
 
 SOON = 15.0
 """Seconds until another try when the ledger or the kernel failed, or a process still carries a level."""
@@ -54,6 +57,20 @@ class Reclaimer:
         """All containers have been looked at: from now on nobody's claim is overlooked."""
         self._may_begin.set()
         self._wake.set()
+
+    @property
+    def has_started(self) -> bool:
+        """Whether all containers have been looked at since mcsd runs."""
+        return self._may_begin.is_set()
+
+    async def starts(self, *, within: float) -> bool:
+        """Wait, so many seconds at most, until all containers have been looked at; tell whether they have."""
+        try:
+            async with asyncio.timeout(within):
+                await self._may_begin.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def wake(self) -> None:
         """Look again soon: something was quarantined or released."""
@@ -89,6 +106,21 @@ class Reclaimer:
         ):
             return SOON  # only a process keeps it, and processes end without a word
         return RETRY if due is None else min(max(due - moment.now, 0.05), RETRY)
+
+    async def relieve(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Do what takes a free pair; where none is left, clean at once what lingers, and try once more.
+
+        Raises `ExhaustedError` where nothing could be freed. Before all containers have been looked at
+        nothing is cleaned: somebody may come and claim it.
+        """
+        try:
+            return await attempt()
+        except ExhaustedError:
+            if not self.has_started:
+                raise
+            grants = self._scribe.book.grants()
+            await self.reclaim(frozenset(one.id for one in grants if one.state is GrantState.QUARANTINED))
+            return await attempt()
 
     async def reclaim(self, urgent: frozenset[GrantId] = frozenset()) -> None:
         """Do everything that can be done now; grants in `urgent` do not linger."""

@@ -19,8 +19,8 @@ from mcsd.core.labels import Context, Level
 from mcsd.core.modes import VolumePolicy
 from mcsd.core.notices import Kind, Notice
 from mcsd.core.plan import Action, Adopt, Assign, Observed, Opened, Sight, plan
-from mcsd.core.volumes import Claim, ClaimState, GrantId, Volume, VolumeId, VolumePhase
-from mcsd.errors import ExhaustedError, LabelSyntaxError, McsdError, VolumeFailedError, VolumeRefusedError
+from mcsd.core.volumes import Claim, ClaimState, Volume, VolumeId, VolumePhase
+from mcsd.errors import LabelSyntaxError, McsdError, VolumeFailedError, VolumeRefusedError
 from mcsd.execute import Means, Outcome, Stage, conclude, draft
 from mcsd.herald import Herald
 from mcsd.observe import Observer, ProcessSight
@@ -169,11 +169,7 @@ class Reconciler:
             )
 
     async def _decide(self, observed: Observed) -> Stage | None:
-        try:
-            stage = await self._decide_once(observed)
-        except ExhaustedError:
-            await self._reclaimer.reclaim(self._quarantined())
-            stage = await self._decide_once(observed)
+        stage = await self._reclaimer.relieve(lambda: self._decide_once(observed))
         if stage is not None:
             self._tell(stage)
         return stage
@@ -231,10 +227,6 @@ class Reconciler:
         """Whose grant has ended should not run any more: what does is a stranger to the next holder."""
         grant = self._scribe.book.grant_of(ContainerId(container))
         return grant is not None and grant.state.is_living
-
-    def _quarantined(self) -> frozenset[GrantId]:
-        grants = self._scribe.book.grants()
-        return frozenset(grant.id for grant in grants if grant.state is GrantState.QUARANTINED)
 
     def _tell(self, stage: Stage) -> None:
         for notice in stage.notices:

@@ -18,12 +18,15 @@ from mcsd.core.groups import member_level
 from mcsd.core.labels import Level
 from mcsd.core.notices import Kind
 from mcsd.core.volumes import GrantId
-from mcsd.errors import ConflictError, NotFoundError, RequestError
+from mcsd.errors import ConflictError, EngineUnavailableError, NotFoundError, RequestError
 from mcsd.execute import grant_notice
 from mcsd.herald import Herald
 from mcsd.ports import Clock
 from mcsd.reclaimer import Reclaimer
 from mcsd.scribe import Scribe, holder_of_group
+
+FIRST_LOOK = 10.0
+"""Seconds that a reservation waits for the first look at all containers, where the ledger knows nobody."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
 
@@ -32,8 +35,17 @@ class Reservations:
     """Owned by the event loop's thread."""
 
     def __init__(
-        self, scribe: Scribe, carriers: Carriers, reclaimer: Reclaimer, herald: Herald, clock: Clock
+        self,
+        scribe: Scribe,
+        carriers: Carriers,
+        reclaimer: Reclaimer,
+        herald: Herald,
+        clock: Clock,
+        *,
+        knows_nobody: bool,
     ) -> None:
+        """`knows_nobody` of a ledger that was begun anew, or lost: who exists has to be found out first."""
+        self._knows_nobody = knows_nobody
         self._scribe = scribe
         self._carriers = carriers
         self._reclaimer = reclaimer
@@ -44,7 +56,8 @@ class Reservations:
         """Set a level aside; the same again for a name that is taken already.
 
         Raises `RequestError` for a name that is none, `ConflictError` where the name stands for another
-        group, `ExhaustedError` where no pair is left.
+        group, `ExhaustedError` where no pair is left, `EngineUnavailableError` where it is not known yet who
+        holds which.
         """
         for text in filter(None, (name, group)):
             if not _NAME.fullmatch(text):
@@ -52,6 +65,14 @@ class Reservations:
                     f"{text!r} cannot be a name",
                     hint="up to 63 letters, digits, dots, dashes and underscores; a letter or digit first",
                 )
+        if self._knows_nobody and not await self._reclaimer.starts(within=FIRST_LOOK):
+            raise EngineUnavailableError(
+                "no level can be chosen yet: the ledger is new, and Docker has not told who holds which",
+                hint="try again when mcsctl status says that Docker answers",
+            )
+        return await self._reclaimer.relieve(lambda: self._reserve(name, group))
+
+    async def _reserve(self, name: str, group: str | None) -> Grant:
         async with self._scribe.deciding:
             present = self._named(name)
             if present is not None:

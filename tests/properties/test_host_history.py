@@ -1,16 +1,21 @@
 """Any history of a host ends well: thousands of steps on a host in memory, with the daemon of production.
 
-Containers come, go and restart; events are lost, doubled and forged; Docker goes away; mcsd is killed between
-any two steps of its work; the ledger fails, is lost, or is put back from an old copy; strangers take levels.
-After each step promises 2 and 3 hold whatever mcsd is doing, and once it is quiet so does promise 1. In the
-end all is put back (promises 6 and 7).
+Containers come, go and restart, with levels of their own, another's, or a reservation's; events are lost,
+doubled and forged; Docker goes away; mcsd is killed between any two steps of its work; the host is rebooted
+and numbers its devices anew; file systems are unmounted; the ledger fails, is lost, or is put back from an
+old copy; strangers take levels. After each step promises 2 and 3 hold whatever mcsd is doing, and once it is
+quiet so does promise 1. In the end all is put back (promises 6 and 7).
+
+`make test-long` runs thousands of histories; `MCSD_HISTORIES` says how many.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -18,8 +23,9 @@ from hypothesis import strategies as st
 
 from mcsd.core.labels import Context, Level
 from mcsd.core.processes import Carrier
+from mcsd.core.sharing import conflicts_of
 from mcsd.core.volumes import ClaimMode, ClaimState
-from mcsd.errors import LedgerError
+from mcsd.errors import LedgerError, McsdError, VolumeFailedError
 from tests.fakes.volume_engine import BORN
 from tests.fakes.world import World
 
@@ -51,6 +57,51 @@ class History:
             own["process_label"] = f"system_u:system_r:container_t:s0:c{self.chance.randrange(4)},c900"
         name = f"n{self.chance.randrange(10**6)}"
         self.world.create(name, *mounts, start=self.chance.random() < 0.7, labels=labels, **own)
+
+    async def do_join(self) -> None:
+        """`--ipc=container:X`: one level, on purpose."""
+        ident = self.some()
+        if ident is not None:
+            other = self.world.docker.present[ident]
+            self.world.create(
+                f"n{self.chance.randrange(10**6)}",
+                ipc_mode=f"container:{ident}",
+                process_label=other.process_label,
+                start=self.chance.random() < 0.7,
+            )
+
+    async def do_reserve(self) -> None:
+        with suppress(McsdError):
+            await self.world.mcsd.reservations.reserve(f"r{self.chance.randrange(3)}")
+
+    async def do_use(self) -> None:
+        """A container is made with a reservation's level, whether or not another has it already."""
+        reserved = [one for one in self.world.mcsd.scribe.book.grants() if one.reservation]
+        if reserved:
+            label = f"system_u:system_r:container_t:{self.chance.choice(reserved).level}"
+            mount = self.world.mount(self.chance.choice(PATHS), "/m0")
+            self.world.create(f"n{self.chance.randrange(10**6)}", mount, process_label=label)
+
+    async def do_release(self) -> None:
+        with suppress(McsdError):
+            await self.world.mcsd.reservations.release(f"r{self.chance.randrange(3)}")
+
+    async def do_reboot(self) -> None:
+        await self.world.kill()
+        self.world.kernel.strangers.clear()
+        for ident in tuple(self.world.docker.present):
+            self.world.docker.die(ident)
+        self.world.volumes.renumber()
+        await self.world.boot()
+
+    async def do_unmount(self) -> None:
+        tree = self.world.volumes.trees.get(self.chance.choice(PATHS))
+        if tree is not None:
+            tree.error = VolumeFailedError(f"volume {tree.path!r} does not exist", hint="mount it")
+
+    async def do_mount(self) -> None:
+        for tree in self.world.volumes.trees.values():
+            tree.error = None
 
     async def do_start(self) -> None:
         ident = self.some()
@@ -125,6 +176,7 @@ class History:
         await asyncio.sleep(self.chance.choice([0, 0.001, 0.01]))
 
     async def do_settle(self) -> None:
+        await self.do_mount()
         self.world.docker.come_up()
         self.world.ledger.failure = None
         await self.world.quiet()
@@ -162,6 +214,10 @@ class History:
             for other, theirs in private:
                 if other.id != grant.id and theirs.volume == claim.volume:
                     raise AssertionError(f"{volume.path} is private to two (promise 1)")
+            for other in conflicts_of(grant, book):
+                assert not (other.state.is_living and other.id < grant.id), (
+                    f"{grant.name} has {volume.path} at a level that {other.name} had before (promise 1)"
+                )
 
 
 async def happen(names: list[str], seed: int) -> None:
@@ -175,8 +231,13 @@ async def happen(names: list[str], seed: int) -> None:
         world.docker.come_up()
         world.ledger.failure = None
         world.kernel.strangers.clear()
+        await history.do_mount()
         for ident in tuple(world.docker.present):
             world.docker.vanish(ident)
+        await world.quiet()
+        for grant in world.mcsd.scribe.book.grants():
+            if grant.reservation:
+                await world.mcsd.reservations.release(grant.reservation)
         for _ in range(4):
             await world.quiet()
             world.clock.advance(700)
@@ -189,7 +250,10 @@ async def happen(names: list[str], seed: int) -> None:
 NAMES = sorted(name.removeprefix("do_") for name in dir(History) if name.startswith("do_"))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+HISTORIES = int(os.environ.get("MCSD_HISTORIES", "100"))
+
+
+@settings(max_examples=HISTORIES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.sampled_from(NAMES), min_size=5, max_size=40), st.integers(0, 2**16))
 def test_any_history_ends_well(names: list[str], seed: int) -> None:
     asyncio.run(asyncio.wait_for(happen(names, seed), 60))

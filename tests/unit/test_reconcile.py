@@ -7,13 +7,21 @@ from dataclasses import replace
 
 import pytest
 
+from mcsd import reservations
 from mcsd.core.grants import GrantState, Origin
 from mcsd.core.isolation import Why
 from mcsd.core.labels import Level
 from mcsd.core.notices import Kind
 from mcsd.core.processes import Carrier
 from mcsd.core.volumes import ClaimState, Identity
-from mcsd.errors import ConflictError, LedgerError, VolumeFailedError, VolumeRefusedError
+from mcsd.errors import (
+    ConflictError,
+    EngineUnavailableError,
+    ExhaustedError,
+    LedgerError,
+    VolumeFailedError,
+    VolumeRefusedError,
+)
 from tests.fakes.volume_engine import BORN
 from tests.fakes.world import World, with_world
 
@@ -533,6 +541,49 @@ def test_a_reservation_keeps_its_level_and_its_labels() -> None:
         assert world.label("/srv/a") == BORN and world.mcsd.scribe.book.grants() == ()
 
     with_world(story)
+
+
+def test_what_lingers_is_cleaned_at_once_when_no_pair_is_left() -> None:
+    """Of three pairs a gone container has one: a reservation that needs it does not wait for its linger."""
+
+    async def story(world: World) -> None:
+        label = "system_u:system_r:container_t:s0:c0,c1"
+        web = world.create("web", world.mount("/srv/a"), process_label=label)
+        await world.quiet()
+        await world.mcsd.reclaimer.start()
+        world.docker.remove(web)
+        await world.mcsd.watcher.resync()
+        await world.mcsd.watcher.hints.quiet()
+        assert str(world.level_on("/srv/a")) == "s0:c0,c1", "it lingers"
+        levels = {str((await world.mcsd.reservations.reserve(name)).level) for name in ("x", "y", "z")}
+        assert levels == {"s0:c0,c1", "s0:c0,c2", "s0:c1,c2"}
+        assert world.label("/srv/a") == BORN
+        with pytest.raises(ExhaustedError, match="of 3 pairs 0 are granted, 3 reserved"):
+            await world.mcsd.reservations.reserve("more")
+
+    with_world(story, categories={"range": "c0.c2", "reserved": []})
+
+
+def test_with_a_new_ledger_nothing_is_chosen_before_docker_has_told_who_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Promise 2: a stopped container holds its level, and no process shows it."""
+    monkeypatch.setattr(reservations, "FIRST_LOOK", 0.05)
+
+    async def story(world: World) -> None:
+        world.create("idle", start=False, process_label="system_u:system_r:container_t:s0:c0,c1")
+        await world.kill()
+        world.tables = type(world.tables)()
+        world.docker.go_down()
+        await world.boot()
+        with pytest.raises(EngineUnavailableError, match="the ledger is new"):
+            await world.mcsd.reservations.reserve("early")
+        world.docker.come_up()
+        monkeypatch.setattr(reservations, "FIRST_LOOK", 10.0)
+        with pytest.raises(ExhaustedError, match="1 are granted"):
+            await world.mcsd.reservations.reserve("early")
+
+    with_world(story, categories={"range": "c0.c1", "reserved": []})
 
 
 def test_members_of_a_group_share_a_volume_at_the_group_s_pair_alone() -> None:
