@@ -230,6 +230,10 @@ def show_pairs(screen: Screen, page: Object) -> None:
             ]
         )
     show_table(screen, columns, rows)
+    _notes(
+        screen,
+        ((item["level"], item["reason"], "") for item in page["items"] if item.get("reason")),
+    )
     summary = page.get("summary")
     if summary:
         screen.line()

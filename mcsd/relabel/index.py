@@ -120,7 +120,7 @@ class Intervals:
 
     def add(self, encoded: bytes, time: int, label: Label) -> None:
         """See `Index`."""
-        run = [Span(first, end, len(self._origins)) for first, end in decode_inodes(encoded)]
+        run = list(_joined(Span(first, end, len(self._origins)) for first, end in decode_inodes(encoded)))
         self._origins.append((time, label))
         if not run:
             return

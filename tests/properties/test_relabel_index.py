@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mcsd.relabel.index import Index, Intervals, decode_inodes, encode_inodes
@@ -57,6 +57,7 @@ def test_an_index_can_be_written_down_and_made_again(records: list[Record]) -> N
 
 
 @given(st.binary(max_size=60))
+@example(b"\x00\x01" * 4)
 def test_whatever_is_on_disk_is_read_or_refused_by_both_alike(data: bytes) -> None:
     outcomes: list[list[tuple[int, Label, bytes]] | None] = []
     for index in kinds():

@@ -207,4 +207,4 @@ def test_the_store_s_program_is_no_part_of_the_daemon() -> None:
     assert unit["Service.ExecStart"] == ["/usr/bin/python3 -m mcsd.adapters.semanage"]
     assert unit["Unit.ConditionSecurity"] == ["selinux"]
     assert unit["Install.WantedBy"] == ["mcsd.service"]
-    assert unit["Service.Environment"] == SERVICE["Service.Environment"]
+    assert unit["Service.Environment"] == SERVICE["Service.Environment"][:1]  # the rest is about its threads

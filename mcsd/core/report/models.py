@@ -174,6 +174,7 @@ class PairReport(Answer):
     shares_with: Text | None
     pid: int | None = Field(description="of a process outside this engine's containers")
     volumes: Count = Field(description="volumes that carry the level on this grant's behalf")
+    reason: Text = Field(default="", description="what keeps a level in quarantine; empty for the others")
 
 
 class PairSummary(Answer):

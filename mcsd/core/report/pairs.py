@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 from mcsd.core.book import Book
 from mcsd.core.changes import Group
-from mcsd.core.grants import Grant
+from mcsd.core.grants import Grant, GrantState
 from mcsd.core.labels import CategoryPair, Level
 from mcsd.core.picture import ForeignHolder, PairCounts, Picture
 from mcsd.core.report.base import moment
 from mcsd.core.report.models import PairReport, PairState, PairSummary
+from mcsd.core.volumes import Volume, VolumePhase
 
 
 def _pair(level: Level) -> str | None:
@@ -34,7 +35,30 @@ def grant_report(grant: Grant, book: Book) -> PairReport:
         shares_with=grant.shares_with or None,
         pid=None,
         volumes=len(volumes),
+        reason=_kept_by(grant, book) if grant.state is GrantState.QUARANTINED else "",
     )
+
+
+def _kept_by(grant: Grant, book: Book) -> str:
+    """Say what has to happen before a level in quarantine is free: the first of its volumes, or a process."""
+    claims = book.claims_of(grant.id)
+    found = (book.volume(claim.volume) for claim in claims if claim.volume is not None)
+    volumes = sorted((one for one in found if one is not None), key=_urgency)
+    if not volumes:
+        return "a process may still run at it"
+    first = volumes[0]
+    more = f", and {len(volumes) - 1} more" if len(volumes) > 1 else ""
+    match first.phase:
+        case VolumePhase.STRANDED:
+            return f"{first.path} could not be restored{more}: {first.detail}"
+        case VolumePhase.RESTORING:
+            return f"{first.path} is being restored{more}"
+        case _:
+            return f"{first.path} keeps its label for the next container{more}, while [volumes] linger lasts"
+
+
+def _urgency(volume: Volume) -> tuple[bool, bool, str]:
+    return volume.phase is not VolumePhase.STRANDED, volume.phase is not VolumePhase.RESTORING, volume.path
 
 
 def _group_report(group: Group) -> PairReport:
