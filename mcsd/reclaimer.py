@@ -14,7 +14,7 @@ from mcsd.core.labels import Context
 from mcsd.core.notices import Kind, Notice
 from mcsd.core.processes import Carrier
 from mcsd.core.reclaim import Forget, Moment, Prove, Restore, Step, next_due, reclaim
-from mcsd.core.volumes import GrantId, Volume, VolumeId, VolumePhase
+from mcsd.core.volumes import Claim, GrantId, Volume, VolumeId, VolumePhase
 from mcsd.errors import ExhaustedError, LedgerError, SelinuxError, VolumeFailedError, VolumeRefusedError
 from mcsd.execute import skipped_text
 from mcsd.herald import Herald
@@ -144,8 +144,7 @@ class Reclaimer:
     async def _carry_out(self, step: Step, blocked: set[VolumeId], unproven: set[GrantId]) -> None:
         match step:
             case Forget(claim):
-                async with self._scribe.deciding:
-                    await self._scribe.commit([DropClaim(claim.grant, claim.destination)])
+                await self._forget(claim)
             case Restore(volume_id):
                 if not await self.restore(volume_id):
                     blocked.add(volume_id)
@@ -153,12 +152,18 @@ class Reclaimer:
                 if not await self._prove(grant_id):
                     unproven.add(grant_id)
 
+    async def _forget(self, claim: Claim) -> None:
+        async with self._scribe.deciding:
+            grant, now = self._scribe.book.grant(claim.grant), self._scribe.book.claim(*claim.key)
+            if now == claim and grant is not None and grant.state is GrantState.QUARANTINED:
+                await self._scribe.commit([DropClaim(*claim.key)])
+
     async def _prove(self, grant_id: GrantId) -> bool:
         carriers = await asyncio.to_thread(self._scan)
         async with self._scribe.deciding:
             grant = self._scribe.book.grant(grant_id)
-            if grant is None:
-                return True
+            if grant is None or grant.state is not GrantState.QUARANTINED:
+                return True  # its container came back while the processes were looked at
             if self._scribe.book.claims_of(grant_id) or any(
                 carrier.level == grant.level and not self._is_held(carrier) for carrier in carriers
             ):

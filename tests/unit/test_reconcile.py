@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
 
 import pytest
@@ -118,6 +119,38 @@ def test_a_level_that_a_process_still_carries_is_not_freed() -> None:
         world.kernel.strangers.clear()
         await world.quiet()
         assert world.mcsd.scribe.book.grants() == ()
+
+    with_world(story)
+
+
+def test_a_container_that_comes_back_while_nothing_is_being_proven_keeps_its_level() -> None:
+    """Promise 2: what was true when the processes were looked at is asked again when it is written down."""
+    looked, go_on = threading.Event(), threading.Event()
+
+    async def story(world: World) -> None:
+        a = world.create("a")
+        await world.quiet()
+        held = world.level(a)
+        away = world.docker.present.pop(a)
+        await world.mcsd.watcher.resync()
+        await world.mcsd.watcher.hints.quiet()
+        carriers = world.kernel.carriers
+
+        def look() -> tuple[Carrier, ...]:
+            if not looked.is_set():
+                looked.set()
+                go_on.wait(10)
+            return carriers()
+
+        world.kernel.carriers = look  # type: ignore[method-assign]
+        proving = asyncio.create_task(world.mcsd.reclaimer.reclaim())
+        await asyncio.to_thread(looked.wait, 10)
+        world.docker.present[a] = away
+        await world.mcsd.reconciler.reconcile(a)
+        go_on.set()
+        await proving
+        assert world.level(a) == held
+        assert world.is_running
 
     with_world(story)
 
