@@ -17,10 +17,12 @@ import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
+from unittest.mock import patch
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mcsd import reservations
 from mcsd.core.labels import Context, Level
 from mcsd.core.processes import Carrier
 from mcsd.core.sharing import conflicts_of
@@ -71,7 +73,7 @@ class History:
             )
 
     async def do_reserve(self) -> None:
-        with suppress(McsdError):
+        with suppress(McsdError), patch.object(reservations, "FIRST_LOOK", 0.01):
             await self.world.mcsd.reservations.reserve(f"r{self.chance.randrange(3)}")
 
     async def do_use(self) -> None:
