@@ -20,6 +20,13 @@ wait_for() { # SECONDS COMMAND…
   local end=$((SECONDS + $1)); shift
   until "$@"; do [ $SECONDS -lt $end ] || return 1; sleep 0.2; done
 }
+level_of() { tr -d '\0\n' <"/proc/$(docker inspect --format '{{.State.Pid}}' "$1")/attr/current" | grep -oE 's0:c[0-9.,c]+$'; }
+walks_of() { journalctl -u mcsd --no-pager -o cat | grep -c "volume $1 of container"; }
+is_free() { mcsctl pairs; ! mcsctl pairs -q | grep -qxF "$1"; }
+nobody_carries() { # LEVEL: no process, no mount, no file
+  ! { ps -eo label=; cat /proc/mounts; find /srv /var/lib/docker/containers /var/lib/docker/volumes \
+    -exec getfattr --absolute-names -h -n security.selinux {} + 2>/dev/null; } | grep -F ":$1" | grep .
+}
 nobody_holds() { mcsctl pairs; [ "$(mcsctl --json pairs | python3 -c 'import json,sys; print(len(json.load(sys.stdin)["items"]))')" = 0 ]; }
 is_unlabelled_again() { diff <(cat "$1") <(labels_below "$2") >/dev/null && echo "every label below $2 is what it was, byte for byte"; }
 denials_of_mcsd() { ausearch -i -m avc,user_avc,selinux_err -ts boot 2>/dev/null | grep -E 'scontext=[^ ]*:mcsd_t:'; }
@@ -30,7 +37,8 @@ denied_to_containers() {
 is_isolated() { mcsctl containers; [ "$(field "$1" isolated)" = True ]; }
 
 mkdir -p /etc/mcsd/conf.d
-printf '[volumes]\nlinger = "2s"\n' >/etc/mcsd/conf.d/demo.toml
+configure() { printf '[volumes]\nlinger = "%s"\n[gate]\nlevel = "%s"\n' "$1" "$2" >/etc/mcsd/conf.d/demo.toml; }
+configure 2s fresh
 mkdir -p /srv/one/deep /srv/two
 echo "what is one's" >/srv/one/secret
 echo "what is two's" >/srv/two/secret
@@ -93,6 +101,35 @@ ok "mcsd is killed with SIGKILL while it walks 2,000 files" systemctl kill -s KI
 ok "systemd has it back, and the walk is finished" wait_for 60 mcsctl wait --timeout 60 three
 ok "every inode carries the level" carries /srv/three three
 ok "one's and two's levels are what they were" test "$one $two" = "$(field one level) $(field two level)"
+
+comment "with the gate mcsd itself chooses the level, and all is ready before the first instruction"
+mkdir -p /srv/four
+echo "what is four's" >/srv/four/secret
+ok "the gate is switched on" mcsctl gate enable --reload
+says "a container reads its volume in its first instruction (50 of 50 times: tests/vm/scripts/gate.sh -- 50)" "what is four's" \
+  docker run --rm --network none -v /srv/four:/data bb cat /data/secret
+docker run -d --name four --network none -v /srv/four:/data bb sleep 100000 >/dev/null
+first=$(level_of four)
+ok "started again" docker restart -t 0 four
+second=$(level_of four)
+ok "it has another level: first $first, now $second" test -n "$first" -a -n "$second" -a "$first" != "$second"
+ok "the first is free, and nothing carries it" wait_for 30 is_free "$first"
+ok "no process, mount or file" nobody_carries "$first"
+echo "the next holder's" >/srv/four/next
+chcon -t container_file_t -l "$first" /srv/four/next
+refused "what carries its former level is denied to it now" 'Permission denied' docker exec four cat /data/next
+rm /srv/four/next
+ok "it ends" docker stop -t 0 four
+ok "its level is taken back at once" wait_for 30 is_free "$second"
+ok "no process, mount or file carries it" nobody_carries "$second"
+configure 10min sticky; systemctl restart mcsd.service
+docker start four >/dev/null
+third=$(level_of four) walks=$(walks_of /srv/four)
+ok "as configured it keeps its level ($third) at the next start" sh -c "docker restart -t 0 four >/dev/null"
+ok "the same level, and nothing was walked" test "$third" = "$(level_of four)" -a "$walks" = "$(walks_of /srv/four)"
+docker rm -f four >/dev/null
+configure 2s fresh; systemctl restart mcsd.service
+ok "the gate is switched off" mcsctl gate disable --reload
 
 comment "the end: everything is put back"
 for name in one two three; do
