@@ -170,12 +170,7 @@ class Answers:
         volume = volume_at(self._parts.scribe.book, path)
         if self._living_on(volume):
             await self._look_at(volume)  # one that was removed a moment ago may not have been missed yet
-        holders = self._living_on(volume)
-        if holders:
-            raise ConflictError(
-                f"volume {volume.path!r} is still claimed by {', '.join(holders)}",
-                hint="remove the containers first, or give the volume the mode ignore in mcsd.toml",
-            )
+        self._refuse_for(volume, self._living_on(volume))
         walk = await self._parts.reclaimer.restore(volume.id)
         if walk is None:
             now = self._parts.scribe.book.volume(volume.id)
@@ -195,7 +190,21 @@ class Answers:
                 await hints.add([grant.container for grant in grants if grant and grant.container])
                 await hints.quiet()
 
-    def _living_on(self, volume: Volume) -> tuple[str, ...]:
+    def _refuse_for(self, volume: Volume, holders: tuple[Grant, ...]) -> None:
+        containers = sorted({grant.name for grant in holders if grant.container})
+        if containers:
+            raise ConflictError(
+                f"volume {volume.path!r} is still claimed by {', '.join(containers)}",
+                hint="remove the containers first, or give the volume the mode ignore in mcsd.toml",
+            )
+        if holders:
+            name = holders[0].reservation
+            raise ConflictError(
+                f"volume {volume.path!r} is kept for the next container of the reservation {name!r}",
+                hint=f"give the reservation up first: mcsctl release {name}",
+            )
+
+    def _living_on(self, volume: Volume) -> tuple[Grant, ...]:
         book = self._parts.scribe.book
         grants = (book.grant(claim.grant) for claim in book.claims_on(volume.id))
-        return tuple(sorted({grant.name for grant in grants if grant and grant.state.is_living}))
+        return tuple(grant for grant in grants if grant and grant.state.is_living)

@@ -460,6 +460,23 @@ def test_a_volume_whose_container_was_just_removed_can_be_restored_at_once() -> 
     with_world(story)
 
 
+def test_a_volume_that_a_reservation_keeps_is_told_how_to_be_had_back() -> None:
+    async def story(world: World) -> None:
+        grant = await world.mcsd.answers.reserve("web", group=None)
+        label = f"system_u:system_r:container_t:{grant.level}"
+        a = world.create("web", world.mount("/srv/a"), process_label=label)
+        await world.quiet()
+        world.docker.remove(a)
+        await world.quiet()
+        with pytest.raises(ConflictError, match="kept for the next container") as refused:
+            await world.mcsd.answers.restore("/srv/a")
+        assert refused.value.hint.endswith("mcsctl release web")
+        await world.mcsd.answers.release("web")
+        assert (await world.mcsd.answers.restore("/srv/a")).complete
+
+    with_world(story)
+
+
 def test_a_container_that_vanished_while_mcsd_was_away_is_reclaimed() -> None:
     """Promise 7."""
 

@@ -76,9 +76,9 @@ says "it is isolated" 'isolated +yes' recipe 'mcsctl show web'
 says "it reads its volume" hello docker exec web cat /data/index.html
 
 comment "a group, by a reserved level"
-mkdir -p /usr/share/selinux/packages
-cp "$MCSD_TREE/selinux-policy/mcsd_groups.cil" /usr/share/selinux/packages
-ok "the policy gives new files the level of their directory" typed mcsd_selinux.8 'semodule -i /usr/share/selinux/packages/mcsd_groups.cil'
+mkdir -p /usr/share/mcsd
+cp "$MCSD_TREE/selinux-policy/mcsd_groups.cil" /usr/share/mcsd
+ok "the policy gives new files the level of their directory" typed mcsd_selinux.8 'semodule -i /usr/share/mcsd/mcsd_groups.cil'
 ok "a member is run at a level that reaches the group" started worker recipe 'docker run -d --name worker --security-opt label=level:$(mcsctl reserve worker --group shop) --label io.mcsd.group=shop --label io.mcsd.volume=/uploads:group -v /srv/shop/uploads:/uploads worker'
 says "its volume is ready" 'worker is ready' mcsctl wait worker --timeout 120
 ok "it writes into it" docker exec worker touch /uploads/file
@@ -226,12 +226,16 @@ mcsctl restore "$forging" # what is listed is escaped, so this one cannot be tak
 ok "the gate is off" recipe 'mcsctl gate disable --reload'
 ok "containers are stopped" recipe 'docker ps -q | xargs -r docker stop'
 ok "and removed" recipe 'docker container prune -f'
+refused "a reservation keeps its volume" 'mcsctl release web' mcsctl restore /srv/web
+says "reservations are listed" 'reserved +web' recipe 'mcsctl pairs --state reserved'
+ok "and given up" recipe 'mcsctl release web'
 ok "volumes are put back" recipe "mcsctl volumes -q | xargs -r -d '\\n' -n 1 mcsctl restore"
 says "the list of volumes is shown" '^PATH' recipe 'mcsctl volumes'
 says "and has none" '^0$' sh -c 'mcsctl volumes -q | wc -l'
 carriers() { find /srv /mnt/big -exec getfattr --absolute-names -h -n security.selinux {} + 2>/dev/null | grep -E ':s0:c[0-9]'; }
 not "no file carries a level any more" carriers
-ok "mcsd is off" recipe 'systemctl disable --now mcsd.socket mcsd.service'
+ok "mcsd is off" recipe 'systemctl disable --now mcsd.socket mcsd-gate.socket mcsd.service'
+not "and nothing starts it again" systemctl is-active mcsd.socket mcsd-gate.socket mcsd.service
 not "mcsd itself was denied nothing" denials_of_mcsd
 
 ok "every command that is documented was typed, or stands with its reason above" all_typed
