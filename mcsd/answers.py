@@ -14,7 +14,7 @@ from mcsd.core.figures import Figures
 from mcsd.core.grants import Grant
 from mcsd.core.ground import Ground, findings
 from mcsd.core.picture import Event, ForeignHolder, PairCounts, Picture
-from mcsd.core.volumes import Volume
+from mcsd.core.volumes import Volume, of_it
 from mcsd.errors import (
     BooleanError,
     ConflictError,
@@ -176,8 +176,8 @@ class Answers:
             now = self._parts.scribe.book.volume(volume.id)
             why = now.detail if now and now.detail else "it is claimed again"
             raise VolumeFailedError(
-                f"volume {volume.path!r} could not be restored: {why}",
-                hint="see journalctl -u mcsd",
+                f"volume {volume.path!r} could not be restored: {of_it(why, volume.path)}",
+                hint="mend the cause (is it mounted?), then repeat it; journalctl -u mcsd -x says more",
             )
         self._parts.reclaimer.wake()
         return Restoration(volume.path, walk.changed, sum(walk.skipped.values()), walk.complete, walk.seconds)

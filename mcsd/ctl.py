@@ -27,7 +27,7 @@ from mcsd.ctl_screens import (
     show_verification,
     way_out,
 )
-from mcsd.ctl_text import Screen, number
+from mcsd.ctl_text import Screen
 from mcsd.ctl_wait import wait_for
 
 
@@ -223,10 +223,9 @@ def _verify(session: Session) -> Exit:
 def _restore(session: Session) -> Exit:
     answer = session.client.post("/v1/restore", {"path": _host_path(session.arguments.name)})
     if not session.give(answer):
-        changed, skipped = number(answer["changed"]), number(answer["skipped"])
         session.screen.line(
-            f"{printable(answer['path'])}: {changed} labels put back, {skipped} left alone, "
-            f"in {answer['seconds']:.1f} s"
+            f"{printable(answer['path'])}: {answer['changed']:,} labels put back, "
+            f"{answer['skipped']:,} left alone, in {answer['seconds']:.1f} s"
         )
     if answer["complete"]:
         return Exit.DONE
