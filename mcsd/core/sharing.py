@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from mcsd.core.book import Book
 from mcsd.core.containers import Container
 from mcsd.core.grants import Grant, GrantState
-from mcsd.core.labels import Level
-from mcsd.core.volumes import Claim, ClaimMode, ClaimState, GrantId, Identity, Volume
+from mcsd.core.labels import Context, Level
+from mcsd.core.volumes import Claim, ClaimMode, ClaimState, GrantId, Identity, Volume, VolumePhase
 
 SHARED_LEVEL = Level(0, 0)
 """The bare `s0`, which every container may read and write."""
@@ -139,6 +139,12 @@ def clash_of(claim: Claim, path: str, identity: Identity, level: Level, book: Bo
     return None
 
 
+def _carries(volume: Volume, level: Level) -> bool:
+    """Tell whether a volume is complete at a level: then what a container that is gone has left of it is no
+    more than a claim, which is forgotten in time."""
+    return volume.phase is VolumePhase.LABELLED and Context.parse(volume.target).level == level
+
+
 def _clash_around(claim: Claim, around: Volume, level: Level, book: Book) -> Clash | None:
     others = [
         (grant, other)
@@ -148,7 +154,7 @@ def _clash_around(claim: Claim, around: Volume, level: Level, book: Book) -> Cla
     standing = [(grant, other) for grant, other in others if not _is_gone(grant)]
     if standing:
         return Clash(standing[0][0].name, around.path, False, tuple(other for _, other in standing))
-    if others:
+    if others and not _carries(around, level):
         return Clash(
             others[0][0].name, around.path, False, gone=tuple(sorted({grant.id for grant, _ in others}))
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
+import pytest
 from hypothesis import assume
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -182,3 +183,24 @@ class PlanHistories(RuleBasedStateMachine):
 
 
 TestPlanHistories = PlanHistories.TestCase
+
+
+@pytest.mark.parametrize("share_on_conflict", [False, True])
+def test_what_a_volume_above_carries_already_does_not_wait_for_one_that_is_gone(
+    share_on_conflict: bool,
+) -> None:
+    """Promise 7: after a failed walk one more look comes to rest, the part with the whole."""
+    host = PlanHost(share_on_conflict=share_on_conflict)
+    host.create("gone", Level(0, 10), [("/a", "/w")])
+    gone = next(reversed(host.containers))
+    host.settle(gone)
+    del host.containers[gone]
+    host.settle(gone)
+    host.create("both", Level(0, 6), [("/a", "/w"), ("/a/b", "/x")], wish="shared")
+    both = next(reversed(host.containers))
+    host.settle(both, Luck.FAILING)
+    host.settle(both)
+    assert plan(host.look(both), host.book, host.policy) == ()
+    grant = host.book.grant_of(both)
+    assert grant is not None
+    assert {claim.state for claim in host.book.claims_of(grant.id)} == {ClaimState.READY}
