@@ -1,0 +1,34 @@
+#!/bin/bash
+# Killed between any two steps of a start, the gate leaves nothing half done: no half-mounted root file system, no
+# level that nobody has, and a container that starts. The steps of the end, and mcsd's own, are killed in tests/unit.
+set -u
+. "$TAP"
+. "$MCSD_TREE/tests/vm/gate_story.sh"
+
+killed() { [ ! -e /run/docker/gate-killed ] && tail -n 1 /run/docker/gate-steps; }
+nothing_is_mounted() { ! mounts_of_docker; }
+
+mkdir -p /srv/a /etc/mcsd/conf.d
+echo "what is a's" >/srv/a/secret
+configure '[volumes]' 'linger = "1s"' '[gate]' 'level = "fresh"'
+program=/usr/libexec/mcsd-killed/mcsd-gate
+install -D "$MCSD_TREE/tests/vm/gate_killed.py" $program
+chcon --reference=/usr/libexec/mcsd/mcsd-gate $program
+mcsctl gate enable >/dev/null 2>&1
+docker_settings ".runtimes.killed.path = \"$program\""
+docker create --name victim --network none --runtime killed -v /srv/a:/data bb cat /data/secret >/dev/null
+
+comment "the gate, at each step of a start"
+for step in $(seq 0 40); do
+  echo "create $step" >/run/docker/gate-killed
+  if docker start -a victim >/root/start 2>&1; then break; fi
+  sed 's/^/# /' /root/start
+  says "$(killed)" 'killed' killed
+  ok "nothing is mounted for the container" nothing_is_mounted
+  ok "it holds no level" wait_for 60 nobody_holds
+  says "it is started, and reads its volume" "what is a's" docker start -a victim
+done
+rm -f /run/docker/gate-killed
+says "that was each of its $step steps, up to becoming the runtime" 'killed before execv' tail -n 1 /run/docker/gate-steps
+docker rm -f victim >/dev/null
+plan
