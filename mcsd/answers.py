@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mcsd import __version__
 from mcsd.carriers import Carriers
@@ -68,16 +68,9 @@ class Answers:
     def picture(self) -> Picture:
         """Give everything as it is now."""
         parts = self._parts
-        return Picture(
-            now=parts.clock.now(),
-            version=__version__,
-            started=parts.started,
-            host=parts.host(),
-            book=parts.scribe.book,
-            engine_error=parts.watcher.error,
-            engine_hint=parts.watcher.error_hint,
+        return replace(
+            self.standing(),
             synced=parts.watcher.is_synced,
-            ledger_error=parts.scribe.error,
             sightings=parts.sightings.all(),
             walks=parts.walks.progress(),
             pairs=self._pairs(),
@@ -85,7 +78,6 @@ class Answers:
             problems=parts.herald.problems(),
             booleans=parts.booleans.report() if parts.booleans else (),
             refusals=parts.booleans.refusals() if parts.booleans else (),
-            findings=findings(parts.ground()) if parts.ground else (),
         )
 
     def standing(self) -> Picture:
