@@ -135,7 +135,7 @@ class Assembly:
         book = Book(outside.ledger.load())
         allocator = allocator_of(config, outside.random)
         self.scribe = Scribe(outside.ledger, book, allocator, self.herald, outside.writer)
-        self.starts = Starts(clock)
+        self.starts = Starts()
         self.walks = Walks(outside.volumes, outside.lanes, clock)
         self.carriers = Carriers(outside.processes, allocator, self._judge_again)
         self.sightings = Sightings(book, self.host, self.herald, self.carriers)
@@ -259,6 +259,7 @@ class Assembly:
             host=self.host,
             means=self._means,
             look=lambda container: self.watcher.look_at(container),
+            look_later=lambda container: self.watcher.look_later(container),
         )
 
     def _gated_and_running(self) -> tuple[Container, ...]:

@@ -78,6 +78,7 @@ class Gatekeeper:
         host: HostView,
         means: Means,
         look: Callable[[ContainerId], None],
+        look_later: Callable[[ContainerId], None],
     ) -> None:
         self._config = config
         self._docker = docker
@@ -92,6 +93,7 @@ class Gatekeeper:
         self._host = host
         self._means = means
         self._look = look
+        self._look_later = look_later
         self._at_work: set[asyncio.Task[Admission]] = set()
         self._goes_ahead: set[ContainerId] = set()
         """Containers that were let start although the work for them goes on."""
@@ -152,6 +154,7 @@ class Gatekeeper:
         container = await self._container(request)
         async with self._reconciler.alone(container.id):
             self._starts.begin(container.id)
+            self._look_later(container.id)  # if the gate is killed, no event need tell how the start ended
             try:
                 return await self._prepare_alone(container, request)
             except BaseException:

@@ -74,7 +74,7 @@ class Observer:
         """Examine the volumes of a container that has been inspected."""
         host = self._host()
         sights = await self.sights(container)
-        starting = self._starts.is_starting(container.id)
+        through_gate = self._starts.is_starting(container.id)
         passed = may_have_passed(container, host)
         process = await self._context_of(container) if passed else None
         return Observed(
@@ -83,8 +83,7 @@ class Observer:
             host,
             sights,
             # A running container stays what it was started as, whatever the engine would do with it next.
-            gated=starting or is_gated(container, host) or has_passed(container, process),
-            starting=starting,
+            gated=through_gate or is_gated(container, host) or has_passed(container, process),
             process=process,
         )
 

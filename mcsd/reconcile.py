@@ -98,6 +98,7 @@ class Reconciler:
             observed = await self._observer.look(container_id)
             async with self.alone(container_id):
                 if self._starts.epoch(container_id) == epoch:
+                    self._starts.end(container_id)  # what was seen is how it ended
                     return await self._reconcile(observed)
 
     async def _reconcile(self, observed: Observed) -> bool:
@@ -285,8 +286,6 @@ class Reconciler:
             self._sightings.forget(observed.id)
             self._reclaimer.wake()
         else:
-            if observed.container.running:
-                self._starts.end(observed.id)
             if observed.gated and not observed.container.running:
                 self._reclaimer.wake()
             process = await self._observer.process_of(observed.container)

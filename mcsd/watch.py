@@ -129,7 +129,7 @@ class Watcher:
         self._engine_is = engine_is
         self._synced = synced
         self._pause = FIRST_PAUSE
-        self._failed: set[ContainerId] = set()
+        self._later: set[ContainerId] = set()
         self._listed = False
         """Whether the engine has listed its containers since it was last reached."""
         self._again = asyncio.Event()
@@ -196,10 +196,14 @@ class Watcher:
 
     def look_at(self, container: ContainerId) -> None:
         """Look at one container now, and once more after `RETRY`: the engine may be behind what was seen."""
-        self._failed.add(container)
+        self.look_later(container)
         hinting = asyncio.get_running_loop().create_task(self.hints.add([container]))
         self._hinting.add(hinting)
         hinting.add_done_callback(self._hinting.discard)
+
+    def look_later(self, container: ContainerId) -> None:
+        """Look at one container within `RETRY`."""
+        self._later.add(container)
 
     async def resync_often(self) -> None:
         """Look at everything when asked, and from time to time, because events get lost."""
@@ -219,11 +223,11 @@ class Watcher:
                 self._again.set()
 
     async def retry(self) -> None:
-        """Look again, after a while, at what could not be looked after."""
+        """Look, after a while, at what could not be looked after, or is to be looked at once more."""
         while True:
             await asyncio.sleep(RETRY)
-            failed, self._failed = self._failed, set()
-            await self.hints.add(sorted(failed))
+            waiting, self._later = self._later, set()
+            await self.hints.add(sorted(waiting))
 
     async def settle(self) -> None:
         """Say when all that was hinted at has been looked at, each time anew."""
@@ -248,9 +252,9 @@ class Watcher:
     async def _look(self, container: ContainerId) -> None:
         try:
             if not await self._reconciler.reconcile(container):
-                self._failed.add(container)
+                self._later.add(container)
         except (EngineUnavailableError, EngineProtocolError, LedgerError, SelinuxError) as exc:
-            self._failed.add(container)
+            self._later.add(container)
             if isinstance(exc, EngineUnavailableError) and self.error:
                 return  # told already, of Docker as a whole
             # One answer that does not come says nothing of Docker: it may be busy with this container alone.

@@ -66,7 +66,7 @@ class Observed:
     gated: bool = False
     """Whether its starts come through the gate: then mcsd chooses its level, and takes it back at exit."""
     starting: bool = False
-    """Whether the gate has let a start begin that has not been seen to run yet."""
+    """Whether the gate waits for this: the container is not seen to run, and about to."""
     process: str | None = None
     """The context of its first process, where that was looked at."""
 

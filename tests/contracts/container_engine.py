@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 import pytest
@@ -35,6 +36,10 @@ class World(Protocol):
 
     async def start(self, ident: ContainerId) -> None:
         """Start a container."""
+        ...
+
+    def starting(self, ident: ContainerId) -> AbstractAsyncContextManager[None]:
+        """Have the engine at work on a start within the block; after it the container runs."""
         ...
 
     async def die(self, ident: ContainerId) -> None:
@@ -131,6 +136,24 @@ class ContainerEngineContract:
             exited = await engine.inspect(ident)
             assert (exited.running, exited.pid, exited.status) == (False, None, "exited")
             await world.remove(ident)
+            await engine.close()
+
+        run(scenario())
+
+    def test_an_inspection_waits_for_a_start_and_a_glance_does_not(self, world: World) -> None:
+        """What is inspected after the gate was called is how the start ended."""
+
+        async def scenario() -> None:
+            engine = world.engine()
+            ident = await world.create("mcsd-starting")
+            async with world.starting(ident):
+                asked = asyncio.create_task(engine.inspect(ident))
+                assert (await engine.glance(ident)).name == "mcsd-starting"
+                done, _ = await asyncio.wait({asked}, timeout=0.2)
+                assert not done
+            seen = await asked
+            assert (seen.running, seen.status) == (True, "running")
+            await world.die(ident)
             await engine.close()
 
         run(scenario())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,12 @@ class FakeWorld:
     async def start(self, ident: ContainerId) -> None:
         self._engine.start(ident)
 
+    @asynccontextmanager
+    async def starting(self, ident: ContainerId) -> AsyncIterator[None]:
+        with self._engine.starting(ident):
+            yield
+            self._engine.start(ident)
+
     async def die(self, ident: ContainerId) -> None:
         self._engine.die(ident)
 
@@ -65,6 +72,12 @@ class StandInWorld:
         return ContainerId(self._docker.create(name, labels=labels, mounts=mounts))
 
     async def start(self, ident: ContainerId) -> None:
+        self._docker.start_container(ident)
+
+    @asynccontextmanager
+    async def starting(self, ident: ContainerId) -> AsyncIterator[None]:
+        self._docker.hold_start(ident)
+        yield
         self._docker.start_container(ident)
 
     async def die(self, ident: ContainerId) -> None:

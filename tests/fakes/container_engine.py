@@ -7,10 +7,11 @@ lost, containers that vanish, an engine that goes away.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import itertools
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import replace
 
 from mcsd.core.containers import (
@@ -43,6 +44,7 @@ class FakeContainerEngine:
         self._streams: set[asyncio.Queue[EngineEvent | McsdError]] = set()
         self._down: McsdError | None = None
         self._dropping = 0
+        self._starting: dict[ContainerId, asyncio.Event] = {}
 
     # The port
 
@@ -63,6 +65,9 @@ class FakeContainerEngine:
         name = container.removeprefix("/")
         for seen in self.present.values():
             if name in (seen.id, seen.name):
+                if seen.id in self._starting:
+                    await self._starting[seen.id].wait()
+                    return await self.inspect(seen.id)
                 return seen
         raise ContainerGoneError(f"docker has no container {container!r}", hint="docker ps -a lists all")
 
@@ -140,6 +145,15 @@ class FakeContainerEngine:
         self.present[ident] = replace(container, **fields)  # type: ignore[arg-type]
         self.emit(ident, "create")
         return ident
+
+    @contextlib.contextmanager
+    def starting(self, ident: ContainerId) -> Iterator[None]:
+        """Be at work on a start within the block, whichever way it ends: `inspect` waits for that."""
+        self._starting[ident] = asyncio.Event()
+        try:
+            yield
+        finally:
+            self._starting.pop(ident).set()
 
     def start(self, ident: ContainerId, pid: int = 2**22 + 1) -> None:
         """Start a container; unless told, with a pid that no process can have."""

@@ -66,6 +66,7 @@ class DockerStandIn(UnixHttpServer):
         self._ring: collections.deque[tuple[int, bytes]] = collections.deque(maxlen=_RING)
         self._made = 0
         self._last_ns = 0
+        self._held_up: dict[str, list[Connection]] = {}
         self._dropping = 0
         self._copies = 1
         self._held: list[bytes] | None = None
@@ -119,11 +120,17 @@ class DockerStandIn(UnixHttpServer):
 
         return self.on_loop(work)
 
+    def hold_start(self, ident: str) -> None:
+        """Be at work on a start, up to `start_container`: what is inspected meanwhile waits for that."""
+        self.on_loop(lambda: self._held_up.setdefault(ident, []))
+
     def start_container(self, ident: str, pid: int | None = None) -> None:
         """Start a container; without `pid` it gets one that no process can have."""
 
         def work() -> None:
             self._set_running(ident, pid or self._made + 2**22)
+            for connection in self._held_up.pop(ident, ()):
+                connection.transport.write(self._inspect(ident))
             self._emit(ident, "start")
 
         self.on_loop(work)
@@ -235,6 +242,8 @@ class DockerStandIn(UnixHttpServer):
         if path == "/events":
             self.requests[path] += 1
             self._subscribe(connection, query)
+        elif (asked := path.removeprefix("/containers/").removesuffix("/json")) in self._held_up:
+            self._held_up[asked].append(connection)
         else:
             connection.transport.write(self._answer(path))
 

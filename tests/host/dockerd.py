@@ -8,6 +8,7 @@ not there before. It has no network to give, and runs the engine and the tools t
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -136,6 +137,34 @@ class Dockerd:
         finally:
             archive.unlink()
 
+    def waiting_runtime(self) -> str:
+        """Write a runtime that `holding_starts` holds up; give its path."""
+        program = self.root / "waits"
+        held, at_work = self.root / "held", self.root / "at-work"
+        program.write_text(
+            f'#!/bin/sh\nwhile [ -e {held} ]; do : >{at_work}; sleep 0.05; done\nexec runc "$@"\n'
+        )
+        program.chmod(0o755)
+        return str(program)
+
+    @contextlib.contextmanager
+    def holding_starts(self) -> Iterator[None]:
+        """Hold up whatever the runtime `waits` is called for within the block."""
+        held, at_work = self.root / "held", self.root / "at-work"
+        held.touch()
+        try:
+            yield
+        finally:
+            held.unlink()
+            at_work.unlink(missing_ok=True)
+
+    def until_held(self) -> None:
+        """Wait until a start is held up."""
+        deadline = time.monotonic() + START_SECONDS
+        while not (self.root / "at-work").exists():
+            assert time.monotonic() < deadline, "no start came to the runtime"
+            time.sleep(0.02)
+
     def remove_containers(self) -> None:
         """Remove all containers, running or not, with their volumes."""
         if idents := self.run("ps", "--all", "--quiet", "--no-trunc").split():
@@ -215,7 +244,8 @@ def running_dockerd(root: Path) -> Iterator[Dockerd]:
     """Run a dockerd below `root` with its image, and leave nothing of it."""
     daemon = Dockerd(root)
     configuration = root / "daemon.json"
-    configuration.write_text(configuration.read_text() if configuration.exists() else "{}")
+    if not configuration.exists():
+        configuration.write_text(json.dumps({"runtimes": {"waits": {"path": daemon.waiting_runtime()}}}))
     try:
         daemon.start()
         daemon.import_image()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -31,13 +32,21 @@ class DockerdWorld:
     async def create(
         self, name: str, *, labels: Mapping[str, str] | None = None, volume: tuple[str, str] | None = None
     ) -> ContainerId:
-        options = [f"--label={key}={value}" for key, value in (labels or {}).items()]
+        options = ["--runtime=waits", *(f"--label={key}={value}" for key, value in (labels or {}).items())]
         if volume:
             options.append(f"--volume={volume[0]}:{volume[1]}:ro")
         return ContainerId(await asyncio.to_thread(self._dockerd.create, *options, name=name))
 
     async def start(self, ident: ContainerId) -> None:
         await asyncio.to_thread(self._dockerd.run, "start", ident)
+
+    @asynccontextmanager
+    async def starting(self, ident: ContainerId) -> AsyncIterator[None]:
+        with self._dockerd.holding_starts():
+            start = asyncio.create_task(self.start(ident))
+            await asyncio.to_thread(self._dockerd.until_held)
+            yield
+        await start
 
     async def die(self, ident: ContainerId) -> None:
         await asyncio.to_thread(self._dockerd.run, "kill", ident)

@@ -12,7 +12,7 @@ import pytest
 from mcsd.core.grants import GrantState
 from tests.fakes.volume_engine import BORN
 from tests.fakes.world import World, with_world
-from tests.unit.test_gatekeeper import level_of, reboot, request, start, stop
+from tests.unit.test_gatekeeper import ask, level_of, reboot, request, start, stop
 
 
 class KilledError(Exception):
@@ -65,7 +65,7 @@ def test_killed_at_a_step_of_a_start(step: int, level: str) -> None:
         await world.quiet()
         steps = Steps(world, step)
         with suppress(KilledError, ExceptionGroup):
-            await world.mcsd.gatekeeper.create(request(world, a))
+            await ask(world, request(world, a))
         assert steps.is_dead is (step < 8), f"{steps.taken} steps"
         await world.kill()
         disarm(world)

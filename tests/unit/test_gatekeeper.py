@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mcsd import watch
 from mcsd.core.containers import ContainerId
 from mcsd.core.grants import GrantState
 from mcsd.core.labels import Context, Level
@@ -42,12 +43,19 @@ def request(world: World, ident: ContainerId, *options: str) -> StartRequest:
     )
 
 
+async def ask(world: World, asked: StartRequest) -> Admission:
+    """Ask as the gate does; the start comes to nothing."""
+    with world.docker.starting(asked.container):
+        return await world.mcsd.gatekeeper.create(asked)
+
+
 async def start(world: World, ident: ContainerId, *options: str, obstacle: str = "") -> Admission:
     """Start as Docker does with the gate in between: the process runs at what the gate was told."""
     asked = replace(request(world, ident, *options), obstacle=obstacle)
-    admission = await world.mcsd.gatekeeper.create(asked)
-    world.start(ident)
-    world.kernel.labels[ident] = admission.process_label or world.docker.present[ident].process_label
+    with world.docker.starting(ident):
+        admission = await world.mcsd.gatekeeper.create(asked)
+        world.start(ident)
+        world.kernel.labels[ident] = admission.process_label or world.docker.present[ident].process_label
     return admission
 
 
@@ -257,7 +265,7 @@ def test_a_refused_volume_refuses_the_start_and_says_why() -> None:
         world.volumes.trees["/etc"].error = VolumeRefusedError("volume '/etc' is refused", rule="x")
         a = world.create("aa", mount, runtime="mcsd", start=False)
         with pytest.raises(GateError, match="is not started: volume /etc: it is refused"):
-            await world.mcsd.gatekeeper.create(request(world, a))
+            await ask(world, request(world, a))
         assert "START_REFUSED" in world.papers.kinds()
         await world.quiet()
         assert world.mcsd.scribe.book.grants() == (), "no leaked grant"
@@ -288,7 +296,7 @@ def test_a_ledger_that_cannot_be_written_refuses_the_start() -> None:
         a = world.create("aa", world.mount("/srv/a"), runtime="mcsd", start=False)
         world.ledger.failure = LedgerError("the disk is full")
         with pytest.raises(GateError, match="the disk is full"):
-            await world.mcsd.gatekeeper.create(request(world, a))
+            await ask(world, request(world, a))
         assert world.label("/srv/a") == BORN
         world.ledger.failure = None
 
@@ -303,7 +311,7 @@ def test_a_walk_that_takes_too_long_refuses_the_start_and_goes_on_for_the_next_o
         world.volumes.gate.clear()
         a = world.create("aa", world.mount("/srv/a"), runtime="mcsd", start=False)
         with pytest.raises(GateError, match="not ready after"):
-            await world.mcsd.gatekeeper.create(request(world, a))
+            await ask(world, request(world, a))
         world.volumes.gate.set()
         await until(lambda: not world.mcsd.starts.is_starting(a))
         first = world.level_on("/srv/a")
@@ -342,7 +350,7 @@ def test_a_root_that_cannot_be_mounted_again_refuses_the_start_by_default() -> N
         await reboot(world)
         a = world.create("aa", world.mount("/srv/a"), runtime="mcsd", start=False)
         with pytest.raises(GateError, match="is btrfs") as raised:
-            await world.mcsd.gatekeeper.create(replace(request(world, a), obstacle=OBSTACLE))
+            await ask(world, replace(request(world, a), obstacle=OBSTACLE))
         assert 'level = "docker"' in raised.value.hint
         await world.quiet()
         assert world.mcsd.scribe.book.grants() == () and world.label("/srv/a") == BORN
@@ -356,7 +364,7 @@ def test_a_root_that_cannot_be_mounted_again_keeps_docker_s_level_as_configured(
     async def story(world: World) -> None:
         await reboot(world)
         a = world.create("aa", world.mount("/srv/a"), runtime="mcsd", start=False)
-        first = level_of(await world.mcsd.gatekeeper.create(request(world, a)))
+        first = level_of(await ask(world, request(world, a)))
         # Only the attempt has shown that it cannot be: the gate asks a second time.
         admission = await start(world, a, obstacle=OBSTACLE)
         own = Context.parse(world.docker.present[a].process_label).level
@@ -453,7 +461,7 @@ def test_a_ledger_that_fails_when_the_walk_is_through_refuses_the_start() -> Non
 
         world.volumes.relabel = relabel  # type: ignore[method-assign]
         with pytest.raises(GateError, match="the disk is full"):
-            await world.mcsd.gatekeeper.create(request(world, a))
+            await ask(world, request(world, a))
         world.ledger.failure = None
 
     with_world(story)
@@ -466,7 +474,7 @@ def test_a_ledger_that_cannot_be_written_with_on_error_start() -> None:
         await reboot(world)
         a = world.create("aa", world.mount("/srv/a"), runtime="mcsd", start=False)
         world.ledger.failure = LedgerError("the disk is full")
-        admission = await world.mcsd.gatekeeper.create(request(world, a))
+        admission = await ask(world, request(world, a))
         assert "the disk is full" in admission.warning and admission.process_label == ""
         assert world.label("/srv/a") == BORN
         world.ledger.failure = None
@@ -520,18 +528,21 @@ def test_an_end_is_seen_by_the_process_alone() -> None:
     with_world(story)
 
 
-def test_a_start_that_is_never_heard_of_again_leaks_no_level() -> None:
-    """The gate, or Docker, was killed between the answer and the container's first instruction."""
+@pytest.mark.parametrize("has_run", [False, True])
+def test_a_start_that_is_never_heard_of_again_leaks_no_level(
+    monkeypatch: pytest.MonkeyPatch, *, has_run: bool
+) -> None:
+    """Promises 2 and 7: the gate was killed, at a start or at the end of a container that ran shortly."""
+    monkeypatch.setattr(watch, "RETRY", 0.05)
 
     async def story(world: World) -> None:
         await reboot(world)
         a = world.create("aa", world.mount("/srv/a"), runtime="mcsd", start=False)
-        await world.mcsd.gatekeeper.create(request(world, a))
         await world.quiet()
-        (grant,) = world.mcsd.scribe.book.grants()
-        assert grant.state is GrantState.ACTIVE, "it may yet come"
-        world.clock.advance(121)
-        await world.quiet()
+        await ask(world, request(world, a))
+        if has_run:
+            world.docker.die(a)
+        await until(lambda: world.mcsd.scribe.book.grants()[0].state is GrantState.QUARANTINED)
         world.clock.advance(601)
         await world.quiet()
         assert world.mcsd.scribe.book.grants() == () and world.label("/srv/a") == BORN
