@@ -7,7 +7,8 @@ or failed. While the gate waits, Docker holds the container: nothing here may as
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from mcsd.config import GateOnError, GateTable
@@ -48,6 +49,8 @@ class StartRequest:
     pid_mode: str = ""
     obstacle: str = ""
     """Why its file systems cannot be mounted with another level than the engine's; "" where they can."""
+    name: str = ""
+    """The container's name, "" while nobody has looked; the gate does not know it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +111,7 @@ class Gatekeeper:
         except asyncio.CancelledError:
             work.cancel()
             raise
-        try:
-            return work.result() if done else self._late(request, work)
-        except GateError:
-            raise
-        except McsdError as exc:
-            return self._as_docker_has_it(request, self._failed(request, exc.what, exc.hint))
+        return work.result() if done else self._late(request, work)
 
     def delete(self, container: ContainerId) -> None:
         """The container's process has ended, or never came to be."""
@@ -151,14 +149,25 @@ class Gatekeeper:
             self._herald.report_bug(f"the gate's late start of {container[:12]}", exc)
 
     async def _prepare(self, request: StartRequest) -> Admission:
-        container = await self._container(request)
-        async with self._reconciler.alone(container.id):
-            self._starts.begin(container.id)
-            self._look_later(container.id)  # if the gate is killed, no event need tell how the start ended
-            try:
+        try:
+            container = await self._container(request)
+            request = replace(request, name=container.name)
+            async with self._beginning(container.id):
                 return await self._prepare_alone(container, request)
+        except GateError:
+            raise
+        except McsdError as exc:
+            return self._as_docker_has_it(request, self._failed(request, exc.what, exc.hint))
+
+    @asynccontextmanager
+    async def _beginning(self, container: ContainerId) -> AsyncIterator[None]:
+        async with self._reconciler.alone(container):
+            self._starts.begin(container)
+            self._look_later(container)  # if the gate is killed, no event need tell how the start ended
+            try:
+                yield
             except BaseException:
-                self._starts.end(container.id)
+                self._starts.end(container)
                 raise
 
     async def _prepare_alone(self, container: Container, request: StartRequest) -> Admission:
@@ -245,7 +254,7 @@ class Gatekeeper:
 
     def _name(self, request: StartRequest) -> str:
         seen = self._sightings.get(request.container)
-        return seen.name if seen else request.container[:12]
+        return request.name or (seen.name if seen else request.container[:12])
 
     # --- the level ---------------------------------------------------------------------------------
 

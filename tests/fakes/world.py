@@ -202,15 +202,18 @@ class World:
         return self._running is not None and not self._running.done()
 
     async def kill(self) -> None:
-        """End mcsd without letting it finish anything."""
+        """End mcsd without letting it finish anything; raises what had ended it before."""
         if self._running is None:
             return
         self.mcsd.walks.cancel_all()
         self._running.cancel()
         await asyncio.wait([self._running])
+        failure = None if self._running.cancelled() else self._running.exception()
         self._running = None
         self._lanes.close()
         self._writer.shutdown()
+        if failure is not None:
+            raise failure
 
     async def quiet(self) -> None:
         """Wait until mcsd has nothing to do."""

@@ -264,7 +264,7 @@ def test_a_refused_volume_refuses_the_start_and_says_why() -> None:
         mount = world.mount("/etc")
         world.volumes.trees["/etc"].error = VolumeRefusedError("volume '/etc' is refused", rule="x")
         a = world.create("aa", mount, runtime="mcsd", start=False)
-        with pytest.raises(GateError, match="is not started: volume /etc: it is refused"):
+        with pytest.raises(GateError, match="container aa is not started: volume /etc: it is refused"):
             await ask(world, request(world, a))
         assert "START_REFUSED" in world.papers.kinds()
         await world.quiet()
@@ -295,7 +295,7 @@ def test_a_ledger_that_cannot_be_written_refuses_the_start() -> None:
         await reboot(world)
         a = world.create("aa", world.mount("/srv/a"), runtime="mcsd", start=False)
         world.ledger.failure = LedgerError("the disk is full")
-        with pytest.raises(GateError, match="the disk is full"):
+        with pytest.raises(GateError, match="container aa is not started: the disk is full"):
             await ask(world, request(world, a))
         assert world.label("/srv/a") == BORN
         world.ledger.failure = None
@@ -460,7 +460,7 @@ def test_a_ledger_that_fails_when_the_walk_is_through_refuses_the_start() -> Non
             return real(*arguments, **named)
 
         world.volumes.relabel = relabel  # type: ignore[method-assign]
-        with pytest.raises(GateError, match="the disk is full"):
+        with pytest.raises(GateError, match="container aa is not started: the disk is full"):
             await ask(world, request(world, a))
         world.ledger.failure = None
 
