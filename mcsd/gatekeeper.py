@@ -169,6 +169,8 @@ class Gatekeeper:
             except BaseException:
                 self._starts.end(container)
                 raise
+            finally:
+                self._starts.act(container)
 
     async def _prepare_alone(self, container: Container, request: StartRequest) -> Admission:
         warning = self._obstructed(container, request)
@@ -253,8 +255,8 @@ class Gatekeeper:
         return Admission(warning=f"started all the same, as [gate] on_error says: {reason}")
 
     def _name(self, request: StartRequest) -> str:
-        seen = self._sightings.get(request.container)
-        return request.name or (seen.name if seen else request.container[:12])
+        known = self._sightings.get(request.container) or self._scribe.book.grant_of(request.container)
+        return request.name or (known.name if known else request.container[:12])
 
     # --- the level ---------------------------------------------------------------------------------
 

@@ -20,6 +20,10 @@ class Starts:
     def begin(self, container: ContainerId) -> None:
         """The gate is at work on a start."""
         self._begun.add(container)
+        self.act(container)
+
+    def act(self, container: ContainerId) -> None:
+        """What was seen of the container until now is out of date."""
         self._epochs[container] = self._epochs.get(container, 0) + 1
 
     def end(self, container: ContainerId) -> None:

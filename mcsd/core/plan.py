@@ -186,15 +186,33 @@ def _gated(
     """The life of a container whose level the gate has chosen: what the engine says of it does not count."""
     if grant is None:
         return _found_running(observed, container)
+    if _was_started_without(observed, container, grant):
+        return (*_given_up(grant), *_found_running(observed, container))
     if grant.name != container.name:
         return (Rename(grant.id, container.name),)
     if not (container.running or observed.starting):
-        if grant.state is GrantState.QUARANTINED:
-            return ()
-        return (Advance(grant.id, GrantEvent.VACATED if grant.reservation else GrantEvent.RECLAIMED),)
+        return _given_up(grant)
     if container.running and grant.state is not GrantState.ACTIVE:
         return (Advance(grant.id, GrantEvent.STARTED),)
     return tuple(_claims(observed, container, grant, book, policy))
+
+
+def _given_up(grant: Grant) -> tuple[Action, ...]:
+    if grant.state is GrantState.QUARANTINED:
+        return ()
+    return (Advance(grant.id, GrantEvent.VACATED if grant.reservation else GrantEvent.RECLAIMED),)
+
+
+def _was_started_without(observed: Observed, container: Container, grant: Grant) -> bool:
+    """Tell whether the container runs at the engine's own choice: mcsd was late, or away, and `[gate]
+    on_error` let it start all the same. Any other level is the process's own doing. Who shares another
+    container's namespaces needs that one's level, and has to be started again."""
+    if not container.running or observed.process is None or not container.process_label:
+        return False
+    if shares_with(container):
+        return False
+    level = Context.parse(observed.process).level
+    return level != grant.level and level == Context.parse(container.process_label).level
 
 
 def _found_running(observed: Observed, container: Container) -> tuple[Action, ...]:

@@ -338,6 +338,7 @@ def test_on_error_start_does_not_wait_longer_than_the_deadline() -> None:
         await world.quiet()
         assert world.level_on("/srv/a") == level == world.level(a)
         assert world.sighting(a).verdict.isolated is True
+        assert len(world.volumes.walked) == 1, "who looked meanwhile has looked again"
 
     with_world(story, gate={"deadline": 0.2, "on_error": "start"})
 
@@ -524,6 +525,50 @@ def test_an_end_is_seen_by_the_process_alone() -> None:
         world.docker.die(a)
         lines.followed[pid]()
         await until(lambda: world.mcsd.scribe.book.grants()[0].state is GrantState.QUARANTINED)
+
+    with_world(story)
+
+
+@pytest.mark.parametrize("level", ["fresh", "sticky"])
+@pytest.mark.parametrize("is_known", [False, True])
+def test_what_was_started_without_mcsd_has_what_it_needs_when_mcsd_is_back(
+    level: str, *, is_known: bool
+) -> None:
+    """Promises 7 and 8: mcsd was late, or away, and the container was let start at Docker's own level."""
+
+    async def story(world: World) -> None:
+        await reboot(world)
+        a = world.create("aa", world.mount("/srv/a"), runtime="mcsd", start=False)
+        if is_known:
+            await start(world, a)
+            await world.quiet()
+            world.docker.die(a)
+        else:
+            await ask(world, request(world, a))
+        own = Context.parse(world.docker.present[a].process_label).level
+        world.start(a)
+        world.kernel.labels[a] = world.docker.present[a].process_label
+        await world.quiet()
+        assert world.level(a) == world.level_on("/srv/a") == own
+        assert world.sighting(a).verdict.isolated is True
+        world.clock.advance(601)
+        await world.quiet()
+        assert [grant.level for grant in world.mcsd.scribe.book.grants()] == [own], "no leaked grant"
+
+    with_world(story, gate={"level": level, "on_error": "start"})
+
+
+def test_a_level_that_a_process_has_chosen_itself_is_not_the_container_s() -> None:
+    """Promise 8."""
+
+    async def story(world: World) -> None:
+        await reboot(world)
+        a = world.create("aa", world.mount("/srv/a"), runtime="mcsd", start=False)
+        level = level_of(await start(world, a))
+        world.kernel.labels[a] = "system_u:system_r:container_t:s0:c1021,c1022"
+        await world.quiet()
+        assert world.level(a) == world.level_on("/srv/a") == level
+        assert world.sighting(a).verdict.isolated is False
 
     with_world(story)
 

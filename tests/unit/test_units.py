@@ -125,6 +125,11 @@ def test_each_capability_says_what_fails_without_it() -> None:
         assert re.search(rf"^# {capability} .*\(2\).*: E[A-Z]+", comments(), re.MULTILINE)
 
 
+def test_it_is_started_again_for_as_long_as_it_takes() -> None:
+    """A service that systemd has given up takes its sockets with it, and Docker starts nothing any more."""
+    assert SERVICE["Unit.StartLimitIntervalSec"] == ["0"] and SERVICE["Service.Restart"] == ["on-failure"]
+
+
 @pytest.mark.parametrize(
     ("unit", "name", "path", "mode", "group"),
     [
