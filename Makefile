@@ -18,6 +18,9 @@ VM_PACKAGES := $(shell sed 's/\#.*//' tests/vm/host-packages.txt)
 BUILD_PACKAGES := python3 python3-venv python3-dev python3-selinux python3-systemd gcc make git
 REQUIREMENTS := $(shell sed -n '/^dependencies/,/^]/s/^ *"\(.*\)",.*/\1/p; /^dev = \[/,/^]/s/^ *"\(.*\)",.*/\1/p' pyproject.toml)
 
+# A test that hangs is ended, and says where.
+BOUNDED := -o faulthandler_timeout=300 -o faulthandler_exit_on_timeout=true
+
 .PHONY: help
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -53,7 +56,7 @@ lint: venv ## ruff and mypy, nothing else
 test-fast: venv ## lint, and the tests that need no root, no Docker and no guest
 	$(PY) -m ruff check .
 	$(PY) -m mypy
-	$(PY) -m pytest -q -n 2 tests/unit tests/properties
+	$(PY) -m pytest -q -n 2 $(BOUNDED) tests/unit tests/properties
 
 .PHONY: test-long
 test-long: venv ## thousands of random histories of a host in memory; MCSD_HISTORIES says how many
@@ -74,7 +77,7 @@ vm-deps:
 
 .PHONY: test-host
 test-host: venv host-deps ## the tests against a real dockerd and real labels on this machine (root)
-	$(PY) -m pytest -q -n 2 --dist loadfile tests/contracts tests/host
+	$(PY) -m pytest -q -n 2 $(BOUNDED) --dist loadfile tests/contracts tests/host
 
 .PHONY: test-vm
 test-vm: venv vm-deps ## the tests on an enforcing kernel, in the guest

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Other ways of Docker's through the gate: compose, Swarm with secrets and configs, user namespaces, and the
-# containerd image store. Not crun: what it does itself (`fchown` of its streams, systemd's bus) is denied to
-# refpolicy's Docker.
+# containerd image store. Not crun: behind the gate it needs an argument, Docker calls a runtime that has one through
+# a script in its own directory, and refpolicy runs that as spc_t, which may start no container, the gate or no gate.
 set -u
 . "$TAP"
 . "$MCSD_TREE/tests/vm/gate_story.sh"
