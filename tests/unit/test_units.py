@@ -147,6 +147,7 @@ def test_the_sockets_belong_to_root_and_their_group(
     assert found["Socket.SocketMode"] == [mode]
     assert found["Socket.SocketUser"] == ["root"] and found["Socket.SocketGroup"] == [group]
     assert found["Socket.Service"] == ["mcsd.service"]
+    assert found["Socket.RemoveOnStop"] == ["yes"]
 
 
 def test_the_daemon_knows_every_descriptor_by_name() -> None:
