@@ -140,8 +140,11 @@ class Observer:
         allowed = (*self._explicit_paths, *([mount.source] if mount.kind is MountKind.VOLUME else []))
         try:
             root = self._volumes.examine(mount.source, allowed=allowed)
+            self._selinux.file_context(self._file_type, "s0")
         except VolumeRefusedError as exc:
             return Unusable(ClaimState.REFUSED, of_it(exc.what, mount.source), exc.hint, exc.rule)
         except VolumeFailedError as exc:
             return Unusable(ClaimState.FAILED, of_it(exc.what, mount.source), exc.hint)
+        except SelinuxError as exc:  # no label that a volume could get: it waits for a policy that has one
+            return Unusable(ClaimState.FAILED, exc.what, exc.hint)
         return Opened(root.path, root.identity, root.label)

@@ -18,6 +18,7 @@ import selinux
 
 from mcsd.core.boolean_names import is_name
 from mcsd.core.booleans import Standing
+from mcsd.core.host import SWITCH_ON
 from mcsd.errors import BooleanError
 
 _DENIED = "mcsd's domain needs the permission security:setbool and its file; see ausearch -m avc"
@@ -90,7 +91,7 @@ class KernelBooleans:
         if not self._enabled:
             raise BooleanError(
                 "SELinux is disabled in the kernel: there are no booleans",
-                hint="set SELINUX=enforcing in /etc/selinux/config, reboot",
+                hint=SWITCH_ON,
             )
         if name is not None and not is_name(name):
             raise BooleanError(

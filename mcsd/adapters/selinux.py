@@ -22,7 +22,7 @@ import selinux
 
 from mcsd.adapters.selinux_paths import PathLabels
 from mcsd.adapters.selinux_types import file_types
-from mcsd.core.host import SelinuxStatus
+from mcsd.core.host import SWITCH_ON, SelinuxStatus
 from mcsd.core.labels import CATEGORY_COUNT, Context, Level
 from mcsd.errors import LabelSyntaxError, SelinuxError
 from mcsd.ports import Selinux
@@ -101,6 +101,7 @@ class KernelSelinux:
 
     def file_context(self, file_type: str, level: str) -> str:
         """See `mcsd.ports.Selinux`."""
+        self._require()
         refusal: SelinuxError | None = None
         for name in file_types(file_type):
             try:
@@ -177,10 +178,7 @@ class KernelSelinux:
 
     def _require(self) -> None:
         if not self._enabled:
-            raise SelinuxError(
-                "SELinux is disabled in the kernel",
-                hint="set SELINUX=enforcing in /etc/selinux/config, reboot",
-            )
+            raise SelinuxError("SELinux is disabled in the kernel", hint=SWITCH_ON)
 
     def _refresh(self) -> _Loaded:
         with self._lock:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from mcsd.core.host import SelinuxStatus
+from mcsd.core.host import SWITCH_ON, SelinuxStatus
 
 UNLABELED = "unlabeled_t"
 """What the kernel shows instead of a context that the loaded policy does not have."""
@@ -108,7 +108,7 @@ def findings(ground: Ground) -> tuple[Finding, ...]:
             Finding(
                 Trouble.DISABLED,
                 "SELinux is disabled in the kernel: nothing is confined, and there are no booleans",
-                "set SELINUX=enforcing in /etc/selinux/config, reboot",
+                SWITCH_ON,
             ),
         )
     if ground.unreadable:

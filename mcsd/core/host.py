@@ -6,6 +6,11 @@ from dataclasses import dataclass
 
 from mcsd.core.containers import EngineInfo
 
+SWITCH_ON = (
+    "set SELINUX=enforcing in /etc/selinux/config, take selinux=0 off the kernel's command line, reboot"
+)
+"""What to do where SELinux is disabled: either of the two may be why."""
+
 
 @dataclass(frozen=True, slots=True)
 class SelinuxStatus:

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from mcsd.core.containers import Container
 from mcsd.core.grants import Grant
-from mcsd.core.host import Host
+from mcsd.core.host import SWITCH_ON, Host
 from mcsd.core.labels import Context
 from mcsd.core.volumes import Claim, ClaimState
 from mcsd.errors import LabelSyntaxError
@@ -70,9 +70,7 @@ _HOST = {
         "labels are written with no SELinux in the kernel",
         'set [selinux] backend = "kernel" on a host that enforces',
     ),
-    Why.SELINUX_OFF: Reason(
-        Why.SELINUX_OFF, "SELinux is disabled in the kernel", "set SELINUX=enforcing in /etc/selinux/config"
-    ),
+    Why.SELINUX_OFF: Reason(Why.SELINUX_OFF, "SELinux is disabled in the kernel", SWITCH_ON),
     Why.PERMISSIVE: Reason(Why.PERMISSIVE, "SELinux is permissive: it denies nothing", "run setenforce 1"),
     Why.NO_MCS: Reason(
         Why.NO_MCS, "the loaded policy has no categories", "install a policy with MCS, such as targeted"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from mcsd.core.host import SelinuxStatus
+from mcsd.core.host import SWITCH_ON, SelinuxStatus
 from mcsd.core.labels import CATEGORY_COUNT, Context
 from mcsd.errors import LabelSyntaxError, SelinuxError
 
@@ -56,6 +56,8 @@ class FakeSelinux:
 
     def file_context(self, file_type: str, level: str) -> str:
         """See `mcsd.ports.Selinux`."""
+        if not self.now.enabled:
+            raise SelinuxError("SELinux is disabled in the kernel", hint=SWITCH_ON)
         try:
             return self.canonical(f"system_u:object_r:{file_type}:{level}")
         except SelinuxError as exc:

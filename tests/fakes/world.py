@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from mcsd.assembly import Assembly, Outside
 from mcsd.config import Config, validate
 from mcsd.core.containers import ContainerId, Mount, MountKind
-from mcsd.core.host import SelinuxStatus
+from mcsd.core.host import SWITCH_ON, SelinuxStatus
 from mcsd.core.interfaces import Network, network_kind
 from mcsd.core.labels import Context, Level
 from mcsd.core.notices import Notice
@@ -61,6 +61,7 @@ class Kernel:
     strangers: list[Carrier] = field(default_factory=list)
     permissive: set[str] = field(default_factory=set)
     unbound: set[str] = field(default_factory=set)
+    has_file_type: bool = True
     labels: dict[ContainerId, str] = field(default_factory=dict)
     """What containers' processes run as, where it is not what Docker says."""
 
@@ -71,8 +72,10 @@ class Kernel:
         return str(Context.parse(context))
 
     def file_context(self, file_type: str, level: str) -> str:
-        if file_type == "unknown_t":
-            raise SelinuxError("the policy has no type 'unknown_t'")
+        if not self.status_now.enabled:
+            raise SelinuxError("SELinux is disabled in the kernel", hint=SWITCH_ON)
+        if not self.has_file_type:
+            raise SelinuxError(f"the policy has no type {file_type!r}", hint="load the module that has it")
         return f"system_u:object_r:{file_type}:{Level.parse(level)}"
 
     def process_context(self, pid: int) -> str | None:

@@ -77,6 +77,43 @@ def test_while_the_ledger_cannot_be_written_nothing_is_labelled() -> None:
     with_world(story)
 
 
+def test_where_selinux_is_disabled_no_volume_is_labelled_and_nobody_is_given_up() -> None:
+    """Promise 8: what is missing is said of the volume, once, and the container is looked after."""
+
+    async def story(world: World) -> None:
+        world.kernel.status_now = replace(world.kernel.status_now, enabled=False, enforcing=False, mls=False)
+        world.mcsd.host.refresh()
+        a = world.create("a", world.mount("/srv/a"))
+        await world.quiet()
+        assert world.label("/srv/a") == BORN
+        seen = world.sighting(a)
+        assert seen.settled and not seen.error and seen.verdict.isolated is False
+        assert seen.verdict.reasons[0].why is Why.SELINUX_OFF
+        (claim,) = world.tables.claims.values()
+        assert claim.state is ClaimState.FAILED and "SELinux is disabled" in claim.reason
+        await world.quiet()
+        told = [notice.kind for notice in world.papers.notices]
+        assert told.count(Kind.VOLUME_FAILED) == 1 and Kind.CONTAINER_FAILED not in told
+
+    with_world(story, selinux=False)
+
+
+def test_a_volume_waits_for_a_policy_that_has_a_label_for_it() -> None:
+    async def story(world: World) -> None:
+        world.kernel.has_file_type = False
+        a = world.create("a", world.mount("/srv/a"))
+        await world.quiet()
+        (claim,) = world.tables.claims.values()
+        assert claim.state is ClaimState.FAILED and "no type" in claim.reason and "load" in claim.hint
+        assert world.sighting(a).settled and world.label("/srv/a") == BORN
+        world.kernel.has_file_type = True
+        await world.quiet()
+        assert world.level_on("/srv/a") == world.level(a)
+        assert world.sighting(a).verdict.isolated is True
+
+    with_world(story)
+
+
 def test_exit_makes_idle_and_removal_restores_and_frees() -> None:
     """Promises 2 and 6."""
 
