@@ -106,7 +106,7 @@ class DockerClient:
             raise _gone(asked)
         path = f"/containers/{name[1]}/json"
         answer = self._ask(path)
-        if answer.status == http.HTTPStatus.NOT_FOUND and "no such container" in _message(answer):
+        if _says_gone(answer, name[1]):
             raise _gone(asked)
         seen = read_container(self._body(path, answer), name[1])
         if is_full_id(name[1]) and seen.container.id != name[1]:
@@ -219,6 +219,20 @@ class DockerClient:
             case _:
                 hint = URL_HINT
         return EngineProtocolError(what, hint=hint)
+
+
+def _says_gone(answer: Answer, name: str) -> bool:
+    """Tell whether the engine says that it has no such container.
+
+    Podman finds a container and then looks at it: of one that is removed in between it says so with 500. That
+    status has many reasons, another container that is missing among them, so this one must be named.
+    """
+    message = _message(answer)
+    if "no such container" not in message:
+        return False
+    if answer.status == http.HTTPStatus.INTERNAL_SERVER_ERROR:
+        return name.lower() in message
+    return answer.status == http.HTTPStatus.NOT_FOUND
 
 
 def _message(answer: Answer) -> str:

@@ -36,6 +36,9 @@ _NEVER = "0001-01-01T00:00:00Z"
 _ACTION_LENGTH = 64
 """An action's free text (`exec_create: COMMAND`) is cut here: it may be megabytes, and hold secrets."""
 
+_BY_PODMAN = {"remove": "destroy"}
+"""What Podman calls otherwise, in its compatible API too; there `died` is `die` already."""
+
 _SHOWN_PROBLEMS = 3
 _SHOWN_TEXT = 200
 _HINT = "mcsd reads docker 20.10 to 29 and podman's compatible API; compare docker version"
@@ -274,7 +277,8 @@ def read_event(line: bytes) -> EngineEvent | None:
             " is not a full container id",
             hint=_HINT,
         )
-    return EngineEvent(ContainerId(container), event.action[:_ACTION_LENGTH], event.time_nano)
+    action = _BY_PODMAN.get(event.action, event.action[:_ACTION_LENGTH])
+    return EngineEvent(ContainerId(container), action, event.time_nano)
 
 
 def read_refusal(body: bytes) -> str:

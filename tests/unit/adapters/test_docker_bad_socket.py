@@ -13,7 +13,7 @@ import pytest
 
 from mcsd.adapters.docker import DockerEngine
 from mcsd.core.containers import SUBSCRIBED
-from mcsd.errors import EngineProtocolError, EngineUnavailableError, McsdError
+from mcsd.errors import ContainerGoneError, EngineProtocolError, EngineUnavailableError, McsdError
 from tests.fakes.docker_documents import event_document, recorded
 from tests.fakes.running import run, take
 from tests.fakes.scripted_socket import Peer, Script, ScriptedSocket, answering, hanging, sending
@@ -123,9 +123,9 @@ def test_a_socket_where_connecting_hangs(tmp_path: Path) -> None:
 
 
 def test_an_answer_that_never_comes(tmp_path: Path) -> None:
-    error = inspect_refused(tmp_path, hanging(), timeout=0.2)
+    error = inspect_refused(tmp_path, hanging(), timeout=1)
     assert isinstance(error, EngineUnavailableError)
-    assert f"did not answer GET /v1.41{INSPECT} within 0.2 s" in error.what
+    assert f"did not answer GET /v1.41{INSPECT} within 1 s" in error.what
     assert "docker hangs" in error.hint
 
 
@@ -255,6 +255,20 @@ def test_a_500_with_a_body_that_is_no_error_object(tmp_path: Path) -> None:
         assert isinstance(
             inspect_refused(tmp_path, answering(body, "500 Internal Server Error")), EngineProtocolError
         )
+
+
+def test_a_container_that_podman_loses_while_it_looks_is_gone(tmp_path: Path) -> None:
+    """As Podman 5.4 answers when a container is removed at that moment."""
+    message = f"no container with ID {ID} found in database: no such container"
+    answer = answering({"cause": "no such container", "message": message}, "500 Internal Server Error")
+    assert isinstance(inspect_refused(tmp_path, answer), ContainerGoneError)
+
+
+def test_a_500_about_another_container_is_not_gone(tmp_path: Path) -> None:
+    """Promise 9."""
+    message = f"no container with ID {'cd' * 32} found in database: no such container"
+    answer = answering({"message": message}, "500 Internal Server Error")
+    assert isinstance(inspect_refused(tmp_path, answer), EngineProtocolError)
 
 
 @pytest.mark.parametrize("message", ["page not found", "", "No such image: x"])

@@ -272,6 +272,11 @@ def test_an_event_without_legacy_fields_is_the_same() -> None:
     assert read_event(encoded(modern)) == read_event(encoded(document))
 
 
+def test_podman_s_word_for_a_removal_is_docker_s() -> None:
+    told = read_event(encoded(event_document(ID, "remove", 9)))
+    assert told == EngineEvent(ContainerId(ID), "destroy", 9)
+
+
 def test_events_about_other_things_are_none() -> None:
     assert read_event(encoded(event_document("vol", "mount", 1, kind="volume"))) is None
 
