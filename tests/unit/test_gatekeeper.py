@@ -334,6 +334,7 @@ def test_on_error_start_does_not_wait_longer_than_the_deadline() -> None:
         assert "not ready after" in admission.warning and "START_UNPREPARED" in world.papers.kinds()
         level = level_of(admission)
         assert level == world.level(a) != world.level_on("/srv/a")
+        await asyncio.sleep(0.2)  # somebody has looked, and waits until the gate's work is done
         world.volumes.gate.set()
         await world.quiet()
         assert world.level_on("/srv/a") == level == world.level(a)
