@@ -128,23 +128,29 @@ class Observer:
         return f"the loaded policy's categories do not bind the domain of {context}"
 
     def _examine_all(self, container: Container) -> dict[str, Sight]:
+        lacking = self._lacking()
         return {
-            mount.destination: self._examine(mount)
+            mount.destination: self._examine(mount, lacking)
             for mount in container.mounts
             if is_claimable(mount) and mode_for(mount, container, self._policy).is_labelled
         }
 
-    def _examine(self, mount: Mount) -> Sight:
+    def _examine(self, mount: Mount, lacking: Unusable | None) -> Sight:
         # The engine's own directory for a named volume lies in its storage, which no other path there may
         # be labelled in: that it is this volume's is the engine's word, not the container owner's.
         allowed = (*self._explicit_paths, *([mount.source] if mount.kind is MountKind.VOLUME else []))
         try:
             root = self._volumes.examine(mount.source, allowed=allowed)
-            self._selinux.file_context(self._file_type, "s0")
         except VolumeRefusedError as exc:
             return Unusable(ClaimState.REFUSED, of_it(exc.what, mount.source), exc.hint, exc.rule)
         except VolumeFailedError as exc:
             return Unusable(ClaimState.FAILED, of_it(exc.what, mount.source), exc.hint)
-        except SelinuxError as exc:  # no label that a volume could get: it waits for a policy that has one
+        return lacking or Opened(root.path, root.identity, root.label)
+
+    def _lacking(self) -> Unusable | None:
+        """Say why no volume could get a label, if so: each waits for a policy that has one."""
+        try:
+            self._selinux.file_context(self._file_type, "s0")
+        except SelinuxError as exc:
             return Unusable(ClaimState.FAILED, exc.what, exc.hint)
-        return Opened(root.path, root.identity, root.label)
+        return None

@@ -252,9 +252,9 @@ class Watcher:
     async def _look(self, container: ContainerId) -> None:
         try:
             if not await self._reconciler.reconcile(container):
-                self._later.add(container)
+                self.look_later(container)
         except (EngineUnavailableError, EngineProtocolError, LedgerError, SelinuxError) as exc:
-            self._later.add(container)
+            self.look_later(container)
             if isinstance(exc, EngineUnavailableError) and self.error:
                 return  # told already, of Docker as a whole
             # One answer that does not come says nothing of Docker: it may be busy with this container alone.

@@ -207,19 +207,23 @@ def _was_started_without(observed: Observed, container: Container, grant: Grant)
     """Tell whether the container runs at the engine's own choice: mcsd was late, or away, and `[gate]
     on_error` let it start all the same. Any other level is the process's own doing. Who shares another
     container's namespaces needs that one's level, and has to be started again."""
-    if not container.running or observed.process is None or not container.process_label:
+    level = _level_seen(observed, container)
+    if level is None or level == grant.level or shares_with(container):
         return False
-    if shares_with(container):
-        return False
-    level = Context.parse(observed.process).level
-    return level != grant.level and level == Context.parse(container.process_label).level
+    return level == Context.parse(container.process_label).level
 
 
 def _found_running(observed: Observed, container: Container) -> tuple[Action, ...]:
     """A start that mcsd did not witness: what its process carries is what it holds."""
+    level = _level_seen(observed, container)
+    return () if level is None else (Adopt(container, level, shares_with(container)),)
+
+
+def _level_seen(observed: Observed, container: Container) -> Level | None:
+    """Give the level that the first process runs at; None where that was not seen, or not labelled."""
     if not container.running or observed.process is None or not container.process_label:
-        return ()
-    return (Adopt(container, Context.parse(observed.process).level, shares_with(container)),)
+        return None
+    return Context.parse(observed.process).level
 
 
 def _removal(grant: Grant) -> tuple[Action, ...]:
