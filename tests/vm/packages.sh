@@ -34,3 +34,17 @@ shows() {
 }
 nothing_failed() { ! systemctl --failed --no-legend --plain | grep mcsd; }
 is_isolated() { mcsctl --json show "$1" | grep -Eq '"isolated": *true'; }
+
+# looks_after ENGINE…: a container of that engine, `stranger`, has its volume ready, reads it, and is isolated.
+looks_after() {
+  mkdir -p /srv/stranger && echo text >/srv/stranger/file
+  ok "a container is made" "$@" create --name stranger --network none -v /srv/stranger:/data bb sleep 100000
+  ok "mcsd has its volume ready" mcsctl wait --timeout 60 stranger
+  ok "it starts" "$@" start stranger
+  says "the container reads it" text "$@" exec stranger cat /data/file
+  ok "mcsd says that it is isolated" wait_for 30 is_isolated stranger
+}
+labels_come_back() { # when the container is gone
+  ok "its labels are given back" mcsctl restore /srv/stranger
+  says "and are what they were" ':var_t:s0$' label_of /srv/stranger/file
+}

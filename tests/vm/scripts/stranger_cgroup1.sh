@@ -13,15 +13,9 @@ ok "mcsd answers" answers
 shows "systemctl status says that nothing is missing" 'Status: "SELinux: enforcing.*Docker: .*labels containers'
 ok "nothing of mcsd has failed" nothing_failed
 says "it runs confined" ':mcsd_t:' context_of_mcsd
-mkdir -p /srv/stranger && echo text >/srv/stranger/file
-ok "a container is made" docker create --name stranger --network none -v /srv/stranger:/data bb sleep 100000
-ok "mcsd has its volume ready" mcsctl wait --timeout 60 stranger
-ok "it starts" docker start stranger
-says "the container reads it" text docker exec stranger cat /data/file
-ok "mcsd says that it is isolated" wait_for 30 is_isolated stranger
+looks_after docker
 ok "the container goes" docker rm -f stranger
-ok "its labels are given back" mcsctl restore /srv/stranger
-says "and are what they were" ':var_t:s0$' label_of /srv/stranger/file
+labels_come_back
 ok "Docker starts containers through the gate" mcsctl gate enable --reload
 says "which has a volume ready before the first instruction" text \
   docker run --rm --network none -v /srv/stranger:/data bb cat /data/file

@@ -31,18 +31,12 @@ ok "and there is an image" with_podman import /usr/lib/mcsd-test/bb.tar bb
 printf '[docker]\nurl = "unix:///run/podman/podman.sock"\n' >/etc/mcsd/conf.d/podman.toml
 ok "mcsd is told of it" systemctl start mcsd.socket mcsd-gate.socket mcsd.service
 shows "systemctl status says that nothing is missing" 'Status: "SELinux: enforcing.*Docker: .*labels containers'
-mkdir -p /srv/stranger && echo text >/srv/stranger/file
-ok "a container is made" with_podman create --name stranger --network none -v /srv/stranger:/data bb sleep 100000
-ok "mcsd has its volume ready" mcsctl wait --timeout 60 stranger
-ok "it starts" with_podman start stranger
-says "the container reads it" text with_podman exec stranger cat /data/file
-ok "mcsd says that it is isolated" wait_for 30 is_isolated stranger
+looks_after with_podman
 ok "it is killed" with_podman kill stranger
 ok "and removed" with_podman rm stranger
 ok "mcsd hears of that" wait_for 30 is_gone
 not "and complains of nothing" complaints
-ok "its labels are given back" mcsctl restore /srv/stranger
-says "and are what they were" ':var_t:s0$' label_of /srv/stranger/file
+labels_come_back
 
 comment "Docker comes back"
 rm /etc/mcsd/conf.d/podman.toml
