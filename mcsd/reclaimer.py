@@ -91,14 +91,17 @@ class Reclaimer:
     async def _try(self) -> float:
         """Reclaim once, and give the seconds until the next time."""
         try:
-            await self.reclaim()
+            moment = await self.reclaim()
         except (LedgerError, SelinuxError):
             # Told already: by the scribe, and by who watches the ground. Nothing was freed without proof.
             return SOON
-        return self._pause()
+        return self._pause(moment)
 
-    def _pause(self) -> float:
-        moment = Moment(self._clock.now(), self._linger)
+    def _pause(self, moment: Moment) -> float:
+        """Give the seconds to wait after a moment at which nothing could be done.
+
+        That moment, not a later one: what came due in between has been seen by nobody.
+        """
         due = next_due(self._scribe.book, moment)
         if any(
             grant.state is GrantState.QUARANTINED and not self._scribe.book.claims_of(grant.id)
@@ -122,19 +125,23 @@ class Reclaimer:
             await self.reclaim(frozenset(one.id for one in grants if one.state is GrantState.QUARANTINED))
             return await attempt()
 
-    async def reclaim(self, urgent: frozenset[GrantId] = frozenset()) -> None:
-        """Do everything that can be done now; grants in `urgent` do not linger."""
+    async def reclaim(self, urgent: frozenset[GrantId] = frozenset()) -> Moment:
+        """Do everything that can be done now, and give the moment at which nothing was left to do.
+
+        Grants in `urgent` do not linger.
+        """
         async with self._turn:
             blocked: set[VolumeId] = set()
             unproven: set[GrantId] = set()
-            while steps := self._steps(urgent, blocked, unproven):
+            while True:
+                moment = Moment(self._clock.now(), self._linger, urgent, frozenset(blocked))
+                steps = self._steps(moment, unproven)
+                if not steps:
+                    return moment
                 for step in steps:
                     await self._carry_out(step, blocked, unproven)
 
-    def _steps(
-        self, urgent: frozenset[GrantId], blocked: set[VolumeId], unproven: set[GrantId]
-    ) -> tuple[Step, ...]:
-        moment = Moment(self._clock.now(), self._linger, urgent, frozenset(blocked))
+    def _steps(self, moment: Moment, unproven: set[GrantId]) -> tuple[Step, ...]:
         return tuple(
             step
             for step in reclaim(self._scribe.book, moment)

@@ -38,14 +38,17 @@ ENFORCING = SelinuxStatus("kernel", enabled=True, enforcing=True, mls=True, poli
 
 
 class HandClock:
-    """Time that moves when told."""
+    """Time that moves when told, and by `step` seconds whenever somebody has read it."""
 
     def __init__(self, now: float = 1_000_000.0) -> None:
         self._now = now
+        self.step = 0.0
 
     def now(self) -> float:
         """Seconds since the epoch."""
-        return self._now
+        now = self._now
+        self._now += self.step
+        return now
 
     def advance(self, seconds: float) -> None:
         """Let time pass."""

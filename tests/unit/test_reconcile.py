@@ -692,6 +692,24 @@ def test_members_of_a_group_share_a_volume_at_the_group_s_pair_alone() -> None:
     with_world(story)
 
 
+def test_what_comes_due_just_after_the_reclaimer_has_looked_is_not_left_lying() -> None:
+    """Promise 2: a linger that ends between two readings of the clock has ended all the same."""
+
+    async def story(world: World) -> None:
+        a = world.create("a", world.mount("/srv/a"))
+        await world.quiet()
+        world.docker.remove(a)
+        await world.quiet()
+        assert world.level_on("/srv/a").categories, "it lingers"
+        world.clock.step = 1.0
+        world.mcsd.reclaimer.wake()
+        while world.mcsd.scribe.book.grants():
+            await asyncio.sleep(0.01)
+        assert world.label("/srv/a") == BORN
+
+    with_world(story, volumes={"linger": "100ms"})
+
+
 def test_a_ledger_that_fails_while_reclaiming_ends_nothing() -> None:
     """Promises 2 and 9: what cannot be written down is not done, and is done later."""
 
