@@ -9,6 +9,7 @@ as well. Go writes empty lists and maps as `null`.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, NoReturn, TypeVar
 
@@ -221,7 +222,7 @@ def read_container(body: bytes, asked: str) -> Inspected:
         userns_mode=host.userns_mode,
         network_mode=host.network_mode,
         security_options=tuple(host.security_opt or ()),
-        labels=_addressed_labels(seen.config),
+        labels=_addressed_labels(seen.config.labels),
         mounts=tuple(_mount(mount) for mount in seen.mounts or ()),
         runtime=host.runtime,
         image=seen.config.image or seen.image,
@@ -247,7 +248,7 @@ def read_glance(body: bytes, asked: str) -> Inspected | None:
                 id=ContainerId(seen.id),
                 name=names[0] if names else seen.id[:12],
                 running=False,
-                labels=_addressed_labels(_Config(labels=seen.labels)),
+                labels=_addressed_labels(seen.labels),
                 mounts=tuple(_mount(mount) for mount in seen.mounts or ()),
                 image=seen.image,
             )
@@ -257,7 +258,8 @@ def read_glance(body: bytes, asked: str) -> Inspected | None:
 
 def read_image_labels(body: bytes, image: str) -> Labels:
     """Read the answer to `GET /images/…/json`."""
-    return _addressed_labels(_parse(_Image, body, f"about image {image!r}").config)
+    config = _parse(_Image, body, f"about image {image!r}").config
+    return _addressed_labels(config.labels if config else None)
 
 
 def read_event(line: bytes) -> EngineEvent | None:
@@ -299,8 +301,7 @@ def _pair(version: str) -> tuple[int, int]:
     return int(major), int(minor)
 
 
-def _addressed_labels(config: _Config | None) -> Labels:
-    labels = config.labels if config else None
+def _addressed_labels(labels: Mapping[str, str] | None) -> Labels:
     return tuple(sorted(pair for pair in (labels or {}).items() if pair[0].startswith(LABEL_PREFIX)))
 
 

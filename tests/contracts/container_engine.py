@@ -163,12 +163,16 @@ class ContainerEngineContract:
             engine = world.engine()
             labels = {"io.mcsd.volume": "/data:shared", "io.mcsd.group": "g", "exitCode": "0"}
             ident = await world.create("mcsd-labels", labels=labels, volume=("/usr/share", "/data"))
-            seen = await engine.inspect(ident)
-            assert seen.labels == (("io.mcsd.group", "g"), ("io.mcsd.volume", "/data:shared"))
-            assert (seen.image_labels, seen.label("group")) == ((), "g")
-            (mount,) = seen.mounts
-            assert (mount.kind, mount.source, mount.destination) == (MountKind.BIND, "/usr/share", "/data")
-            assert not mount.writable
+            for seen in (await engine.inspect(ident), await engine.glance(ident)):
+                assert seen.labels == (("io.mcsd.group", "g"), ("io.mcsd.volume", "/data:shared"))
+                assert (seen.image_labels, seen.label("group")) == ((), "g")
+                (mount,) = seen.mounts
+                assert (mount.kind, mount.source, mount.destination) == (
+                    MountKind.BIND,
+                    "/usr/share",
+                    "/data",
+                )
+                assert not mount.writable
             await world.remove(ident)
             await engine.close()
 
