@@ -49,8 +49,6 @@ class StartRequest:
     pid_mode: str = ""
     obstacle: str = ""
     """Why its file systems cannot be mounted with another level than the engine's; "" where they can."""
-    name: str = ""
-    """The container's name, "" while nobody has looked; the gate does not know it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +98,8 @@ class Gatekeeper:
         self._at_work: set[asyncio.Task[Admission]] = set()
         self._goes_ahead: set[ContainerId] = set()
         """Containers that were let start although the work for them goes on."""
+        self._names: dict[ContainerId, str] = {}
+        """Names of those who are being prepared: of one that was made a moment ago nobody else knows it."""
 
     async def create(self, request: StartRequest) -> Admission:
         """Prepare a start; raise `GateError` where it must not go on."""
@@ -151,13 +151,15 @@ class Gatekeeper:
     async def _prepare(self, request: StartRequest) -> Admission:
         try:
             container = await self._container(request)
-            request = replace(request, name=container.name)
+            self._names[request.container] = container.name
             async with self._beginning(container.id):
                 return await self._prepare_alone(container, request)
         except GateError:
             raise
         except McsdError as exc:
             return self._as_docker_has_it(request, self._failed(request, exc.what, exc.hint))
+        finally:
+            self._names.pop(request.container, None)
 
     @asynccontextmanager
     async def _beginning(self, container: ContainerId) -> AsyncIterator[None]:
@@ -256,7 +258,7 @@ class Gatekeeper:
 
     def _name(self, request: StartRequest) -> str:
         known = self._sightings.get(request.container) or self._scribe.book.grant_of(request.container)
-        return request.name or (known.name if known else request.container[:12])
+        return self._names.get(request.container) or (known.name if known else request.container[:12])
 
     # --- the level ---------------------------------------------------------------------------------
 

@@ -323,6 +323,19 @@ def test_a_walk_that_takes_too_long_refuses_the_start_and_goes_on_for_the_next_o
     with_world(story, gate={"deadline": 0.2})
 
 
+def test_a_late_start_is_told_by_name_before_anything_is_written_down() -> None:
+    """Promise 9. Of a container that was made a moment ago."""
+
+    async def story(world: World) -> None:
+        await reboot(world)
+        a = world.create("aa", world.mount("/srv/a"), runtime="mcsd", start=False)
+        async with world.mcsd.reconciler.alone(a):
+            with pytest.raises(GateError, match=r"container aa is not started: .* not ready after"):
+                await ask(world, request(world, a))
+
+    with_world(story, gate={"deadline": 0.2})
+
+
 def test_on_error_start_does_not_wait_longer_than_the_deadline() -> None:
     """Promise 8: until the walk is through it says that the volume is not ready."""
 
