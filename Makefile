@@ -81,7 +81,7 @@ test-host: venv host-deps ## the tests against a real dockerd and real labels on
 
 .PHONY: test-vm
 test-vm: venv vm-deps ## the tests on an enforcing kernel, in the guest
-	$(PY) -m pytest -q -n 2 --dist worksteal tests/vm
+	MCSD_VM_CPUS=1 $(PY) -m pytest -q -n 2 --dist worksteal --durations=60 tests/vm
 
 .PHONY: test
 test: host-deps test-fast test-host test-vm ## every gate and every test; installs what it needs (root)

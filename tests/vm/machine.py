@@ -25,7 +25,7 @@ from tests.vm.cache import HarnessError
 from tests.vm.image import KERNEL_LINE
 
 MEMORY = "3072M"
-CPUS = "2"
+CPUS = os.environ.get("MCSD_VM_CPUS", "2")
 PORTS = ("in", "out", "result", "console")
 ACCELERATIONS = {
     "tcg": ("-accel", "tcg,thread=multi,tb-size=1024", "-cpu", "max"),

@@ -9,7 +9,7 @@ policy_is() { configure '[volumes]' 'linger = "1s"' '[gate]' 'level = "fresh"' "
 told() { journalctl -u mcsd --no-pager -o cat | grep "$@"; }
 started_unprepared() { told -E "container $1 is started although it could not be prepared: .*$2"; }
 made() { # NAME OPTION… COMMAND…: made, and looked at by mcsd, which can take longer than a short deadline here
-  docker create --network none --name "$@" >/dev/null && wait_for 60 mcsctl show "$1"
+  docker create --network none --name "$@" >/dev/null && wait_for 60 mcsd_says "containers/$1"
 }
 stop_mcsd() { systemctl stop mcsd.service mcsd.socket mcsd-gate.socket; }
 

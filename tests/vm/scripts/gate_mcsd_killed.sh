@@ -24,7 +24,7 @@ mcsctl gate enable --reload >/dev/null 2>&1
 comment "at each step of a start"
 for point in fdatasync:1 fdatasync:2 fdatasync:3 setxattr:1 sendto:1; do
   docker create --name victim --network none -v /srv/a:/data bb sleep 100000 >/dev/null
-  wait_for 60 mcsctl show victim >/dev/null
+  wait_for 60 mcsd_says containers/victim >/dev/null
   kill_mcsd_at "${point%:*}" "${point#*:}"
   ok "killed at ${point/:/ }: docker start succeeds all the same" docker start victim
   ok "killed it was" wait_for 20 is_ended "$target"
