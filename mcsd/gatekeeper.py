@@ -270,6 +270,7 @@ class Gatekeeper:
             if choice is not None:
                 stage = self._draft(container, choice)
                 await self._scribe.commit(stage.changes)
+                self._reclaimer.heed(stage.changes)
                 for notice in stage.notices:
                     self._herald.emit(notice)
             grant = book.grant_of(container.id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import replace
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ from mcsd.core.grants import Grant, GrantEvent, GrantState
 from mcsd.core.labels import Context
 from mcsd.core.notices import Kind, Notice
 from mcsd.core.processes import Carrier
-from mcsd.core.reclaim import Forget, Moment, Prove, Restore, Step, next_due, reclaim
+from mcsd.core.reclaim import Forget, Moment, Prove, Restore, Step, is_hastened_by, next_due, reclaim
 from mcsd.core.volumes import Claim, GrantId, Volume, VolumeId, VolumePhase
 from mcsd.errors import ExhaustedError, LedgerError, SelinuxError, VolumeFailedError, VolumeRefusedError
 from mcsd.execute import skipped_text
@@ -75,6 +75,12 @@ class Reclaimer:
     def wake(self) -> None:
         """Look again soon: something was quarantined or released."""
         self._wake.set()
+
+    def heed(self, changes: Iterable[Change]) -> None:
+        """Look again soon if what was written down makes something due that lingers."""
+        granted = (change.grant for change in changes if isinstance(change, PutGrant))
+        if any(is_hastened_by(grant, self._scribe.book) for grant in granted):
+            self.wake()
 
     async def run(self) -> None:
         """Reclaim for ever, from the first complete look at the engine on."""

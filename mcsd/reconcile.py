@@ -183,7 +183,8 @@ class Reconciler:
             await self._look_who_runs(actions)
             stage = draft(actions, self._scribe.book, self._means)
             await self._scribe.commit(stage.changes)
-            return stage
+        self._reclaimer.heed(stage.changes)
+        return stage
 
     async def _look_who_runs(self, actions: Iterable[Action]) -> None:
         """Nothing is chosen without a look; a level that the engine chose is its choice either way."""

@@ -66,6 +66,13 @@ def is_due(grant: Grant, book: Book, moment: Moment) -> bool:
     return any(other.state.is_living for other in conflicts_of(grant, book))
 
 
+def is_hastened_by(grant: Grant, book: Book) -> bool:
+    """Tell whether a grant makes something due that would linger: whoever lives at such a level reads it."""
+    if not grant.state.is_living:
+        return False
+    return any(other.state is GrantState.QUARANTINED for other in conflicts_of(grant, book))
+
+
 def _standing(volume: Volume, book: Book) -> tuple[list[Claim], list[Grant]]:
     """Split who is on a volume into the claims of living grants and the grants in quarantine."""
     living: list[Claim] = []

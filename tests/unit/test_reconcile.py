@@ -692,6 +692,24 @@ def test_members_of_a_group_share_a_volume_at_the_group_s_pair_alone() -> None:
     with_world(story)
 
 
+def test_what_lingers_is_cleaned_at_once_when_somebody_comes_to_be_at_its_level() -> None:
+    """Promise 2: Docker gives a level out again when its container is gone; the files go first."""
+
+    async def story(world: World) -> None:
+        label = "system_u:system_r:container_t:s0:c1,c2"
+        a = world.create("a", world.mount("/srv/a"), process_label=label)
+        await world.quiet()
+        world.docker.remove(a)
+        await world.quiet()
+        assert str(world.level_on("/srv/a")) == "s0:c1,c2", "it lingers"
+        world.create("b", process_label=label)
+        while world.label("/srv/a") != BORN:
+            await asyncio.sleep(0.01)
+        assert [grant.name for grant in world.mcsd.scribe.book.grants()] == ["b"]
+
+    with_world(story)
+
+
 def test_what_comes_due_just_after_the_reclaimer_has_looked_is_not_left_lying() -> None:
     """Promise 2: a linger that ends between two readings of the clock has ended all the same."""
 
