@@ -1,3 +1,3 @@
 """mcsd: the SELinux/MCS label daemon for container hosts."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

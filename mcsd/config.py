@@ -2,40 +2,42 @@
 
 Every key is optional; unknown keys, wrong types and contradictions are refused with file, key, value and
 what was expected. Files in `conf.d/*.toml` beside the main file are read in the order of their names:
-tables are merged, `[[volumes.rule]]` lists are joined, any other value in a later file wins.
+tables are merged, the lists `[[volumes.rule]]` and `[audit] ignore` are joined, any other value in a later
+file wins.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
+from mcsd.core.audit.baseline import Ignored
 from mcsd.core.booleans import Wish
-from mcsd.core.gating import Wanted
+from mcsd.core.durations import seconds_in
+from mcsd.core.gating import GateLevel
 from mcsd.core.labels import CATEGORY_COUNT, Level
+from mcsd.core.matching import Matching
 from mcsd.core.volumes import ClaimMode
+from mcsd.core.wishes import nearest
 from mcsd.errors import ConfigurationError, LabelSyntaxError
 
 DEFAULT_PATH = Path("/etc/mcsd/mcsd.toml")
-
-_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h|d|)")
 
 
 def parse_duration(value: object) -> object:
     """Read `"10min"`, `"90s"`, `"1h 30min"` or a number of seconds as seconds."""
     if not isinstance(value, str):
         return value
-    parts = _DURATION.findall(value)
-    if not parts or _DURATION.sub("", value).strip():
+    seconds = seconds_in(value)
+    if seconds is None:
         raise ValueError('expected a duration such as "10min", "90s" or "1h 30min"')
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+    return seconds
 
 
 Duration = Annotated[float, BeforeValidator(parse_duration), Field(ge=0, le=86400 * 366)]
@@ -49,7 +51,9 @@ class _Table(BaseModel):
 class DockerTable(_Table):
     """`[docker]`: how the engine is reached. Durations in seconds."""
 
-    url: str = Field(default="unix:///run/docker.sock", pattern=r"^unix:///.+")
+    url: Annotated[str, Matching(r"unix:///.+", "unix:/// and the path of a socket")] = (
+        "unix:///run/docker.sock"
+    )
     timeout: Annotated[Duration, Field(gt=0)] = 30.0
     resync: Annotated[Duration, Field(gt=0)] = 300.0
 
@@ -70,7 +74,9 @@ class SelinuxTable(_Table):
 class LabelsTable(_Table):
     """`[labels]`."""
 
-    file_type: str = Field(default="svirt_sandbox_file_t", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    file_type: Annotated[str, Matching(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an SELinux type")] = (
+        "svirt_sandbox_file_t"
+    )
 
 
 class CategoriesTable(_Table):
@@ -170,6 +176,12 @@ class WalksTable(_Table):
     io_class: IoClass = Field(default=IoClass.IDLE, strict=False)
 
 
+class WatchTable(_Table):
+    """`[watch]`: `directories` is how many are watched at most in all; with 0 nothing is."""
+
+    directories: Annotated[int, Field(ge=0)] = 100_000
+
+
 class GateOnError(StrEnum):
     """What happens to a start that cannot be prepared."""
 
@@ -180,9 +192,25 @@ class GateOnError(StrEnum):
 class GateTable(_Table):
     """`[gate]`. `deadline` in seconds: how long a start waits for its volumes."""
 
-    level: Wanted = Field(default=Wanted.STICKY, strict=False)
+    level: GateLevel = Field(default=GateLevel.STICKY, strict=False)
     on_error: GateOnError = Field(default=GateOnError.REFUSE, strict=False)
     deadline: Annotated[Duration, Field(gt=0, le=3600)] = 100.0
+
+
+class AuditTable(_Table):
+    """`[audit]`: findings of `mcsctl audit` that are accepted, each as `ID=reason`."""
+
+    ignore: tuple[str, ...] = Field(default=(), strict=False)
+
+    @field_validator("ignore")
+    @classmethod
+    def _ignored_are_rules_with_reasons(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            try:
+                Ignored.parse(text)
+            except ConfigurationError as exc:
+                raise ValueError(f"{exc.what}; {exc.hint}") from exc
+        return value
 
 
 class BooleansTable(BaseModel):
@@ -208,8 +236,10 @@ class Config(_Table):
     categories: CategoriesTable = CategoriesTable()
     volumes: VolumesTable = VolumesTable()
     walks: WalksTable = WalksTable()
+    watch: WatchTable = WatchTable()
     gate: GateTable = GateTable()
     booleans: BooleansTable = BooleansTable()
+    audit: AuditTable = AuditTable()
 
     def explicit_paths(self) -> tuple[str, ...]:
         """Paths that a rule names: they may be labelled where only an explicit rule allows it."""
@@ -220,14 +250,42 @@ def _explain(error: ValidationError, sources: str) -> ConfigurationError:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
+        near = nearest(str(first["loc"][-1]), _keys_at(first["loc"][:-1]))
         return ConfigurationError(
-            f"{sources}: unknown key {key!r}", hint="mcsd.toml(5) lists the keys; check the spelling"
+            f"{sources}: unknown key {key!r}",
+            hint=f"write {near!r}" if near else "mcsd.toml(5) lists the keys; check the spelling",
         )
     text = first["msg"].removeprefix("Value error, ")
+    near = nearest(str(first.get("input")), _WORD.findall(text)) if first["type"] == "enum" else ""
     return ConfigurationError(
         f"{sources}: {key} = {first.get('input')!r}: {text[:1].lower()}{text[1:]}",
-        hint="mcsd.toml(5) lists the keys and their values",
+        hint=f"write {near!r}" if near else "mcsd.toml(5) lists the keys and their values",
     )
+
+
+_WORD = re.compile(r"'([^']+)'")
+
+
+def _keys_at(place: Sequence[object]) -> tuple[str, ...]:
+    """Return the keys of the table at a place in the configuration; `place` has numbers where lists are."""
+    table: type[BaseModel] = Config
+    for part in place:
+        if isinstance(part, str):
+            found = _TABLES.get(part)
+            if found is None:
+                return ()
+            table = found
+    return tuple(table.model_fields)
+
+
+_TABLES: Mapping[str, type[BaseModel]] = {
+    "rule": VolumeRule,
+    **{
+        name: kind
+        for name, field in Config.model_fields.items()
+        if isinstance(kind := field.annotation, type) and issubclass(kind, BaseModel)
+    },
+}
 
 
 def validate(data: Mapping[str, Any], *, source: str) -> Config:
@@ -258,11 +316,22 @@ def _merge(base: dict[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
         old = merged.get(key)
         if isinstance(old, dict) and isinstance(value, dict):
             merged[key] = _merge(old, value)
-        elif isinstance(old, list) and isinstance(value, list) and key == "rule":
+        elif isinstance(old, list) and isinstance(value, list) and key in {"rule", "ignore"}:
             merged[key] = [*old, *value]
         else:
             merged[key] = value
     return merged
+
+
+def _is_there(path: Path) -> bool:
+    """Tell whether there is a file, or may be one: of what cannot be looked at its reader tells."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _drop_ins(path: Path) -> Iterable[Path]:
@@ -283,7 +352,7 @@ def load(path: Path = DEFAULT_PATH) -> Config:
     Raises `ConfigurationError`. Each file is checked by itself first, so that an error names the file
     it stands in.
     """
-    files = [path] if path.exists() or path != DEFAULT_PATH else []
+    files = [path] if path != DEFAULT_PATH or _is_there(path) else []
     files += _drop_ins(path)
     data: dict[str, Any] = {}
     for file in files:

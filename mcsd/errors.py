@@ -35,6 +35,8 @@ class Problem(StrEnum):
     AMBIGUOUS = "ambiguous"
     FORBIDDEN = "forbidden"
     BUSY = "busy"
+    HOST = "host"
+    BLOCKED = "blocked"
     INTERNAL = "internal"
 
 
@@ -180,3 +182,15 @@ class BusyError(McsdError):
     """A limit on simultaneous work is reached; try again later."""
 
     problem = Problem.BUSY
+
+
+class HostError(McsdError):
+    """The host failed a call in a way that nothing else here has a sentence for."""
+
+    problem = Problem.HOST
+
+
+class BlockedError(HostError):
+    """The host has not answered a call for too long; everything else goes on."""
+
+    problem = Problem.BLOCKED

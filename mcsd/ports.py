@@ -11,15 +11,19 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from typing import Protocol
 
 from mcsd.core.booleans import Standing
-from mcsd.core.changes import Change, Contents
+from mcsd.core.changes import Change, LedgerContents
 from mcsd.core.containers import Container, ContainerId, EngineEvent, EngineInfo
-from mcsd.core.ground import News
+from mcsd.core.disk import Loss, Watched, WatchEvent
+from mcsd.core.exposure import Survey
 from mcsd.core.host import SelinuxStatus as SelinuxStatus
 from mcsd.core.interfaces import Network
+from mcsd.core.labels import Level
 from mcsd.core.notices import Notice
-from mcsd.core.processes import Carrier
+from mcsd.core.processes import ProcessLevel
+from mcsd.core.selinux_state import NetlinkEvent
+from mcsd.core.strays import Catch, Stray
 from mcsd.core.volumes import Identity, VolumeId
-from mcsd.relabel.values import Progress, Root, Walk
+from mcsd.core.walks import Progress, Root, Walk
 
 
 class ContainerEngine(Protocol):
@@ -41,7 +45,7 @@ class ContainerEngine(Protocol):
         """Look at one container by id or name; raise `ContainerGoneError` when there is none."""
         ...
 
-    async def glance(self, container: ContainerId) -> Container:
+    async def list_one(self, container: ContainerId) -> Container:
         """Look at one container without waiting for what the engine is doing with it.
 
         `inspect` waits while the engine starts the container; this does not, and sees less: name, mounts
@@ -72,17 +76,26 @@ class Selinux(Protocol):
         ...
 
     def canonical(self, context: str) -> str:
-        """Give the kernel's own spelling of a context; raise `SelinuxError` where the policy has none."""
+        """Return the kernel's own spelling of a context; raise `SelinuxError` where the policy has none."""
         ...
 
     def file_context(self, file_type: str, level: str) -> str:
-        """Give the canonical file context of a type, or of what the loaded policy calls it, at a level."""
+        """Return the canonical file context of a type, or of what the loaded policy calls it, at a level."""
         ...
 
     def process_context(self, pid: int) -> str | None:
-        """Give a process's context, None when it is gone or there is no SELinux.
+        """Return a process's context, None when it is gone or there is no SELinux.
 
         Raises `SelinuxError` where the kernel refuses to show it.
+        """
+        ...
+
+    def next_context(self, pid: int) -> str | None:
+        """Return the context that a process has asked for its next execve(2), None where it has asked for
+        none, is gone, or there is no SELinux.
+
+        A runtime's first process has: it becomes the container's with that call, and carries the runtime's
+        own context until then. Raises as `process_context` does.
         """
         ...
 
@@ -99,12 +112,32 @@ class Selinux(Protocol):
         """
         ...
 
+    def lets_in(self, context: str, label: str, mode: int) -> bool:
+        """Tell whether the policy lets a process of a context in at a file of a label and a kind (st_mode).
+
+        That is to search a directory, to write to a socket, to read anything else. Raises `SelinuxError`
+        where the kernel cannot say.
+        """
+        ...
+
+    def may_relabel(self, label: str) -> bool:
+        """Tell whether the process itself may take a label off a file, as far as the loaded policy says so.
+
+        Where nothing keeps it (SELinux is disabled or permissive, its domain is) it may; so it may with a
+        label that the policy does not know, which the kernel takes for none.
+        """
+        ...
+
+    def label_of_new(self, process: str, directory: str) -> str:
+        """Return the context of a file that a process with one context makes in a directory with another."""
+        ...
+
     def default_label(self, path: str, mode: int) -> str | None:
-        """Give the context that the host's own file contexts name for a path, None where they name none."""
+        """Return the context that the host's own file contexts name for a path, None where they name none."""
         ...
 
     def close(self) -> None:
-        """Give back what is held; idempotent."""
+        """Release what is held; idempotent."""
         ...
 
 
@@ -120,7 +153,7 @@ class BooleanSwitches(Protocol):
         ...
 
     def substitute(self, name: str) -> str:
-        """Give what the policy's list of substitutions has for a name, or the name itself."""
+        """Return what the policy's list of substitutions has for a name, or the name itself."""
         ...
 
     def standing(self, name: str) -> Standing:
@@ -136,14 +169,14 @@ class BooleanSwitches(Protocol):
         ...
 
 
-class PolicyNews(Protocol):
+class NetlinkEvents(Protocol):
     """What the kernel announces about SELinux: hints, which may be lost or doubled."""
 
     async def open(self) -> None:
         """Begin to listen; raise `SelinuxError` where the kernel has nothing to tell."""
         ...
 
-    async def next(self) -> News:
+    async def next(self) -> NetlinkEvent:
         """Wait for the next announcement; raise `SelinuxError` when there will be none any more."""
         ...
 
@@ -152,7 +185,7 @@ class PolicyNews(Protocol):
         ...
 
 
-class Lifeline(Protocol):
+class PidWatcher(Protocol):
     """A process that is followed."""
 
     def release(self) -> None:
@@ -160,11 +193,13 @@ class Lifeline(Protocol):
         ...
 
 
-class Lifelines(Protocol):
+class PidWatchers(Protocol):
     """Knows the moment a process ends. Call it from the event loop's thread."""
 
-    def follow(self, pid: int, container: ContainerId, ended: Callable[[], None]) -> Lifeline | None:
-        """Call `ended` once when the process ends; None where that process of that container is not there."""
+    def follow(self, pid: int, container: ContainerId, ended: Callable[[], None]) -> PidWatcher | None:
+        """Call `ended` once when the process ends; None where that process of that container is not there.
+
+        Raises `HostError` where it cannot be followed: its end is known from the engine then."""
         ...
 
 
@@ -182,7 +217,7 @@ class Networks(Protocol):
 class Processes(Protocol):
     """Everybody who runs on this host. Blocking, thread-safe."""
 
-    def carriers(self) -> tuple[Carrier, ...]:
+    def process_levels(self) -> tuple[ProcessLevel, ...]:
         """List the processes whose level has categories, by pid; `()` where there is no SELinux.
 
         A process that ends while it is looked at is left out. Raises `SelinuxError` where a process's label
@@ -199,12 +234,30 @@ class VolumeEngine(Protocol):
     `cancelled` returns with `complete` False.
     """
 
-    def examine(self, path: str, *, allowed: Collection[str] = ()) -> Root:
-        """Open a volume's root and judge what was opened; `allowed` are paths an explicit rule names."""
+    def examine(self, path: str, *, allowed: Collection[str] = (), storage: Collection[str] = ()) -> Root:
+        """Open a volume's root and judge what was opened; `allowed` are paths an explicit rule names.
+
+        `storage` is where engines say that theirs is: protected as what is known of them without a word.
+        """
+        ...
+
+    def survey(self, path: str, *, within: Sequence[str] = (), storage: Collection[str] = ()) -> Survey:
+        """Find out where a mount's source is, and what it shows of the host.
+
+        `within` are paths that it may be, or lie in, by identity. Raises nothing.
+        """
+        ...
+
+    def within(self, top: str, paths: Collection[str]) -> frozenset[str]:
+        """Return those of the paths that lead to what is at `top`, or below it, by whatever names.
+
+        Links are followed, and what is mounted at two places is one. What is not there any more goes by its
+        name. Raises nothing.
+        """
         ...
 
     def identify(self, volume: VolumeId, path: str, identity: Identity) -> Identity:
-        """Give the identity that a volume has now, where its device has another number since; else the
+        """Return the identity that a volume has now, where its device has another number since; else the
         one that was given. Raises nothing."""
         ...
 
@@ -226,11 +279,17 @@ class VolumeEngine(Protocol):
         volume: VolumeId,
         path: str,
         identity: Identity,
+        target: str,
         *,
+        was_complete: bool,
         progress: Callable[[Progress], None] | None = None,
         cancelled: threading.Event | None = None,
     ) -> Walk:
-        """Put the originals back where the present label is one that mcsd wrote."""
+        """Put the originals back where the present label is one that mcsd wrote.
+
+        `target` and `was_complete` are the ledger's: what was to be written last, and whether all of it was.
+        Where the originals are lost, and anything may carry such a label, this raises `VolumeFailedError`.
+        """
         ...
 
     def verify(
@@ -246,8 +305,116 @@ class VolumeEngine(Protocol):
         """Count what does not carry `target`, without writing."""
         ...
 
+    def amend(
+        self,
+        volume: VolumeId,
+        path: str,
+        identity: Identity,
+        target: str,
+        names: Collection[str],
+        *,
+        cancelled: threading.Event | None = None,
+    ) -> Walk:
+        """Write `target` on what is at these paths below the root, and below those that are directories.
+
+        The rest of the volume carries it already.
+        """
+        ...
+
+    def give_back(
+        self, volume: VolumeId, path: str, identity: Identity, *, cancelled: threading.Event | None = None
+    ) -> Walk:
+        """Put the originals back on something that was moved out of a volume, and is at `path` now."""
+        ...
+
     def forget(self, volume: VolumeId) -> None:
         """Drop the originals of a volume that has them back; idempotent."""
+        ...
+
+
+class DiskWatch(Protocol):
+    """What others do to the labels in volumes, as the kernel tells it: hints, which may be lost or doubled.
+
+    What this process writes itself is not told. Call it from the event loop's thread; nothing blocks.
+    """
+
+    async def watch(
+        self, volume: VolumeId, path: str, identity: Identity, target: str, *, with_files: bool = False
+    ) -> Watched:
+        """Take a volume under watch, or watch it for another target: a context that is as it should be.
+
+        When this returns, all that happens later is told. One that is not what was named, is too large, or
+        lies on a file system that tells nothing is not watched, and the answer says why. New directories
+        are looked at; new files are `with_files`, where a policy may give them another label. Raises nothing.
+        """
+        ...
+
+    def release(self, volume: VolumeId) -> None:
+        """Stop watching a volume; idempotent."""
+        ...
+
+    async def next(self) -> tuple[WatchEvent | Loss, ...]:
+        """Wait for what happens next, and give what carries something else than its volume's target.
+
+        Of what has been moved out, what still carries it. Several sights of one thing are in order.
+        """
+        ...
+
+    def mounts_inside(self, volume: VolumeId) -> tuple[str, ...]:
+        """Where something is mounted inside a watched volume: quick, from the last look at all mounts."""
+        ...
+
+    def directories(self) -> int:
+        """How many directories are watched."""
+        ...
+
+    def close(self) -> None:
+        """Stop watching everything; idempotent."""
+        ...
+
+
+class FileScanner(Protocol):
+    """Everything on the host's own file systems. `scan` and `level_at` block; thread-safe."""
+
+    def places(self, top: str) -> tuple[str, ...]:
+        """Return the directories to scan for everything below a path, "" for all: each one mount's."""
+        ...
+
+    def scan(
+        self,
+        place: str,
+        *,
+        after: str,
+        share: float,
+        told: Callable[[str, int, int], None],
+        met: Callable[[str, str, Level], None],
+        stopped: threading.Event,
+    ) -> bool:
+        """Go through one place, and call `met` with path, label and level of what has somebody's level.
+
+        Goes on `after` a path that `told` was called with earlier: with the directory it has come to, and how
+        many inodes it has seen and how many things it could not look at. Takes a `share` of a processor.
+        False where it was stopped. Raises `OSError` where the place cannot be opened.
+        """
+        ...
+
+    def level_at(self, path: str) -> Level | None:
+        """Return the level on what is at a path, None where there is none; follows no link at its end.
+
+        Raises `OSError` where that cannot be told."""
+        ...
+
+
+class StrayStore(Protocol):
+    """What scans have found, on disk. Blocking."""
+
+    def load(self) -> tuple[Catch, Mapping[Level, Stray]]:
+        """Read what is known, and what an unfinished scan has found so far; raises nothing: where it cannot
+        be read, the catch says that it is lost."""
+        ...
+
+    def save(self, catch: Catch, caught: Mapping[Level, Stray]) -> None:
+        """Make it durable; raises `OSError`, and what was there stays."""
         ...
 
 
@@ -258,7 +425,7 @@ class Ledger(Protocol):
     of power; when it raises, none of them happened.
     """
 
-    def load(self) -> Contents:
+    def load(self) -> LedgerContents:
         """Read everything that is live, free grants left out."""
         ...
 
@@ -283,5 +450,12 @@ class Clock(Protocol):
     """Time as a parameter."""
 
     def now(self) -> float:
-        """Seconds since the epoch."""
+        """Seconds since the epoch, for people: it may be set, forward and back."""
+        ...
+
+    def steady(self) -> float:
+        """Seconds that only go forward, while the host sleeps too: a difference is how long something took.
+
+        They begin anew when the host is started.
+        """
         ...

@@ -8,6 +8,10 @@ Everyone counts, each under a kind: grants, reservations, groups, the quarantine
 level, and what the configuration sets aside. A level is held by reference: it stays taken until its last
 holder gives it back. Choosing takes nothing; the caller writes the choice down first, then takes it.
 
+No pair is used again while it need not be: files that nobody knows of may still carry it. What never was
+anybody's comes first, and then what has been free for the longest time. What an engine or another process
+chose counts as given too. `remember` brings in what was given before the daemon was started.
+
 An overlord's level (`mcsd.core.processes`) is comparable to everybody's. It is not separate from anyone,
 which is reported; were it to block what it contains, nobody would get a level at all. Only the
 configuration may set so much aside.
@@ -16,13 +20,13 @@ configuration may set so much aside.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from itertools import chain
+from itertools import chain, combinations
 
 from mcsd.core.groups import joint_level, member_level
 from mcsd.core.holders import Counts, Holder, HolderKind
 from mcsd.core.labels import CATEGORY_COUNT, CategoryPair, Level
 from mcsd.core.lattice import LevelIndex
-from mcsd.core.pairs import FreePairs, PairRun, Randomness
+from mcsd.core.pairs import EVERY_PAIR, FreePairs, PairRun, Randomness
 from mcsd.core.processes import is_overlord
 from mcsd.errors import ConflictError, ExhaustedError
 
@@ -32,8 +36,19 @@ __all__ = ["Allocator", "Counts", "Holder", "HolderKind", "Randomness"]
 _ORDER = {kind: order for order, kind in enumerate(HolderKind)}
 _FREE = len(_ORDER)
 
+_UNKNOWN = "no pair is left that never was given, and what may carry the others is lost"
 _TRIES = 64
 """Draws of a member's pair before all pairs that might do are gone through."""
+
+
+def pairs_of(level: Level) -> tuple[CategoryPair, ...]:
+    """List the pairs that whoever holds a level has used up: those it is made of, one for a plain pair.
+
+    A single category is in a thousand pairs, and an overlord's level is everybody's: neither is a pair.
+    """
+    if is_overlord(level):
+        return ()
+    return tuple(CategoryPair(low, high) for low, high in combinations(level.numbers(), 2))
 
 
 class Allocator:
@@ -44,6 +59,8 @@ class Allocator:
         self._run = PairRun(low, high)
         self._free = FreePairs(self._run.total)
         self._random = random
+        self._unsaved: set[CategoryPair] = set()
+        self._holds_given = False
         self._held: dict[Level, tuple[Holder, ...]] = {}
         self._index = LevelIndex()
         self._processes: dict[Level, Holder] = {}
@@ -65,6 +82,8 @@ class Allocator:
             for rank in self._run.ranks_comparable_to(level):
                 self._free.block(rank)
                 self._recount(rank, min(order, self._kinds[rank]))
+            if holder.kind is not HolderKind.CONFIGURED:
+                self._use_up(level, holder)
         elif order < _order_of(holders):
             for rank in self._run.ranks_comparable_to(level):
                 self._recount(rank, min(order, self._kinds[rank]))
@@ -103,6 +122,33 @@ class Allocator:
         for level, holder in before.items():
             if self._processes.get(level) != holder:
                 self.give_back(level, holder)
+
+    def _use_up(self, level: Level, holder: Holder) -> None:
+        ranks = [rank for pair in pairs_of(level) if (rank := self._run.rank_of(pair)) is not None]
+        if holder.kind is HolderKind.PROCESS:
+            self._unsaved.update(self._run.pair_at(rank) for rank in ranks if self._free.is_fresh(rank))
+        for rank in ranks:
+            self._free.give(rank)
+
+    def unsaved(self) -> tuple[CategoryPair, ...]:
+        """Return the pairs that processes were seen to have, of which the ledger does not know yet."""
+        return tuple(self._unsaved)
+
+    def saved(self, pairs: Iterable[CategoryPair]) -> None:
+        """The ledger knows of these now."""
+        self._unsaved.difference_update(pairs)
+
+    def remember(self, given: Iterable[int]) -> None:
+        """Take pairs, by their ranks among all there are, as given; the last one was so last."""
+        is_whole = self._run.total == EVERY_PAIR.total
+        for number in given:
+            rank = number if is_whole else self._run.rank_of(EVERY_PAIR.pair_at(number))
+            if rank is not None:
+                self._free.give(rank)
+
+    def hold_given(self, held: bool) -> None:
+        """Choose no pair that was ever given, for as long: who may carry one is not known."""
+        self._holds_given = held
 
     def _recount(self, rank: int, order: int) -> None:
         self._tally[self._kinds[rank]] -= 1
@@ -148,34 +194,44 @@ class Allocator:
     # --- choosing ----------------------------------------------------------------------------------
 
     def choose(self) -> CategoryPair:
-        """Draw a free pair, each as likely, in constant time. Takes nothing.
+        """Return the free pair whose turn it is, in constant time. Takes nothing.
 
         Raises `ExhaustedError` with the counts where none is free.
         """
         if not len(self._free):
             raise self._exhausted("no pair is free")
+        if self._holds_given and not self._free.never_given:
+            raise self._exhausted(_UNKNOWN)
         return self._draw()
 
     def choose_member(self, *groups: CategoryPair) -> CategoryPair:
-        """Draw a free pair with which a new member of these groups is separate from all but the groups.
+        """Return a free pair with which a new member of these groups is separate from all but the groups.
 
-        The member's level is then `member_level(pair, groups)`; see `mcsd.core.groups`. Each pair that
-        will do is as likely. Takes nothing; certain to end. Raises `ConflictError` where no pair can do,
-        because somebody else holds part of the groups' categories, and `ExhaustedError` where none is left.
+        The member's level is then `member_level(pair, groups)`; see `mcsd.core.groups`. Of the pairs that
+        will do it is one whose turn it is. Takes nothing; certain to end.
+
+        Raises `ConflictError` where no pair can do, because somebody else holds part of the groups'
+        categories, and `ExhaustedError` where none is left.
         """
         self._refuse_intruders(groups)
         fits = self._fitting(groups)
-        for _ in range(_TRIES if len(self._free) else 0):
+        for _ in range(_TRIES if self._free.never_given else 0):
             pair = self._draw()
             if fits(pair):
                 return pair
-        fitting = [pair for pair in self._candidates(groups) if fits(pair)]
+        fitting = {rank: pair for rank, pair in self._candidates(groups) if fits(pair)}
         if not fitting:
             raise self._exhausted(f"no pair is left for a member of {_listed(groups)}")
-        return fitting[self._random.randrange(len(fitting))]
+        fresh = [pair for rank, pair in fitting.items() if self._free.is_fresh(rank)]
+        if fresh:
+            return fresh[self._random.randrange(len(fresh))]
+        if self._holds_given:
+            raise self._exhausted(_UNKNOWN)
+        return next(fitting[rank] for rank in self._free.given_in_turn() if rank in fitting)
 
-    def _candidates(self, groups: Iterable[CategoryPair]) -> list[CategoryPair]:
-        """List the free pairs of categories neither of which alone, with the groups', has what is held."""
+    def _candidates(self, groups: Iterable[CategoryPair]) -> list[tuple[int, CategoryPair]]:
+        """List the free pairs, with their ranks, of categories neither of which alone, with the groups', has
+        what is held."""
         common, allowed = joint_level(groups), {group.level for group in groups}
 
         def is_clear(category: int) -> bool:
@@ -183,8 +239,8 @@ class Allocator:
             return all(one in allowed for one in self._index.dominated_by(level))
 
         clear = [is_clear(category) for category in range(CATEGORY_COUNT)]
-        pairs = map(self._run.pair_at, self._free)
-        return [pair for pair in pairs if clear[pair.low] and clear[pair.high]]
+        pairs = ((rank, self._run.pair_at(rank)) for rank in self._free)
+        return [(rank, pair) for rank, pair in pairs if clear[pair.low] and clear[pair.high]]
 
     def _draw(self) -> CategoryPair:
         return self._run.pair_at(self._free.draw(self._random))

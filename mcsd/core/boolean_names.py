@@ -34,7 +34,7 @@ class NameSource(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Rename:
+class BooleanRename:
     """A boolean that policies call `new` since the change that `source` names."""
 
     old: str
@@ -43,18 +43,18 @@ class Rename:
 
 
 RENAMES = (
-    Rename(
+    BooleanRename(
         "docker_connect_any",
         "container_connect_any",
         "container-selinux c0a5e9606b35, 2016-10-03, 'Rename docker types to container'",
     ),
-    Rename(
+    BooleanRename(
         "virt_sandbox_use_nfs",
         "virt_use_nfs",
         "selinux-policy ac9046cf5caf, 2016-03-10, 'Remove declaration of empty booleans in virt policy'; "
         "booleans.subs_dist",
     ),
-    Rename(
+    BooleanRename(
         "virt_sandbox_use_samba",
         "virt_use_samba",
         "selinux-policy ac9046cf5caf, 2016-03-10, 'Remove declaration of empty booleans in virt policy'",
@@ -113,5 +113,5 @@ def resolve(asked: str, known: Collection[str], substitute: str) -> ResolvedName
 
 
 def nearest_names(asked: str, known: Collection[str]) -> tuple[str, ...]:
-    """Give the policy's names that are most like one it does not have, the nearest first."""
+    """Return the policy's names that are most like one it does not have, the nearest first."""
     return tuple(difflib.get_close_matches(asked, sorted(known), n=NEAREST, cutoff=0.5))

@@ -46,7 +46,7 @@ class Order(StrEnum):
     CONFIGURED = "configured"
 
 
-class Cause(StrEnum):
+class ChangeCause(StrEnum):
     """Why a boolean's value changed; part of the API."""
 
     START = "start"
@@ -111,7 +111,7 @@ class Ruling:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class BooleanLease:
     """A running container's wish for a boolean. `pid` is its init process's, None where it is not known."""
 
     container: ContainerId
@@ -132,7 +132,7 @@ class Refused(StrEnum):
 class Refusal:
     """A request that is not met, and what to do about it."""
 
-    request: Request
+    request: BooleanLease
     why: Refused
     text: str
     hint: str
@@ -142,17 +142,17 @@ class Refusal:
 class Admitted:
     """Requests, sorted: by the policy's name of the boolean, and those refused."""
 
-    holders: Mapping[str, tuple[Request, ...]]
+    holders: Mapping[str, tuple[BooleanLease, ...]]
     refusals: tuple[Refusal, ...] = ()
 
 
-def requests_of(container: Container) -> tuple[Request, ...]:
+def requests_of(container: Container) -> tuple[BooleanLease, ...]:
     """Read what a container asks for: nothing unless it runs, and nothing that its image says."""
     text = container.label(LABEL) if container.running else None
     if not text:
         return ()
     names = dict.fromkeys(part.strip() for part in text.split(",", MOST_REQUESTS)[:MOST_REQUESTS])
-    return tuple(Request(container.id, container.name, name, container.pid) for name in names if name)
+    return tuple(BooleanLease(container.id, container.name, name, container.pid) for name in names if name)
 
 
 def _look_up(asked: str, known: Collection[str], substitute: Callable[[str], str]) -> ResolvedName:
@@ -191,7 +191,7 @@ def rule(
 
 
 def admit(
-    requests: Iterable[Request],
+    requests: Iterable[BooleanLease],
     rulings: Sequence[Ruling],
     known: Collection[str],
     substitute: Callable[[str], str],
@@ -199,7 +199,7 @@ def admit(
     """Sort requests into holders of leases and refusals."""
     by_name = {ruling.resolved.name: ruling for ruling in rulings if not ruling.shadowed_by}
     by_asked = {ruling.asked: ruling for ruling in rulings}
-    holders: dict[str, list[Request]] = {}
+    holders: dict[str, list[BooleanLease]] = {}
     refusals: list[Refusal] = []
     for request in requests:
         resolved = _look_up(request.asked, known, substitute)
@@ -211,7 +211,7 @@ def admit(
     return Admitted({name: tuple(those) for name, those in holders.items()}, tuple(refusals))
 
 
-def _refuse(request: Request, resolved: ResolvedName, ruling: Ruling | None) -> Refusal:
+def _refuse(request: BooleanLease, resolved: ResolvedName, ruling: Ruling | None) -> Refusal:
     if ruling is None:
         return Refusal(
             request,
@@ -236,7 +236,7 @@ def suggestion(resolved: ResolvedName) -> str:
     return "semanage boolean -l lists the names it has"
 
 
-def is_held(name: str | None, holders: Mapping[str, Sequence[Request]] | None) -> bool | None:
+def is_held(name: str | None, holders: Mapping[str, Sequence[BooleanLease]] | None) -> bool | None:
     """Tell whether somebody holds a boolean; None while nobody knows who runs."""
     if holders is None or name is None:
         return None
@@ -246,9 +246,9 @@ def is_held(name: str | None, holders: Mapping[str, Sequence[Request]] | None) -
 def decide(
     rulings: Iterable[Ruling],
     standings: Mapping[str, Standing],
-    holders: Mapping[str, Sequence[Request]] | None,
+    holders: Mapping[str, Sequence[BooleanLease]] | None,
 ) -> dict[str, bool]:
-    """Give the values to set, by the policy's names: none where all is as it should be.
+    """Return the values to set, by the policy's names: none where all is as it should be.
 
     A governed boolean without a standing is one that cannot be read: it is left to the next look.
     """
@@ -263,7 +263,7 @@ def decide(
 
 
 def strays(standings: Mapping[str, Standing], governed: Collection[str]) -> dict[str, bool]:
-    """Give the values in force of booleans that are not governed and have another one pending.
+    """Return the values in force of booleans that are not governed and have another one pending.
 
     A commit puts every pending value in force, whoever left it. Setting these pending values back first is
     what keeps a commit from changing a boolean that nobody named (promise 10).
@@ -276,7 +276,8 @@ def strays(standings: Mapping[str, Standing], governed: Collection[str]) -> dict
 
 
 def lasting(rulings: Iterable[Ruling]) -> dict[str, bool]:
-    """Give what the governed booleans should be after a reboot, before mcsd is there: a lease is off then."""
+    """Return what the governed booleans should be after a reboot, before mcsd is there: a lease is off
+    then."""
     return {ruling.name: ruling.wish is Wish.ON for ruling in rulings if ruling.name is not None}
 
 
@@ -295,7 +296,7 @@ class Changed:
 
     at: float
     value: bool
-    cause: Cause
+    cause: ChangeCause
 
 
 @dataclass(frozen=True, slots=True)

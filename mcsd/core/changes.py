@@ -1,12 +1,13 @@
 """What the ledger holds, and the changes that can be made to it, as values.
 
 A change is a whole record to put or a name to drop; a transaction is a tuple of changes. The daemon's
-memory (`mcsd.core.book`) and the database apply the same tuples, the database first.
+memory (`mcsd.core.state_cache`) and the database apply the same tuples, the database first.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from array import array
+from dataclasses import dataclass, field
 
 from mcsd.core.grants import Grant
 from mcsd.core.labels import CategoryPair, Level
@@ -83,15 +84,27 @@ class DropGroup:
     name: str
 
 
-Change = PutGrant | PutVolume | DropVolume | PutClaim | DropClaim | PutGroup | DropGroup
+@dataclass(frozen=True, slots=True)
+class PutTurn:
+    """Remember that a pair is somebody's, or was until now: of all that were given it comes last."""
+
+    pair: CategoryPair
+
+
+Change = PutGrant | PutVolume | DropVolume | PutClaim | DropClaim | PutGroup | DropGroup | PutTurn
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
-    """Everything live in a ledger. `next_grant` is higher than every grant id ever used."""
+class LedgerContents:
+    """Everything live in a ledger. `next_grant` is higher than every grant id ever used.
+
+    `turns` are the pairs that were ever given, by their ranks among all there are
+    (`mcsd.core.pairs.EVERY_PAIR`), that which was somebody's last at the end. There may be half a million.
+    """
 
     grants: tuple[Grant, ...] = ()
     volumes: tuple[Volume, ...] = ()
     claims: tuple[Claim, ...] = ()
     groups: tuple[Group, ...] = ()
     next_grant: int = 1
+    turns: array[int] = field(default_factory=lambda: array("I"))

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
+from pathlib import PurePosixPath
 from typing import NewType
+
+from mcsd.core.labels import Context, Level
 
 ContainerId = NewType("ContainerId", str)
 """Docker's full container id: 64 lower-case hex digits."""
@@ -31,7 +36,12 @@ class MountKind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Mount:
     """One entry of `Mounts[]`. `options` are the parts of Docker's comma list (`ro`, `Z`, `rslave`);
-    `writable` is the truth about writing, whatever the options say."""
+    `writable` is the truth about writing, whatever the options say.
+
+    Of a volume that is mounted in part (`volume-subpath`) `source` is that part, which is all that the
+    container sees, and all that Docker labels; `inside` is the whole volume, which no link in it may lead out
+    of. It is "" for every other mount.
+    """
 
     kind: MountKind
     source: str
@@ -40,6 +50,20 @@ class Mount:
     driver: str = ""
     options: frozenset[str] = frozenset()
     writable: bool = True
+    inside: str = ""
+
+    def in_part(self, parts: Mapping[str, str]) -> Mount:
+        """Return a volume's mount as one of its part, where `parts` has a subpath for its destination.
+
+        The engine's `Mounts[]` says nothing of parts: its `HostConfig` does.
+        """
+        if self.kind is not MountKind.VOLUME or self.inside:
+            return self
+        here = _cleaned(self.destination)
+        part = next((part for target, part in parts.items() if _cleaned(target) == here), "")
+        if not part:
+            return self
+        return replace(self, source=str(PurePosixPath(self.source, part.lstrip("/"))), inside=self.source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +77,8 @@ class Container:
     which whoever built the image wrote and which are therefore not the container owner's wishes. Where the
     image cannot be looked at (removed by force, say), all of `labels` count as the image's.
     `running` is true of a paused container too: its processes exist. `image` is the name the container was
-    created from; `started_at` and `created_at` are Docker's RFC 3339 strings, "" for a start that never was.
+    created from; `started_at`, `finished_at` and `created_at` are Docker's RFC 3339 strings, "" for what
+    never was.
     """
 
     id: ContainerId
@@ -76,11 +101,20 @@ class Container:
     status: str = ""
     created_at: str = ""
     started_at: str = ""
+    finished_at: str = ""
     auto_remove: bool = False
     volumes_from: tuple[str, ...] = ()
 
+    @property
+    def level(self) -> Level | None:
+        """The level that Docker starts it at, None where Docker confines nothing.
+
+        Raises `LabelSyntaxError` where Docker's label is not one.
+        """
+        return Context.parse(self.process_label).level if self.process_label else None
+
     def label(self, key: str) -> str | None:
-        """Give the value of the container's own label `io.mcsd.KEY`, or None.
+        """Return the value of the container's own label `io.mcsd.KEY`, or None.
 
         A value that the image carries too is not the container owner's, and is passed over.
         """
@@ -88,6 +122,18 @@ class Container:
         if pair[1] is None or pair in self.image_labels:
             return None
         return pair[1]
+
+
+def _cleaned(destination: str) -> str:
+    return str(PurePosixPath("/", destination.lstrip("/")))
+
+
+def seconds_of(moment: str) -> float | None:
+    """Return an RFC 3339 time in seconds since the epoch, None for what is none."""
+    try:
+        return datetime.fromisoformat(moment).timestamp()
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

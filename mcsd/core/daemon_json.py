@@ -21,6 +21,8 @@ from typing import Any
 
 from mcsd.errors import ConfigurationError
 
+DAEMON_JSON = "/etc/docker/daemon.json"
+"""Where Docker has it unless told otherwise."""
 NAME = "mcsd"
 """What the gate is called among Docker's runtimes."""
 STOCK = "runc"
@@ -81,7 +83,7 @@ def gate_setting(settings: Settings) -> GateSetting:
 
 
 def enabled(settings: Settings, gate: str, find: Callable[[str], str | None]) -> dict[str, Any]:
-    """Give the settings with the gate as the default; `find` gives a program's path, as the shell does."""
+    """Return the settings with the gate as the default; `find` gives a program's path, as the shell does."""
     runtimes = dict(settings.get("runtimes", {}))
     former = gate_setting(settings).default
     if former != NAME:
@@ -116,7 +118,7 @@ def _arguments(former: str, runtimes: Settings, find: Callable[[str], str | None
 def disabled(
     settings: Settings, gate: str, find: Callable[[str], str | None], *, in_use: bool
 ) -> dict[str, Any]:
-    """Give the settings without the gate; `in_use` says that containers are there that name it."""
+    """Return the settings without the gate; `in_use` says that containers are there that name it."""
     runtimes = dict(settings.get("runtimes", {}))
     entry = runtimes.get(NAME)
     others = [{"path": STOCK}, *(other for name, other in runtimes.items() if name != NAME)]
@@ -147,15 +149,15 @@ def _former(entry: Settings, runtimes: Settings, find: Callable[[str], str | Non
     return STOCK
 
 
-def written(settings: Settings, like: str) -> str:
-    """Give the file's text, indented as it was."""
+def dumps(settings: Settings, like: str) -> str:
+    """Return the file's text, indented as it was."""
     found = re.search(r"^([ \t]+)\"", like, re.MULTILINE)
     indent = found[1] if found else "  "
     return json.dumps(settings, indent=indent, ensure_ascii=False) + "\n"
 
 
 def difference(before: str, after: str, path: str) -> list[str]:
-    """Give the change as a unified diff, line by line."""
+    """Return the change as a unified diff, line by line."""
     lines = difflib.unified_diff(before.splitlines(), after.splitlines(), path, path, lineterm="")
     return list(lines)
 

@@ -28,7 +28,7 @@ class Distribution:
         return Distribution(self.bounds, counts, self.total + value)
 
     def cumulative(self) -> tuple[tuple[str, int], ...]:
-        """Give the counts as Prometheus has them: up to each bound, all smaller ones included."""
+        """Return the counts as Prometheus has them: up to each bound, all smaller ones included."""
         running, found = 0, []
         for bound, count in zip((*map(repr, self.bounds), "+Inf"), self.counts, strict=True):
             running += count
@@ -46,3 +46,8 @@ class Figures:
     """How often all containers were looked at anew, by why."""
     originals_bytes: int | None = None
     """What the originals on disk take up; None where their directory cannot be read."""
+    watched: Mapping[str, int] = field(default_factory=dict)
+    """Volumes by how changes to them become known: see `mcsd.core.disk.Watching`."""
+    watched_directories: int = 0
+    stray_levels: int = 0
+    """Levels that files outside every volume carry, as far as scans have found."""

@@ -24,7 +24,7 @@ class _Bucket:
 
 
 @dataclass(frozen=True, slots=True)
-class Admission:
+class FloodDecision:
     """Whether a message goes through; `held_back` of its kind did not since the last count."""
 
     admitted: bool
@@ -41,18 +41,18 @@ class Flood(Generic[Key]):
         self._rate = rate
         self._buckets: dict[Key, _Bucket] = {}
 
-    def admit(self, key: Key, now: float) -> Admission:
+    def admit(self, key: Key, now: float) -> FloodDecision:
         """Judge one message of a kind."""
         bucket = self._filled(key, now)
         if bucket.tokens < 1:
             bucket.held_back += 1
-            return Admission(False)
+            return FloodDecision(False)
         bucket.tokens -= 1
         held_back, bucket.held_back = bucket.held_back, 0
-        return Admission(True, held_back)
+        return FloodDecision(True, held_back)
 
     def overdue(self, now: float) -> tuple[tuple[Key, int], ...]:
-        """Give, once each, the counts whose bucket has a token again; telling them takes that token."""
+        """Return, once each, the counts whose bucket has a token again; telling them takes that token."""
         found = []
         for key in self._buckets:
             bucket = self._filled(key, now)
@@ -63,7 +63,7 @@ class Flood(Generic[Key]):
         return tuple(found)
 
     def drain(self) -> tuple[tuple[Key, int], ...]:
-        """Give every count there is, tokens or not: the end has come."""
+        """Return every count there is, tokens or not: the end has come."""
         found = tuple((key, bucket.held_back) for key, bucket in self._buckets.items() if bucket.held_back)
         for key, _ in found:
             self._buckets[key].held_back = 0

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
 
-from mcsd.core.book import Book
 from mcsd.core.containers import Container
 from mcsd.core.daemon_json import NAME
 from mcsd.core.grants import Grant, GrantEvent, GrantState
@@ -24,6 +23,7 @@ from mcsd.core.host import Host
 from mcsd.core.labels import Context
 from mcsd.core.plan import Adopt, Advance, Occupy
 from mcsd.core.sharing import conflicts_of, shares_with
+from mcsd.core.state_cache import StateCache
 
 PROGRAM = "mcsd-gate"
 """The file name by which a runtime in Docker's list is known to be the gate."""
@@ -44,12 +44,12 @@ def may_have_passed(container: Container, host: Host) -> bool:
 
 def has_passed(container: Container, process: str | None) -> bool:
     """Tell, by its process, that a container runs at a level that the gate has chosen."""
-    if process is None or not container.process_label:
+    if process is None or container.level is None:
         return False
-    return Context.parse(process).level != Context.parse(container.process_label).level
+    return Context.parse(process).level != container.level
 
 
-class Wanted(StrEnum):
+class GateLevel(StrEnum):
     """`[gate] level`."""
 
     STICKY = "sticky"
@@ -69,29 +69,30 @@ Choice = Adopt | Advance | Occupy | Fresh | None
 """None: the container holds its level already, and it is active."""
 
 
-def choose(container: Container, book: Book, wanted: Wanted) -> Choice:
+def choose(container: Container, cache: StateCache, wanted: GateLevel) -> Choice:
     """Say how a container that starts comes to its level; `process_label` must be the engine's choice."""
-    own = book.grant_of(container.id)
-    level = Context.parse(container.process_label).level
-    other = _sharing(container, book)
+    own = cache.grant_of(container.id)
+    level = container.level
+    assert level is not None, "what comes through the gate is labelled"
+    other = _sharing(container, cache)
     if other is not None:
         return _keep(own) if own and own.level == other.level else _adopt(container, other)
-    if wanted is Wanted.DOCKER or has_own_level(container):
+    if wanted is GateLevel.DOCKER or has_own_level(container):
         if own is not None and own.level == level:
             return _keep(own)
-        for grant in book.grants_at(level):
+        for grant in cache.grants_at(level):
             if not grant.container:
                 return Occupy(container, grant.id)
         return Adopt(container, level)
-    if own is not None and wanted is Wanted.STICKY and _is_still_right(own, container, book):
+    if own is not None and wanted is GateLevel.STICKY and _is_still_right(own, container, cache):
         return _keep(own)
     return Fresh(container, container.label("group") or "")
 
 
-def _is_still_right(own: Grant, container: Container, book: Book) -> bool:
+def _is_still_right(own: Grant, container: Container, cache: StateCache) -> bool:
     if own.group != (container.label("group") or ""):
         return False
-    return not any(other.state.is_living for other in conflicts_of(own, book))
+    return not any(other.state.is_living for other in conflicts_of(own, cache))
 
 
 def _keep(grant: Grant) -> Advance | None:
@@ -102,11 +103,11 @@ def _adopt(container: Container, other: Grant) -> Adopt:
     return Adopt(container, other.level, other.container)
 
 
-def _sharing(container: Container, book: Book) -> Grant | None:
+def _sharing(container: Container, cache: StateCache) -> Grant | None:
     wanted = shares_with(container)
     if not wanted:
         return None
-    holders = (grant for grant in book.grants() if grant.state.is_living)
+    holders = (grant for grant in cache.grants() if grant.state.is_living)
     return next((grant for grant in holders if wanted in (grant.container, grant.name)), None)
 
 

@@ -1,14 +1,23 @@
 """Grants: a container's hold on a level, and the one table of how a hold ends.
 
-    reserved ──used──► active ◄──started── idle ──removed──► quarantined ──proven──► free
-     ▲    │                └─────exited─────▲                    ▲
-     │    └─released─────────────────────────────────────────────┤
-     └─vacated── active, idle (held by a reservation)            │
-                 active ──reclaimed (gate: exit passes on) ──────┘
+Theory of operation
+-------------------
+Docker keeps a stopped container's label, so exit alone frees nothing when mcsd only watches. With the gate
+mcsd chose the level, and exit passes at once into quarantine. Free grants are archived rows: the pair can
+be granted again, and the history stays readable.
 
-Docker keeps a stopped container's label, so exit alone frees nothing when mcsd only watches. With the
-gate mcsd chose the level, and exit passes at once into quarantine. Free grants are archived rows: the
-pair can be granted again, and the history stays readable.
+What always holds:
+
+- `TRANSITIONS` is all there is: nothing else sets a grant's state.
+- Every state but FREE holds the level in the allocator. FREE is reached from QUARANTINED alone, with proof
+  that no claim, no file that mcsd labelled and no process carries the level (`mcsd.core.reclaim`).
+- A container has at most one grant that holds. Two grants at one level are a conflict, except where sharing
+  was asked for.
+- A container that comes back while its level is in quarantine has it again: STARTED leads to ACTIVE from
+  there too.
+
+What a failure means: a step that is not in the table raises `KeyError`. That is a bug, never a state of the
+host; the level stays taken.
 """
 
 from __future__ import annotations
@@ -90,7 +99,7 @@ TRANSITIONS: dict[tuple[GrantState, GrantEvent], GrantState] = {
 
 
 def next_state(state: GrantState, event: GrantEvent) -> GrantState:
-    """Give the state that follows; raise `KeyError` for a step that is not in the table."""
+    """Return the state that follows; raise `KeyError` for a step that is not in the table."""
     return TRANSITIONS[state, event]
 
 
@@ -115,5 +124,5 @@ class Grant:
     reservation: str = ""
 
     def after(self, event: GrantEvent, now: float) -> Grant:
-        """Give the grant one step on; raise `KeyError` for a step that is not in the table."""
+        """Return the grant one step on; raise `KeyError` for a step that is not in the table."""
         return replace(self, state=next_state(self.state, event), since=now)

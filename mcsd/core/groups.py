@@ -25,10 +25,10 @@ from mcsd.core.labels import CategoryPair, Level
 
 
 def joint_level(pairs: Iterable[CategoryPair]) -> Level:
-    """Give the level of all these pairs' categories: what a member of such groups cannot do without."""
+    """Return the level of all these pairs' categories: what a member of such groups cannot do without."""
     return Level.of(*(category for pair in pairs for category in (pair.low, pair.high)))
 
 
 def member_level(own: CategoryPair, groups: Iterable[CategoryPair]) -> Level:
-    """Give the level of a member with a pair of its own; dominates each group's."""
+    """Return the level of a member with a pair of its own; dominates each group's."""
     return joint_level((own, *groups))

@@ -29,6 +29,10 @@ class SelinuxStatus:
     generation: int = 0
 
 
+NOT_ASKED = SelinuxStatus("kernel", enabled=True, enforcing=False, mls=False, policy="")
+"""What counts until the kernel has answered for the first time: nothing is called enforced."""
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
     """One look at the host. `engine` is None while Docker has not answered yet."""

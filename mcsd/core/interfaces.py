@@ -70,7 +70,7 @@ def network_kind(mode: str) -> tuple[NetworkKind, str]:
 
 
 def match_ends(links: Iterable[Link], namespace: int, inside: Mapping[int, str]) -> tuple[Interface, ...]:
-    """Give the host's ends whose other end lies in a namespace, by index.
+    """Return the host's ends whose other end lies in a namespace, by index.
 
     `namespace` is the host's number for it, `inside` names the interfaces in it by index.
     """

@@ -7,16 +7,18 @@ is a `Reason`: a code for machines, a sentence, and what to do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from mcsd.core.containers import Container
+from mcsd.core.disk import DiskState
+from mcsd.core.exposure import Barrier, Weak, Weakness
 from mcsd.core.grants import Grant
 from mcsd.core.host import SWITCH_ON, Host
-from mcsd.core.labels import Context
-from mcsd.core.volumes import Claim, ClaimState
-from mcsd.errors import LabelSyntaxError
+from mcsd.core.labels import level_in
+from mcsd.core.processes import Stage
+from mcsd.core.volumes import Claim, ClaimState, VolumeId
 
 
 class Why(StrEnum):
@@ -37,7 +39,9 @@ class Why(StrEnum):
     PROCESS_LEVEL = "process-level"
     PROCESS_UNKNOWN = "process-unknown"
     UNBOUND_DOMAIN = "domain-without-mcs"
+    ENGINE_SOCKET = "engine-socket"
     VOLUME = "volume"
+    DISK = "disk"
     NO_GRANT = "no-grant"
 
 
@@ -118,7 +122,8 @@ def unconfined_reason(container: Container, host: Host) -> Reason | None:
 class Evidence:
     """What was seen of one container: the process's context, None where there is none to read.
 
-    `unbound` says why categories do not bind the process, "" where they do.
+    `unbound` says why categories do not bind the process, "" where they do. `stage` is where the container is
+    in its life; one that stays at its start or its end for longer than either takes counts as running.
     """
 
     host: Host
@@ -129,11 +134,16 @@ class Evidence:
     process: str | None = None
     permissive_domain: bool = False
     unbound: str = ""
+    weaknesses: Sequence[Weakness] = ()
+    disks: Mapping[VolumeId, DiskState] = field(default_factory=dict)
+    """The claimed volumes as the disk was last looked at, as far as that is known."""
+    stage: Stage = Stage.RUNNING
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`isolated` is None for a container that does not run: there is no process to keep apart."""
+    """`isolated` is None where there is no process of the container's to judge: it does not run, or is about
+    to start, or has just ended."""
 
     isolated: bool | None
     reasons: tuple[Reason, ...] = ()
@@ -141,18 +151,15 @@ class Verdict:
 
 def is_at(context: str, grant: Grant) -> bool:
     """Tell whether a process that runs in `context` carries the granted level."""
-    try:
-        return Context.parse(context).level == grant.level
-    except LabelSyntaxError:
-        return False
+    return level_in(context) == grant.level
 
 
 def _process_reason(evidence: Evidence, grant: Grant) -> Reason | None:
     if evidence.process is None:
         return Reason(
             Why.PROCESS_UNKNOWN,
-            "its process's label cannot be read",
-            "see journalctl -u mcsd, then mcsctl verify",
+            "Docker calls it running, and its process is not there",
+            "systemctl status docker; see docker ps, and whether mcsd sees the host's processes",
         )
     if not is_at(evidence.process, grant):
         return Reason(
@@ -198,16 +205,41 @@ def _grant_reasons(evidence: Evidence, grant: Grant) -> list[Reason]:
     return reasons
 
 
-def _claim_reasons(claims: Sequence[Claim]) -> list[Reason]:
-    return [
+def _claim_reasons(claims: Sequence[Claim], disks: Mapping[VolumeId, DiskState]) -> list[Reason]:
+    labelled = [claim for claim in claims if claim.mode.is_labelled]
+    reasons = [
         Reason(Why.VOLUME, f"the volume {claim.source}: {claim.reason or claim.state.value}", claim.hint)
-        for claim in claims
-        if claim.mode.is_labelled and claim.state is not ClaimState.READY
+        for claim in labelled
+        if claim.state is not ClaimState.READY
+    ]
+    for claim in labelled:
+        disk = disks.get(claim.volume) if claim.volume is not None else None
+        if claim.state is ClaimState.READY and disk is not None and disk.is_drifting:
+            reasons.append(_disk_reason(claim, disk))
+    return reasons
+
+
+def _disk_reason(claim: Claim, disk: DiskState) -> Reason:
+    example = disk.findings[0] if disk.findings else None
+    found = f", for instance {example.path}: {example.reason}" if example is not None else ""
+    return Reason(
+        Why.DISK,
+        f"the volume {claim.source}: {disk.count} of its files do not carry its label any more{found}",
+        "mcsd labels it again; if it stays so, see journalctl -u mcsd and mcsctl verify",
+    )
+
+
+def _weak_reasons(weaknesses: Sequence[Weakness]) -> list[Reason]:
+    """Who may use an engine's socket can have anything done, whatever its own level: categories end there."""
+    return [
+        Reason(Why.ENGINE_SOCKET, one.text, one.hint)
+        for one in weaknesses
+        if one.what is Weak.ENGINE_SOCKET and one.barrier is Barrier.NOTHING
     ]
 
 
 def judge(evidence: Evidence) -> Verdict:
-    """Give the verdict on one container."""
+    """Return the verdict on one container."""
     reasons = list(host_reasons(evidence.host))
     unconfined = unconfined_reason(evidence.container, evidence.host)
     if unconfined is not None:
@@ -216,10 +248,11 @@ def judge(evidence: Evidence) -> Verdict:
         reasons.append(Reason(Why.NO_GRANT, "no level has been granted yet", "see journalctl -u mcsd"))
     else:
         reasons += _grant_reasons(evidence, evidence.grant)
-        if evidence.container.running and not reasons:
+        if evidence.container.running and evidence.stage is Stage.RUNNING and not reasons:
             process = _process_reason(evidence, evidence.grant)
             reasons += [process] if process else []
-        reasons += _claim_reasons(evidence.claims)
-    if not evidence.container.running:
+        reasons += _claim_reasons(evidence.claims, evidence.disks)
+        reasons += _weak_reasons(evidence.weaknesses) if evidence.container.process_label else []
+    if not evidence.container.running or evidence.stage is not Stage.RUNNING:
         return Verdict(None, tuple(reasons))
     return Verdict(not reasons, tuple(reasons))

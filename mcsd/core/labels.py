@@ -29,7 +29,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 
 
 def category_mask(categories: Iterable[int]) -> int:
-    """Give the bit mask of some category numbers; each must be in `0 … CATEGORY_COUNT - 1`."""
+    """Return the bit mask of some category numbers; each must be in `0 … CATEGORY_COUNT - 1`."""
     mask = 0
     for category in categories:
         if not 0 <= category < CATEGORY_COUNT:
@@ -131,7 +131,7 @@ class Level:
         return self.dominates(other) or other.dominates(self)
 
     def union(self, other: Level) -> Level:
-        """Give the least level that dominates both."""
+        """Return the least level that dominates both."""
         return Level(max(self.sensitivity, other.sensitivity), self.categories | other.categories)
 
 
@@ -158,7 +158,7 @@ class CategoryPair:
 
     @classmethod
     def from_level(cls, level: Level) -> CategoryPair | None:
-        """Give the pair that a level consists of, or None if it has fewer or more categories."""
+        """Return the pair that a level consists of, or None if it has fewer or more categories."""
         return cls(*level.numbers()) if len(level) == 2 and level.sensitivity == 0 else None
 
     def __str__(self) -> str:
@@ -225,9 +225,13 @@ class Context:
         return self.range.high
 
     def at(self, level: Level) -> Context:
-        """Give the same context at a single level."""
+        """Return the same context at a single level."""
         return replace(self, range=LevelRange(level, level))
 
-    def with_type(self, kind: str) -> Context:
-        """Give the same context with another type."""
-        return replace(self, type=kind)
+
+def level_in(text: str | None) -> Level | None:
+    """Return the level of a context that anybody may have written; None where there is none to be read."""
+    try:
+        return Context.parse(text).level if text else None
+    except LabelSyntaxError:
+        return None

@@ -13,10 +13,11 @@ from pathlib import PurePosixPath
 
 from mcsd.core.containers import Container, Mount, MountKind
 from mcsd.core.volumes import ClaimMode
+from mcsd.core.wishes import wishes
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class PathRule:
     """A path and everything below it, and the mode that volumes there get."""
 
     path: str
@@ -25,60 +26,44 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class VolumePolicy:
-    """What the configuration says about volumes. `linger` in seconds."""
+    """What the configuration says about who may have a volume."""
 
     default: ClaimMode = ClaimMode.PRIVATE
     share_on_conflict: bool = False
-    linger: float = 600.0
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[PathRule, ...] = ()
 
 
 _HANDS_OFF = (ClaimMode.OBSERVE, ClaimMode.IGNORE)
 
 
-def rule_for(path: str, rules: Sequence[Rule]) -> Rule | None:
-    """Give the rule with the longest path that contains `path`; the later one where two are equal."""
+def rule_for(path: str, rules: Sequence[PathRule]) -> PathRule | None:
+    """Return the rule with the longest path that contains `path`; the later one where two are equal."""
     here = PurePosixPath(path)
     matching = [rule for rule in rules if here.is_relative_to(rule.path)]
     return max(reversed(matching), key=lambda rule: len(PurePosixPath(rule.path).parts), default=None)
 
 
-def wishes(container: Container) -> tuple[dict[str, ClaimMode], tuple[str, ...]]:
-    """Read `io.mcsd.volume=/data:shared,/logs:ignore`: modes by destination, and the parts that say nothing.
-
-    A part that cannot be understood is returned for reporting and changes nothing.
-    """
-    modes: dict[str, ClaimMode] = {}
-    misread: list[str] = []
-    for part in filter(None, (p.strip() for p in (container.label("volume") or "").split(","))):
-        destination, colon, mode = part.rpartition(":")
-        if colon and destination.startswith("/") and mode in set(ClaimMode):
-            modes[str(PurePosixPath(destination))] = ClaimMode(mode)
-        else:
-            misread.append(part)
-    return modes, tuple(misread)
-
-
-def is_claimable(mount: Mount) -> bool:
-    """Tell whether a mount shows files of the host that can be labelled."""
-    local = mount.kind is MountKind.VOLUME and mount.driver in {"", "local"}
-    return bool(mount.source) and (mount.kind is MountKind.BIND or local)
-
-
 def mode_for(
-    mount: Mount, container: Container, policy: VolumePolicy, *, paths: Sequence[str] = ()
+    mount: Mount,
+    container: Container,
+    policy: VolumePolicy,
+    *,
+    paths: Sequence[str] = (),
+    ruled: Sequence[str] = (),
 ) -> ClaimMode:
     """Decide the mode of a claimable mount.
 
-    `paths` are all the names it goes by (as the engine has it, and as it was opened): a rule that keeps
-    hands off counts under any of them, so that a symbolic link does not get round it.
+    `paths` are all the names it goes by (as the engine has it, and as it was opened), `ruled` the paths of
+    rules that are or contain it whatever either is called, the nearest first: that one's rule decides. A rule
+    that keeps hands off counts under any name, so that a symbolic link does not get round it.
     """
-    rules = [rule for path in paths or (mount.source,) if (rule := rule_for(path, policy.rules))]
+    names = (*(paths or (mount.source,)), *ruled[:1])
+    rules = [rule for path in names if (rule := rule_for(path, policy.rules))]
     off = next((rule for rule in rules if rule.mode in _HANDS_OFF), None)
     if off is not None:
         return off.mode
     rule = rules[-1] if rules else None
-    wish = wishes(container)[0].get(str(PurePosixPath(mount.destination)))
+    wish = wishes(container).get(str(PurePosixPath(mount.destination)))
     if wish is not None and (wish is not ClaimMode.GROUP or container.label("group")):
         return wish
     if rule is not None:

@@ -1,21 +1,23 @@
-"""The pairs of a run of categories, numbered, and which of them are free.
+"""The pairs of a run of categories, numbered; which of them are free, and in which order they come.
 
 The pairs of *n* categories are numbered without gaps: {i < j}, counted from the run's first category, has
-rank j(j-1)/2 + i. `FreePairs` counts for each rank how many levels block it, a byte for most. While a quarter
-or more are free, one is drawn by trying: four tries at most on average. When fewer are, the free ones are
-listed, so that a draw takes one step however few are left. Half a megabyte for 1024 categories, and two and a
-half more for the list.
+rank j(j-1)/2 + i. `FreePairs` counts for each rank how many levels block it, a byte for most, and knows which
+were somebody's before. Files that nobody knows of may still carry those: so what was never given comes before
+what was, drawn by chance, and of that what has been free for the longest time.
+
+A megabyte for 1024 categories, and four bytes more for each pair that is free and was given.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from itertools import combinations
 from math import isqrt
 from typing import Protocol
 
-from mcsd.core.labels import CategoryPair, Level
+from mcsd.core.labels import CATEGORY_COUNT, CategoryPair, Level
 
 
 class PairRun:
@@ -31,13 +33,20 @@ class PairRun:
         return f"c{self.bounds.low}.c{self.bounds.high}"
 
     def pair_at(self, rank: int) -> CategoryPair:
-        """Give the pair of a rank in `0 … total - 1`."""
+        """Return the pair of a rank in `0 … total - 1`."""
         high = (1 + isqrt(8 * rank + 1)) // 2
         low = rank - high * (high - 1) // 2
         return CategoryPair(self.bounds.low + low, self.bounds.low + high)
 
+    def rank_of(self, pair: CategoryPair) -> int | None:
+        """Return a pair's rank, None where it is not of this run."""
+        if pair.low < self.bounds.low or pair.high > self.bounds.high:
+            return None
+        high = pair.high - self.bounds.low
+        return high * (high - 1) // 2 + pair.low - self.bounds.low
+
     def ranks_comparable_to(self, level: Level) -> Iterator[int]:
-        """Give the rank of every pair, at `s0`, that is comparable to a level, each once.
+        """Return the rank of every pair, at `s0`, that is comparable to a level, each once.
 
         One category is contained in all pairs that have it; two or more contain their own pairs; none at
         all says nothing about pairs (see `mcsd.core.lattice`). Above `s0` a level can dominate a pair but
@@ -55,6 +64,10 @@ class PairRun:
             yield high * (high - 1) // 2 + category
 
 
+EVERY_PAIR = PairRun(0, CATEGORY_COUNT - 1)
+"""All pairs there are: their ranks are what the ledger knows them by, whatever run is configured."""
+
+
 class Randomness(Protocol):
     """`random.SystemRandom` in production, a seeded `random.Random` in tests."""
 
@@ -66,36 +79,71 @@ class Randomness(Protocol):
 _MANY = 255
 """What stands for a count that does not fit in a byte."""
 
+_RARE = 8
+"""Where fewer than one in so many are left to draw from, chance says from where to look for the next one."""
+
 _TRIES = 200
-"""Draws before the next free rank is looked for; with a quarter free, one draw in 10^24 comes to that."""
+"""Draws before that is done at last, which one in 10^11 comes to."""
+
+_GIVEN, _FRESH, _TAKEN_FRESH = 0, 1, 2
+"""A rank that was somebody's; one that never was, free; and one that never was, and is blocked."""
 
 
 class FreePairs:
-    """Which ranks are free, and how many levels block each of the others."""
+    """Which ranks are free, how many levels block each of the others, and whose turn it is."""
 
     def __init__(self, total: int) -> None:
         self._blocks = bytearray(total)
         self._many: dict[int, int] = {}
-        self._count = total
-        self._list: _FreeList | None = None
+        self._kinds = bytearray([_FRESH]) * total
+        self._fresh = total
+        self._waiting = _Queue()
 
     def __len__(self) -> int:
-        return self._count
+        return self._fresh + len(self._waiting)
 
     def __iter__(self) -> Iterator[int]:
         return (rank for rank, blocks in enumerate(self._blocks) if not blocks)
 
+    @property
+    def never_given(self) -> int:
+        """How many ranks are free and were never anybody's."""
+        return self._fresh
+
     def draw(self, random: Randomness) -> int:
-        """Draw a free rank, each as likely; there must be one."""
-        assert self._count, "none is free"
-        if self._list is not None:
-            return self._list.draw(random)
-        for _ in range(_TRIES):
-            rank = random.randrange(len(self._blocks))
-            if not self._blocks[rank]:
+        """Return the free rank whose turn it is; there must be one.
+
+        Of those that were never given, each is as likely while one in `_RARE` is such.
+        """
+        assert len(self), "none is free"
+        if self._fresh:
+            return self._draw_fresh(random)
+        return next(iter(self._waiting))
+
+    def _draw_fresh(self, random: Randomness) -> int:
+        total = len(self._kinds)
+        rank = random.randrange(total)
+        for _ in range(_TRIES if self._fresh * _RARE >= total else 0):
+            if self._kinds[rank] == _FRESH:
                 return rank
-        at = self._blocks.find(0, rank)
-        return at if at >= 0 else self._blocks.find(0)
+            rank = random.randrange(total)
+        at = self._kinds.find(_FRESH, rank)
+        return at if at >= 0 else self._kinds.find(_FRESH)
+
+    def given_in_turn(self) -> Iterator[int]:
+        """Return the free ranks that were somebody's, that which has been free for the longest time first."""
+        return iter(self._waiting)
+
+    def is_fresh(self, rank: int) -> bool:
+        """Tell whether a rank was never anybody's."""
+        return self._kinds[rank] != _GIVEN
+
+    def give(self, rank: int) -> None:
+        """Remember that a rank is, or was, somebody's: it comes after all that never were."""
+        if self._kinds[rank] == _FRESH:
+            self._fresh -= 1
+            self._waiting.append(rank)
+        self._kinds[rank] = _GIVEN
 
     def blocks_on(self, rank: int) -> int:
         """How many levels block a rank; 0 for a free one."""
@@ -108,11 +156,11 @@ class FreePairs:
         self._put(rank, blocks + 1)
         if blocks:
             return
-        self._count -= 1
-        if self._list is not None:
-            self._list.remove(rank)
-        elif self._count < len(self._blocks) // 4:
-            self._list = _FreeList(self, len(self._blocks))
+        if self._kinds[rank] == _FRESH:
+            self._kinds[rank] = _TAKEN_FRESH
+            self._fresh -= 1
+        else:
+            self._waiting.remove(rank)
 
     def unblock(self, rank: int) -> None:
         """Count one level less; the last one frees the rank. It must be blocked."""
@@ -121,11 +169,11 @@ class FreePairs:
         self._put(rank, blocks - 1)
         if blocks > 1:
             return
-        self._count += 1
-        if self._list is not None:
-            self._list.add(rank)
-            if self._count > len(self._blocks) // 2:
-                self._list = None
+        if self._kinds[rank] == _TAKEN_FRESH:
+            self._kinds[rank] = _FRESH
+            self._fresh += 1
+        else:
+            self._waiting.append(rank)
 
     def _put(self, rank: int, blocks: int) -> None:
         self._blocks[rank] = min(blocks, _MANY)
@@ -135,25 +183,56 @@ class FreePairs:
             self._many.pop(rank, None)
 
 
-class _FreeList:
-    """The free ranks in no order, and where each stands: one is taken out by moving the last one there."""
+class _Queue:
+    """Ranks in the order in which they came, each once, in four bytes each.
 
-    def __init__(self, free: Iterable[int], total: int) -> None:
-        self._ranks = array("I", free)
-        self._standing = array("I", bytes(4 * total))
-        for position, rank in enumerate(self._ranks):
-            self._standing[rank] = position
+    What is removed from the middle stays behind until the front comes to it: the places of a rank that are
+    to be passed over are always its first ones.
+    """
 
-    def draw(self, random: Randomness) -> int:
-        return self._ranks[random.randrange(len(self._ranks))]
+    def __init__(self) -> None:
+        self._places = array("I")
+        self._front = 0
+        self._left: Counter[int] = Counter()
+        self._count = 0
 
-    def add(self, rank: int) -> None:
-        self._standing[rank] = len(self._ranks)
-        self._ranks.append(rank)
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[int]:
+        """From the front; what stands there no more is dropped on the way. Do not change it meanwhile."""
+        while self._front < len(self._places) and self._left[self._places[self._front]]:
+            self._forget(self._places[self._front])
+            self._front += 1
+        passed: Counter[int] = Counter()
+        for place in range(self._front, len(self._places)):
+            rank = self._places[place]
+            if passed[rank] < self._left[rank]:
+                passed[rank] += 1
+            else:
+                yield rank
+
+    def append(self, rank: int) -> None:
+        self._places.append(rank)
+        self._count += 1
 
     def remove(self, rank: int) -> None:
-        last = self._ranks.pop()
-        if last != rank:
-            position = self._standing[rank]
-            self._ranks[position] = last
-            self._standing[last] = position
+        """Take out a rank that is in it."""
+        self._count -= 1
+        if self._front < len(self._places) and self._places[self._front] == rank and not self._left[rank]:
+            self._front += 1
+        else:
+            self._left[rank] += 1
+        if len(self._places) > 2 * self._count + 64:
+            self._close_up()
+
+    def _forget(self, rank: int) -> None:
+        self._left[rank] -= 1
+        if not self._left[rank]:
+            del self._left[rank]
+
+    def _close_up(self) -> None:
+        """Leave out what was removed, once that is more than what is there."""
+        self._places = array("I", self)
+        self._front = 0
+        self._left.clear()

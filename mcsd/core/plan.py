@@ -1,9 +1,29 @@
 """The plan: what to do about one container, given what was seen and what is written down.
 
-`plan` is pure and idempotent: when its actions have been carried out and the same things are seen again,
-it gives `()`. It returns one stage at a time (first the grant, then the claims): the caller carries the
-actions out and plans again until nothing is left. A volume whose walk was tried in this pass
-(`Observed.attempted`) is not walked again in it, so that failures do not loop.
+Theory of operation
+-------------------
+`plan(observed, cache, policy)` compares one look at a container with the ledger, and returns the next stage
+of actions. The caller carries them out, looks again where a volume was walked, and plans again until `()`
+comes back. There are two stages, and the second waits for the first:
+
+1. the grant: is there a level, and is it in the right state (`_removal`, `_gated`, `_acquisition`,
+   `_life`)?
+2. the claims: for each mount, is it labelled as its mode asks (`_claims`)? A claim passes these doors in
+   order, and the first that is shut decides: is the mode one that is labelled; could the root be opened,
+   and does no rule protect it; is there an objection to the level (`_no_group` … `_outsider`); does another
+   claim stand in the way (`_resolve`); is there anything left to do (`_walk`).
+
+What always holds:
+
+- Pure: no I/O, no clock. The same arguments give the same actions.
+- Idempotent: after its actions were carried out and the same things are seen, it returns `()`.
+- It comes to rest: a volume that was walked in this pass (`Observed.attempted`) is not walked again in it,
+  and what was to be restored in it (`Observed.vacated`) is not asked for again. So a failure cannot loop.
+- Of two claims that exclude each other the one that stands is kept, and the new one is refused, with its
+  rule. A claim of a container that has exited gives way to one that starts.
+
+What a failure means: a `LabelSyntaxError` is Docker's doing (a label that is none) and fails this container
+alone. An `AssertionError` or `KeyError` is a bug here; the reconciler reports it, and nothing was changed.
 """
 
 from __future__ import annotations
@@ -12,30 +32,54 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
-from mcsd.core.book import Book
-from mcsd.core.containers import Container, ContainerId, Mount
+from mcsd.core.containers import Container, ContainerId, Mount, seconds_of
+from mcsd.core.exposure import Survey
 from mcsd.core.grants import Grant, GrantEvent, GrantState
+from mcsd.core.hints import Hint, way_to_share
 from mcsd.core.host import Host
 from mcsd.core.isolation import unconfined_reason
 from mcsd.core.labels import Context, Level
-from mcsd.core.modes import VolumePolicy, is_claimable, mode_for
+from mcsd.core.modes import VolumePolicy, mode_for
 from mcsd.core.refusals import RefusalRule
-from mcsd.core.sharing import Clash, clash_of, conflicts_of, outsiders_of, shares_with, target_level
-from mcsd.core.volumes import Claim, ClaimMode, ClaimState, GrantId, Identity, Volume, VolumePhase, overlap
+from mcsd.core.sharing import (
+    Clash,
+    clash_of,
+    conflicts_of,
+    ousted_by,
+    outsiders_of,
+    shares_with,
+    target_level,
+)
+from mcsd.core.state_cache import StateCache
+from mcsd.core.volumes import (
+    CONCEDED,
+    Claim,
+    ClaimMode,
+    ClaimState,
+    GrantId,
+    Identity,
+    Volume,
+    VolumePhase,
+    overlap,
+)
+from mcsd.core.wishes import is_claimable
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class Usable:
     """A volume's root that was opened and may be labelled; `label` is what it carries now."""
 
     path: str
     identity: Identity
     label: str | None
+    writable: bool = True
+    """Whether labels can be changed there: not on a file system that is mounted read-only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """A volume's root that could not be opened, or that a rule protects."""
+    """A volume's root that could not be opened, or that a rule protects. With the state UNMANAGED it is left
+    alone, as if the mode were *ignore*."""
 
     state: ClaimState
     reason: str
@@ -44,7 +88,7 @@ class Unusable:
     """The name of the rule that forbids it, of `mcsd.core.refusals`."""
 
 
-Sight = Opened | Unusable
+RootSight = Usable | Unusable
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +98,14 @@ class Observed:
     id: ContainerId
     container: Container | None
     host: Host
-    sights: Mapping[str, Sight] = field(default_factory=dict)
+    sights: Mapping[str, RootSight] = field(default_factory=dict)
     attempted: frozenset[str] = frozenset()
     """Destinations whose volumes were walked in this pass."""
     vacated: frozenset[str] = frozenset()
     """Destinations for which what was in the way was to be restored in this pass."""
-    intruders: tuple[str, ...] = ()
+    conflicting: tuple[str, ...] = ()
     """Processes outside this engine's containers that run at a level comparable to this one's."""
-    strangers: Mapping[str, str] = field(default_factory=dict)
+    foreign: Mapping[str, str] = field(default_factory=dict)
     """By destination: a process outside this engine's containers whose level the volume's root carries."""
     gated: bool = False
     """Whether its starts come through the gate: then mcsd chooses its level, and takes it back at exit."""
@@ -69,6 +113,8 @@ class Observed:
     """Whether the gate waits for this: the container is not seen to run, and about to."""
     process: str | None = None
     """The context of its first process, where that was looked at."""
+    surveys: Mapping[str, Survey] = field(default_factory=dict)
+    """By destination: where a bind mount's source is, and what it shows of the host."""
 
 
 # --- actions: frozen values; the executor's match over them is complete --------------------------------
@@ -101,7 +147,7 @@ class Occupy:
 
 
 @dataclass(frozen=True, slots=True)
-class Rename:
+class RenameGrant:
     """The container has another name now."""
 
     grant: GrantId
@@ -114,6 +160,8 @@ class Advance:
 
     grant: GrantId
     event: GrantEvent
+    at: float | None = None
+    """When it happened (seconds since the epoch), where the engine told; otherwise it is now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,25 +173,29 @@ class SetClaim:
 
 
 @dataclass(frozen=True, slots=True)
-class Label:
+class LabelVolume:
     """Write down the intent, walk the volume to `level`, write down how it went.
 
     `also` are other claims on the same volume that change with it: another grant's where a conflict is
-    resolved by sharing, the same grant's where a directory is mounted twice.
+    resolved by sharing, the same grant's where a directory is mounted twice. `ousted` are claims of
+    containers that have exited; they end with it.
     """
 
     claim: Claim
-    root: Opened
+    root: Usable
     level: Level
     also: tuple[Claim, ...] = ()
+    ousted: tuple[Claim, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Vacate:
-    """Give quarantined volumes in the way their originals back now, lingering or not."""
+    """Put the originals of volumes in the way back now: of quarantined ones, lingering or not, and those of
+    containers that have exited, whose claims (`ousted`) end."""
 
     grants: tuple[GrantId, ...]
     destination: str
+    ousted: tuple[Claim, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,35 +205,33 @@ class Unclaim:
     claim: Claim
 
 
-Action = Adopt | Assign | Occupy | Rename | Advance | SetClaim | Label | Vacate | Unclaim
+Action = Adopt | Assign | Occupy | RenameGrant | Advance | SetClaim | LabelVolume | Vacate | Unclaim
 
 
-def plan(observed: Observed, book: Book, policy: VolumePolicy) -> tuple[Action, ...]:
+def plan(observed: Observed, cache: StateCache, policy: VolumePolicy) -> tuple[Action, ...]:
     """Say what to do next about one container; `()` when all is as it should be."""
-    grant = book.grant_of(observed.id)
+    grant = cache.grant_of(observed.id)
     container = observed.container
     if container is None:
         return () if grant is None else _removal(grant)
     if observed.gated:
-        return _gated(observed, container, grant, book, policy)
+        return _gated(observed, container, grant, cache, policy)
     if grant is not None and _is_elsewhere(container, grant):
         if grant.state is not GrantState.QUARANTINED:
             return (Advance(grant.id, GrantEvent.REMOVED),)
         grant = None
     if grant is None:
-        return _acquisition(container, observed.host, book)
-    return _life(container, grant) or tuple(_claims(observed, container, grant, book, policy))
+        return _acquisition(container, observed.host, cache)
+    return _life(container, grant) or tuple(_claims(observed, container, grant, cache, policy))
 
 
 def _is_elsewhere(container: Container, grant: Grant) -> bool:
     """Tell whether the engine starts the container at another level than its grant's: the gate was on."""
-    if not container.process_label:
-        return False
-    return Context.parse(container.process_label).level != grant.level
+    return container.level is not None and container.level != grant.level
 
 
 def _gated(
-    observed: Observed, container: Container, grant: Grant | None, book: Book, policy: VolumePolicy
+    observed: Observed, container: Container, grant: Grant | None, cache: StateCache, policy: VolumePolicy
 ) -> tuple[Action, ...]:
     """The life of a container whose level the gate has chosen: what the engine says of it does not count."""
     if grant is None:
@@ -189,12 +239,12 @@ def _gated(
     if _was_started_without(observed, container, grant):
         return (*_given_up(grant), *_found_running(observed, container))
     if grant.name != container.name:
-        return (Rename(grant.id, container.name),)
+        return (RenameGrant(grant.id, container.name),)
     if not (container.running or observed.starting):
         return _given_up(grant)
     if container.running and grant.state is not GrantState.ACTIVE:
         return (Advance(grant.id, GrantEvent.STARTED),)
-    return tuple(_claims(observed, container, grant, book, policy))
+    return tuple(_claims(observed, container, grant, cache, policy))
 
 
 def _given_up(grant: Grant) -> tuple[Action, ...]:
@@ -210,7 +260,7 @@ def _was_started_without(observed: Observed, container: Container, grant: Grant)
     level = _level_seen(observed, container)
     if level is None or level == grant.level or shares_with(container):
         return False
-    return level == Context.parse(container.process_label).level
+    return level == container.level
 
 
 def _found_running(observed: Observed, container: Container) -> tuple[Action, ...]:
@@ -220,7 +270,7 @@ def _found_running(observed: Observed, container: Container) -> tuple[Action, ..
 
 
 def _level_seen(observed: Observed, container: Container) -> Level | None:
-    """Give the level that the first process runs at; None where that was not seen, or not labelled."""
+    """Return the level that the first process runs at; None where that was not seen, or not labelled."""
     if not container.running or observed.process is None or not container.process_label:
         return None
     return Context.parse(observed.process).level
@@ -234,13 +284,13 @@ def _removal(grant: Grant) -> tuple[Action, ...]:
     return (Advance(grant.id, GrantEvent.REMOVED),)
 
 
-def _acquisition(container: Container, host: Host, book: Book) -> tuple[Action, ...]:
+def _acquisition(container: Container, host: Host, cache: StateCache) -> tuple[Action, ...]:
     if host.engine is None or unconfined_reason(container, host) is not None:
         return ()
-    if not container.process_label:
+    level = container.level
+    if level is None:
         return (Assign(container),)
-    level = Context.parse(container.process_label).level
-    for grant in book.grants_at(level):
+    for grant in cache.grants_at(level):
         if not grant.container:
             return (Occupy(container, grant.id),)
     return (Adopt(container, level, shares_with(container)),)
@@ -253,35 +303,35 @@ def is_live(container: Container) -> bool:
 
 def _life(container: Container, grant: Grant) -> tuple[Action, ...]:
     if grant.name != container.name:
-        return (Rename(grant.id, container.name),)
+        return (RenameGrant(grant.id, container.name),)
     # A container that was taken for gone and is there has its level again: by way of active, idle.
     back = grant.state is GrantState.QUARANTINED
     if back or (is_live(container) and grant.state is not GrantState.ACTIVE):
         return (Advance(grant.id, GrantEvent.STARTED),)
     if not is_live(container) and grant.state in {GrantState.ACTIVE, GrantState.RESERVED}:
-        return (Advance(grant.id, GrantEvent.EXITED),)
+        return (Advance(grant.id, GrantEvent.EXITED, seconds_of(container.finished_at)),)
     return ()
 
 
 def _claims(
-    observed: Observed, container: Container, grant: Grant, book: Book, policy: VolumePolicy
+    observed: Observed, container: Container, grant: Grant, cache: StateCache, policy: VolumePolicy
 ) -> Iterator[Action]:
     mounted = {mount.destination for mount in container.mounts}
-    yield from (Unclaim(claim) for claim in book.claims_of(grant.id) if claim.destination not in mounted)
-    labels: list[Label] = []
+    yield from (Unclaim(claim) for claim in cache.claims_of(grant.id) if claim.destination not in mounted)
+    labels: list[LabelVolume] = []
     for mount in filter(is_claimable, container.mounts):
-        action = _claim(observed, mount, grant, book, policy)
-        if isinstance(action, Label):
+        action = _claim(observed, mount, grant, cache, policy)
+        if isinstance(action, LabelVolume):
             labels.append(action)
         elif action is not None:
             yield action
-    together: list[Label] = []
+    together: list[LabelVolume] = []
     for label in sorted(labels, key=lambda one: len(PurePosixPath(one.root.path).parts)):
         _join(label, together)
     yield from together
 
 
-def _join(label: Label, labels: list[Label]) -> None:
+def _join(label: LabelVolume, labels: list[LabelVolume]) -> None:
     """Plan a walk beside others: one directory that is mounted twice is walked once, and of directories one
     inside the other the inner waits for the next round, when it may turn out to be done already."""
     for at, other in enumerate(labels):
@@ -293,198 +343,262 @@ def _join(label: Label, labels: list[Label]) -> None:
         labels.append(label)
 
 
-def _claim(observed: Observed, mount: Mount, grant: Grant, book: Book, policy: VolumePolicy) -> Action | None:
+@dataclass(frozen=True, slots=True)
+class _ClaimCase:
+    """One claim as it would be, and all that it is judged by. `present` is the claim as it is now."""
+
+    claim: Claim
+    present: Claim | None
+    grant: Grant
+    container: Container
+    observed: Observed
+    cache: StateCache
+    policy: VolumePolicy
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the claim is ready in this mode: what comes up later does not take it away."""
+        return self.present is not None and (self.present.state, self.present.mode) == (
+            ClaimState.READY,
+            self.claim.mode,
+        )
+
+    def set(self, claim: Claim, *, rule: str = "") -> Action | None:
+        """Have the claim written down so, unless it is so already."""
+        return None if claim == self.present else SetClaim(claim, rule)
+
+    def refuse(self, rule: RefusalRule, reason: str, hint: str) -> Action | None:
+        """Refuse the claim: nothing is labelled for it."""
+        refused = replace(self.claim, state=ClaimState.REFUSED, reason=reason, hint=hint, volume=None)
+        return self.set(refused, rule=rule.value)
+
+    def leave(self, rule: str, reason: str, hint: str) -> Action | None:
+        """Leave the volume alone, as if the mode were *ignore*."""
+        left = replace(
+            self.claim,
+            mode=ClaimMode.IGNORE,
+            state=ClaimState.UNMANAGED,
+            reason=reason,
+            hint=hint,
+            volume=None,
+            conceded=False,
+        )
+        return self.set(left, rule=rule)
+
+
+def _claim(
+    observed: Observed, mount: Mount, grant: Grant, cache: StateCache, policy: VolumePolicy
+) -> Action | None:
     assert observed.container is not None
-    sight = observed.sights.get(mount.destination)
-    paths = (mount.source, sight.path) if isinstance(sight, Opened) else (mount.source,)
-    mode = mode_for(mount, observed.container, policy, paths=paths)
-    present = book.claim(grant.id, mount.destination)
-    if present is not None and present.mode is ClaimMode.SHARED and mode is ClaimMode.PRIVATE:
-        mode = _kept_sharing(present, policy)
-    claim = Claim(
-        grant=grant.id,
-        destination=mount.destination,
-        source=mount.source,
-        mode=mode,
-        state=ClaimState.UNMANAGED,
-        writable=mount.writable,
-        volume=present.volume if present else None,
-    )
-    if not mode.is_labelled:
-        return _set(replace(claim, volume=None), present)
+    case = _case_of(observed, observed.container, mount, grant, cache, policy)
+    claim, sight = case.claim, observed.sights.get(mount.destination)
+    if not claim.mode.is_labelled:
+        return case.set(replace(claim, volume=None))
     if sight is None:
         return None
+    if isinstance(sight, Unusable) and sight.state is ClaimState.UNMANAGED:
+        return case.leave(sight.rule, sight.reason, sight.hint)
     if isinstance(sight, Unusable):
         # What is refused is let go of, and gets its originals back; what failed is tried again.
         volume = None if sight.state is ClaimState.REFUSED else claim.volume
         unusable = replace(claim, state=sight.state, reason=sight.reason, hint=sight.hint, volume=volume)
-        return _set(unusable, present, rule=sight.rule)
-    return _labelled(observed, claim, present, sight, grant, book, policy)
+        return case.set(unusable, rule=sight.rule)
+    return _labelled(case, sight)
 
 
-def _kept_sharing(present: Claim, policy: VolumePolicy) -> ClaimMode:
-    """A conflict that was resolved by sharing stays resolved while the configuration says so."""
-    return ClaimMode.SHARED if policy.share_on_conflict and present.reason else ClaimMode.PRIVATE
-
-
-def _set(claim: Claim, present: Claim | None, *, rule: str = "") -> Action | None:
-    return None if claim == present else SetClaim(claim, rule)
-
-
-def _labelled(
+def _case_of(
     observed: Observed,
-    claim: Claim,
-    present: Claim | None,
-    root: Opened,
+    container: Container,
+    mount: Mount,
     grant: Grant,
-    book: Book,
+    cache: StateCache,
     policy: VolumePolicy,
-) -> Action | None:
-    if claim.mode is ClaimMode.GROUP and all(group.name != grant.group for group in book.groups()):
-        return _refuse(
-            claim,
-            present,
-            RefusalRule.NO_GROUP,
-            f"the container's level {grant.level} is not a member's of any group",
-            "create it with a level from mcsctl reserve NAME --group GROUP",
-        )
-    level = target_level(claim.mode, grant, book)
-    # One in quarantine has no process to read anything: it is cleaned at once (`mcsd.core.reclaim`).
-    older = [other for other in conflicts_of(grant, book) if other.id < grant.id and other.state.is_living]
-    if older and claim.mode is ClaimMode.PRIVATE:
-        return _refuse(
-            claim,
-            present,
-            RefusalRule.NOT_SEPARATE,
-            f"the container's level {grant.level} is not separate from that of {older[0].name}",
-            "re-create the container without a level of its own, or with one from mcsctl reserve",
-        )
-    if observed.intruders and claim.mode is ClaimMode.PRIVATE and not _is_done(claim, present):
-        return _refuse(
-            claim,
-            present,
-            RefusalRule.NOT_SEPARATE,
-            f"the container's level {grant.level} is not separate from that of {observed.intruders[0]}",
-            "re-create the container, so that it gets another level; mcsctl pairs shows who holds what",
-        )
-    stranger = observed.strangers.get(claim.destination)
-    if stranger and not _is_done(claim, present) and not _is_written_by_mcsd(root, book):
-        return _refuse(
-            claim,
-            present,
-            RefusalRule.HELD,
-            f"{root.path} carries the level of {stranger}, which is not a container of Docker's",
-            "it belongs to another engine or to a virtual machine; stop that one, or mount another directory",
-        )
-    outsider = next(iter(outsiders_of(grant.group, level, book)), None)
-    if outsider is not None and claim.mode is ClaimMode.GROUP and not _is_done(claim, present):
-        return _refuse(
-            claim,
-            present,
-            RefusalRule.OUTSIDER,
-            f"{outsider.name} at {outsider.level} reads what is the group's, and is no member",
-            "re-create that container without a level of its own, or with one from mcsctl reserve",
-        )
-    clash = clash_of(claim, root.path, root.identity, level, book)
-    if clash is not None:
-        return _resolve(clash, claim, present, root, book, policy, observed)
-    return _walk(claim, present, root, level, book, observed)
+) -> _ClaimCase:
+    sight, survey = observed.sights.get(mount.destination), observed.surveys.get(mount.destination)
+    paths = (mount.source, sight.path) if isinstance(sight, Usable) else (mount.source,)
+    mode = mode_for(mount, container, policy, paths=paths, ruled=survey.ruled if survey else ())
+    present = cache.claim(grant.id, mount.destination)
+    conceded = mode is ClaimMode.PRIVATE and _stays_conceded(present, policy)
+    claim = Claim(
+        grant=grant.id,
+        destination=mount.destination,
+        source=mount.source,
+        mode=ClaimMode.SHARED if conceded else mode,
+        state=ClaimState.UNMANAGED,
+        writable=mount.writable,
+        volume=present.volume if present else None,
+        conceded=conceded,
+    )
+    return _ClaimCase(claim, present, grant, container, observed, cache, policy)
 
 
-def _is_written_by_mcsd(root: Opened, book: Book) -> bool:
-    volume = book.volume_of(root.identity)
-    return volume is not None and volume.target == root.label
+def _stays_conceded(present: Claim | None, policy: VolumePolicy) -> bool:
+    """Tell whether a conflict was resolved by sharing: it stays so while the configuration says so."""
+    return present is not None and present.conceded and policy.share_on_conflict
 
 
-def _is_done(claim: Claim, present: Claim | None) -> bool:
-    return present is not None and (present.state, present.mode) == (ClaimState.READY, claim.mode)
+def _labelled(case: _ClaimCase, root: Usable) -> Action | None:
+    claim, cache, container = case.claim, case.cache, case.container
+    objection = _no_group(case) or _comparable_level(case) or _held_outside(case, root) or _outsider(case)
+    if objection is not None:
+        return case.refuse(*objection)
+    level = target_level(claim.mode, case.grant, cache)
+    start = seconds_of(container.started_at) if container.running else None
+    clash = clash_of(claim, root.path, root.identity, level, cache, start=start)
+    if clash is None:
+        return _walk(case, root, level, ousted_by(claim, root.identity, level, cache, start=start))
+    present = case.present
+    if not is_live(container) and present is not None and present.state is ClaimState.UNMANAGED:
+        return None  # it had exited when another one took the volume over; at its next start it asks for it
+    return _resolve(case, clash, root)
 
 
-def _refuse(claim: Claim, present: Claim | None, rule: RefusalRule, reason: str, hint: str) -> Action | None:
-    refused = replace(claim, state=ClaimState.REFUSED, reason=reason, hint=hint, volume=None)
-    return _set(refused, present, rule=rule.value)
+# --- objections to a claim: rule, reason and hint, or None; the first one counts ------------------------
+
+Objection = tuple[RefusalRule, str, str]
 
 
-def _resolve(
-    clash: Clash,
-    claim: Claim,
-    present: Claim | None,
-    root: Opened,
-    book: Book,
-    policy: VolumePolicy,
-    observed: Observed,
-) -> Action | None:
-    if clash.gone:
-        if claim.destination in observed.vacated:
-            return _set(
-                replace(
-                    claim,
-                    state=ClaimState.FAILED,
-                    reason=f"{clash.path} overlaps it and still carries a former container's labels",
-                    hint=f"run mcsctl restore {clash.path}",
-                ),
-                present,
-            )
-        return Vacate(clash.gone, claim.destination)
-    if policy.share_on_conflict and clash.same and all(c.mode is ClaimMode.PRIVATE for c in clash.claims):
-        because = "shared because several containers claim it"
-        also = tuple(replace(c, mode=ClaimMode.SHARED, reason=because) for c in clash.claims)
-        shared = replace(claim, mode=ClaimMode.SHARED, reason=because)
-        return Label(shared, root, target_level(ClaimMode.SHARED, _grant(book, claim), book), also)
-    return _refuse(
-        claim,
-        present,
-        RefusalRule.HELD,
-        f"{clash.holder} holds {clash.path} as {clash.claims[0].mode.value}",
-        f"give both containers the label io.mcsd.volume={claim.destination}:shared, or put them in one group",
+def _no_group(case: _ClaimCase) -> Objection | None:
+    grant, container = case.grant, case.container
+    if case.claim.mode is not ClaimMode.GROUP:
+        return None
+    if any(group.name == grant.group for group in case.cache.groups()):
+        return None
+    reason = f"the container's level {grant.level} is not a member's of any group"
+    return (
+        RefusalRule.NO_GROUP,
+        reason,
+        Hint.JOIN_GROUP.say(name=container.name, group=container.label("group")),
     )
 
 
-def _grant(book: Book, claim: Claim) -> Grant:
-    grant = book.grant(claim.grant)
+def _comparable_level(case: _ClaimCase) -> Objection | None:
+    if case.claim.mode is not ClaimMode.PRIVATE:
+        return None
+    grant, refusal = case.grant, RefusalRule.NOT_SEPARATE
+    reason = f"the container's level {grant.level} is not separate from that of "
+    # One in quarantine has no process to read anything: it is cleaned at once (`mcsd.core.reclaim`).
+    for other in conflicts_of(grant, case.cache):
+        if other.id < grant.id and other.state.is_living:
+            return refusal, reason + other.name, Hint.ANOTHER_LEVEL.say(name=case.container.name)
+    if case.observed.conflicting and not case.is_done:
+        return refusal, reason + case.observed.conflicting[0], Hint.NEW_LEVEL.say()
+    return None
+
+
+def _held_outside(case: _ClaimCase, root: Usable) -> Objection | None:
+    process = case.observed.foreign.get(case.claim.destination)
+    if not process or case.is_done or _is_written_by_mcsd(root, case.cache):
+        return None
+    reason = f"{root.path} carries the level of {process}, which is not a container of Docker's"
+    return RefusalRule.HELD, reason, Hint.STOP_FOREIGN.say()
+
+
+def _outsider(case: _ClaimCase) -> Objection | None:
+    if case.claim.mode is not ClaimMode.GROUP or case.is_done:
+        return None
+    level = target_level(ClaimMode.GROUP, case.grant, case.cache)
+    for one in outsiders_of(case.grant.group, level, case.cache):
+        reason = f"{one.name} at {one.level} reads what is the group's, and is no member"
+        return RefusalRule.OUTSIDER, reason, Hint.ANOTHER_LEVEL.say(name=one.name)
+    return None
+
+
+def _is_written_by_mcsd(root: Usable, cache: StateCache) -> bool:
+    volume = cache.volume_of(root.identity)
+    return volume is not None and volume.target == root.label
+
+
+# --- conflicts with other claims -----------------------------------------------------------------------
+
+
+def _resolve(case: _ClaimCase, clash: Clash, root: Usable) -> Action | None:
+    claim, cache = case.claim, case.cache
+    if clash.is_over and claim.destination in case.observed.vacated:
+        reason = f"{clash.path} overlaps it and still carries a former container's labels"
+        hint = Hint.RESTORE_FIRST.say(path=clash.path)
+        return case.set(replace(claim, state=ClaimState.FAILED, reason=reason, hint=hint))
+    if clash.is_over:
+        return Vacate(clash.gone, claim.destination, clash.ousted)
+    if (
+        case.policy.share_on_conflict
+        and clash.same
+        and all(c.mode is ClaimMode.PRIVATE for c in clash.claims)
+    ):
+        also = tuple(map(_concede, clash.claims))
+        return LabelVolume(_concede(claim), root, target_level(ClaimMode.SHARED, case.grant, cache), also)
+    return case.refuse(
+        RefusalRule.HELD,
+        f"{clash.holder} holds {clash.path} as {clash.claims[0].mode.value}",
+        _way_to_share(case, clash, root),
+    )
+
+
+def _concede(claim: Claim) -> Claim:
+    return replace(claim, mode=ClaimMode.SHARED, conceded=True, reason=CONCEDED)
+
+
+def _way_to_share(case: _ClaimCase, clash: Clash, root: Usable) -> str:
+    own = case.grant.group
+    holders = [(_grant(case.cache, other), other) for other in clash.claims]
+    in_group = bool(own) and all(grant.group == own for grant, _ in holders)
+    named = [(grant.name, other) for grant, other in holders]
+    return way_to_share(case.claim, case.container.name, named, root.path, in_group=in_group)
+
+
+def _grant(cache: StateCache, claim: Claim) -> Grant:
+    grant = cache.grant(claim.grant)
     assert grant is not None, "a claim's grant is live while the claim is planned"
     return grant
 
 
-def _walk(
-    claim: Claim, present: Claim | None, root: Opened, level: Level, book: Book, observed: Observed
-) -> Action | None:
-    volume = book.volume_of(root.identity)
-    if volume is None:
-        held = _covering(root, level, book)
-        if held is not None:
-            part = replace(claim, state=held.state, volume=held.volume, reason=held.reason, hint=held.hint)
-            return _set(part, present)
-    done = (
-        present is not None
+def _walk(case: _ClaimCase, root: Usable, level: Level, ousted: tuple[Claim, ...]) -> Action | None:
+    claim, cache = case.claim, case.cache
+    volume = cache.volume_of(root.identity)
+    held = _covering(root, level, cache) if volume is None else None
+    if held is not None:
+        return case.set(
+            replace(claim, state=held.state, volume=held.volume, reason=held.reason, hint=held.hint)
+        )
+    if _carries(case, root, level, volume) or _was_tried(claim, volume, cache, case.observed):
+        return None
+    if not root.writable:
+        return case.leave(
+            RefusalRule.READ_ONLY.value,
+            "it is on a read-only mount, so its labels cannot be changed",
+            Hint.REMOUNT.say(),
+        )
+    reason = CONCEDED if claim.conceded else ""
+    return LabelVolume(replace(claim, state=ClaimState.PENDING, reason=reason), root, level, ousted=ousted)
+
+
+def _carries(case: _ClaimCase, root: Usable, level: Level, volume: Volume | None) -> bool:
+    """Tell whether the claim is ready, and ledger and disk agree on it."""
+    return (
+        case.is_done
         and volume is not None
-        and present.state is ClaimState.READY
-        and present.mode is claim.mode
-        and present.volume == volume.id
+        and case.present is not None
+        and case.present.volume == volume.id
         and volume.phase is VolumePhase.LABELLED
-        and _level_of(volume.target) == level
+        and volume.level == level
         and root.label is not None
         and root.label == volume.target
     )
-    if done or _was_tried(claim, volume, book, observed):
-        return None
-    reason = present.reason if present and present.mode is ClaimMode.SHARED else ""
-    return Label(replace(claim, state=ClaimState.PENDING, reason=reason), root, level)
 
 
-def _covering(root: Opened, level: Level, book: Book) -> Claim | None:
+def _covering(root: Usable, level: Level, cache: StateCache) -> Claim | None:
     """Find a claim on a volume above of which this one is a part: that one's walk does both.
 
     One volume for both keeps the undo exact: a second one would take the first one's label for what was
     there before. What a mount keeps apart, the walk of the volume above has not labelled.
     """
-    for parent in book.volumes_around(root.path):
-        if not PurePosixPath(root.path).is_relative_to(parent.path) or _level_of(parent.target) != level:
+    for parent in cache.volumes_around(root.path):
+        if not PurePosixPath(root.path).is_relative_to(parent.path) or parent.level != level:
             continue
         if parent.identity.device != root.identity.device:
             continue
-        for held in book.claims_on(parent.id):
-            grant = book.grant(held.grant)
+        for held in cache.claims_on(parent.id):
+            grant = cache.grant(held.grant)
             is_walked = parent.phase is VolumePhase.LABELLED and root.label == parent.target
             is_being = parent.phase is VolumePhase.LABELLING and grant is not None and grant.state.is_living
             if is_walked or is_being:
@@ -492,13 +606,9 @@ def _covering(root: Opened, level: Level, book: Book) -> Claim | None:
     return None
 
 
-def _was_tried(claim: Claim, volume: Volume | None, book: Book, observed: Observed) -> bool:
+def _was_tried(claim: Claim, volume: Volume | None, cache: StateCache, observed: Observed) -> bool:
     """Tell whether this pass has walked the volume, for this mount or for another one of the container's."""
     tried = {claim.destination}
     if volume is not None:
-        tried |= {other.destination for other in book.claims_of(claim.grant) if other.volume == volume.id}
+        tried |= {other.destination for other in cache.claims_of(claim.grant) if other.volume == volume.id}
     return not tried.isdisjoint(observed.attempted)
-
-
-def _level_of(context: str) -> Level:
-    return Context.parse(context).level

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 
+from mcsd.core.interfaces import Network
 from mcsd.core.labels import Context, Level, LevelRange
 from mcsd.errors import LabelSyntaxError
 
@@ -22,13 +24,40 @@ _CONTAINER = re.compile(r"(?:^|[/-])([0-9a-f]{64})(?:\.scope)?(?:/|$)", re.ASCII
 
 
 @dataclass(frozen=True, slots=True)
-class Carrier:
+class ProcessLevel:
     """A process whose level has categories. `container` is the id that its control group names, or ""."""
 
     pid: int
     context: str
     level: Level
     container: str = ""
+
+
+class Stage(StrEnum):
+    """Where a container that the engine calls running is in its life, by its first process."""
+
+    STARTING = "starting"
+    """The process is the runtime's program still, and has asked to become the container's: until its
+    execve(2) it carries the runtime's label, which says nothing about the container."""
+    RUNNING = "running"
+    ENDING = "ending"
+    """The process is gone, and the engine has not said so yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class FirstProcess:
+    """What was seen of a container's first process: what it runs as, None where it is gone; and what it has
+    asked to run as, None where it has asked for nothing."""
+
+    context: str | None = None
+    upcoming: str | None = None
+
+    @property
+    def stage(self) -> Stage:
+        """Where it is in its life, where the kernel has SELinux."""
+        if self.context is None:
+            return Stage.ENDING
+        return Stage.RUNNING if self.upcoming in {None, self.context} else Stage.STARTING
 
 
 def is_overlord(level: Level) -> bool:
@@ -42,11 +71,11 @@ def may_carry(context: str) -> bool:
 
 
 def held_level(held: LevelRange) -> Level:
-    """Give the one level of a process's range that counts; see the module."""
+    """Return the one level of a process's range that counts; see the module."""
     return held.low if is_overlord(held.high) else held.high
 
 
-def carrier_of(pid: int, context: str, cgroup: str) -> Carrier | None:
+def carrier_of(pid: int, context: str, cgroup: str) -> ProcessLevel | None:
     """Read a process's context and control groups; None where its level has no categories."""
     try:
         level = held_level(Context.parse(context).range)
@@ -55,4 +84,19 @@ def carrier_of(pid: int, context: str, cgroup: str) -> Carrier | None:
     if not level.categories:
         return None
     found = _CONTAINER.search(cgroup)
-    return Carrier(pid, context, level, found[1] if found else "")
+    return ProcessLevel(pid, context, level, found[1] if found else "")
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSight:
+    """A container's init process: its context, and whether the policy makes its domain permissive.
+
+    `unbound` says why the policy's categories do not keep it apart, "" where they do. `network` is how it is
+    connected, None where nobody has looked. `stage` is where the container is in its life.
+    """
+
+    context: str | None = None
+    stage: Stage = Stage.RUNNING
+    permissive: bool = False
+    unbound: str = ""
+    network: Network | None = None

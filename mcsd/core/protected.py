@@ -16,7 +16,10 @@ import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
+
+from mcsd.core.walks import RawLabel
 
 
 class Reach(Enum):
@@ -220,6 +223,15 @@ TYPES: tuple[TypeRule, ...] = (
             "gpg_secret_t",
             "krb5_keytab_t",
             "krb5_host_rcache_t",
+            # On whatever policy is loaded: what its names call a secret. There is no attribute for these.
+            "*_keytab_t",
+            "*_key_t",
+            "*_keys_t",
+            "*_secret_t",
+            "*_secrets_t",
+            "*_passwd_t",
+            "*_credentials_t",
+            "*_ssh_home_t",
             "selinux_config_t",
             "semanage_store_t",
             "default_context_t",
@@ -232,6 +244,12 @@ TYPES: tuple[TypeRule, ...] = (
             "mcsd_etc_t",
         ),
         inside=True,
+    ),
+    TypeRule(
+        "home",
+        Lift.BY_RULE,
+        "carries the type of home directories",
+        ("*_home_dir_t", "home_root_t", "admin_home_t"),
     ),
     TypeRule(
         "system-type",
@@ -290,7 +308,7 @@ def is_unlabelled(file_system: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ProtectedPlace:
     """One protected path with its rule."""
 
     path: str
@@ -305,35 +323,74 @@ class ProtectionRules:
     storage: tuple[str, ...] = ()
     state: tuple[str, ...] = ()
     """Where mcsd keeps its own files, if not in the places of the table."""
+    sockets: tuple[str, ...] = ()
+    """Sockets of engines, if not in the places of the table."""
 
     @classmethod
     def of(
-        cls, *, homes: Iterable[str] = (), storage: Iterable[str] = (), state: Iterable[str] = ()
+        cls,
+        *,
+        homes: Iterable[str] = (),
+        storage: Iterable[str] = (),
+        state: Iterable[str] = (),
+        sockets: Iterable[str] = (),
     ) -> ProtectionRules:
         """Build the rules; a relative path and the root directory as a home are left out."""
         real = (
             home for home in dict.fromkeys(homes) if home.startswith("/") and PurePosixPath(home).parts[1:]
         )
-        return cls(tuple(real), tuple(dict.fromkeys(storage)), tuple(dict.fromkeys(state)))
+        unique = [tuple(dict.fromkeys(paths)) for paths in (real, storage, state, sockets)]
+        return cls(*unique)
 
-    def places(self) -> tuple[Place, ...]:
+    def places(self) -> tuple[ProtectedPlace, ...]:
         """List every protected place, the strictest rules first."""
         return _places(self)
 
+    def storage_places(self, paths: Iterable[str]) -> tuple[ProtectedPlace, ...]:
+        """List places for paths that engines say they keep their storage in."""
+        return tuple(ProtectedPlace(path, _ENGINE_STORAGE) for path in paths if PurePosixPath(path).parts[1:])
+
+    def home_places(self, homes: Iterable[str]) -> tuple[ProtectedPlace, ...]:
+        """List places for homes that these rules do not have: of accounts that nobody lists."""
+        real = (home for home in homes if PurePosixPath(home).parts[1:] and home not in self.homes)
+        return tuple(place for home in real for place in _in_home(home))
+
 
 @functools.lru_cache(maxsize=4)
-def _places(rules: ProtectionRules) -> tuple[Place, ...]:
+def _places(rules: ProtectionRules) -> tuple[ProtectedPlace, ...]:
     # Once for each host: they are asked for at every look at a volume.
     by_name = {rule.name: rule for rule in PLACES}
-    own = [Place(path, by_name["own-state"]) for path in rules.state]
-    storage = [Place(path, by_name["engine-storage"]) for path in rules.storage]
-    table = [Place(path, rule) for rule in PLACES for path in rule.paths]
-    homes = [Place(home, HOME) for home in rules.homes]
-    inside = [
-        Place(str(PurePosixPath(home) / path), rule)
-        for home in rules.homes
-        for rule in IN_HOMES
-        for path in rule.paths
-    ]
+    own = [ProtectedPlace(path, by_name["own-state"]) for path in rules.state]
+    storage = [ProtectedPlace(path, by_name["engine-storage"]) for path in rules.storage]
+    table = [ProtectedPlace(path, rule) for rule in PLACES for path in rule.paths]
+    homes = [place for home in rules.homes for place in _in_home(home)]
     order = {Lift.NEVER: 0, Lift.BELOW: 1, Lift.BY_RULE: 2}
-    return tuple(sorted(table + own + inside + storage + homes, key=lambda place: order[place.rule.lift]))
+    return tuple(sorted(table + own + storage + homes, key=lambda place: order[place.rule.lift]))
+
+
+def _in_home(home: str) -> list[ProtectedPlace]:
+    inside = [
+        ProtectedPlace(str(PurePosixPath(home) / path), rule) for rule in IN_HOMES for path in rule.paths
+    ]
+    return [*inside, ProtectedPlace(home, HOME)]
+
+
+_ENGINE_STORAGE = next(rule for rule in PLACES if rule.name == "engine-storage")
+
+
+def type_of(label: RawLabel) -> str:
+    """Return the type in a label, "" where there is none."""
+    parts = (label or b"").rstrip(b"\0").decode(errors="surrogateescape").split(":", 3)
+    return parts[2] if len(parts) >= 3 else ""
+
+
+def type_rule_of(label: RawLabel) -> TypeRule | None:
+    """Return the rule that protects a label's type."""
+    kind = type_of(label)
+    return next((rule for rule in TYPES if any(fnmatchcase(kind, one) for one in rule.patterns)), None)
+
+
+def is_left_alone(label: RawLabel) -> bool:
+    """Tell whether an inode found inside a volume keeps this label, whatever the target."""
+    rule = type_rule_of(label)
+    return rule is not None and rule.inside

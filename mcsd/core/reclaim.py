@@ -7,13 +7,13 @@ next steps; the caller carries them out and asks again until only waiting is lef
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from mcsd.core.book import Book
 from mcsd.core.grants import Grant, GrantState
 from mcsd.core.sharing import conflicts_of
+from mcsd.core.state_cache import StateCache
 from mcsd.core.volumes import Claim, ClaimState, GrantId, Volume, VolumeId, VolumePhase
 
 
@@ -47,38 +47,45 @@ _HOLDS_NOTHING = {ClaimState.REFUSED, ClaimState.UNMANAGED}
 class Moment:
     """When reclaiming is looked at: `now` and `linger` in seconds; `urgent` grants do not linger.
 
-    `blocked` are volumes whose restoration was tried in this round and could not be completed.
+    `blocked` are volumes whose restoration was tried in this round and could not be completed. `began` is
+    when each grant's lingering began, by the clock of `now`, which need not be the one that people set: a
+    grant's own `since` is for them, and stands in where nothing is said.
     """
 
     now: float
     linger: float
     urgent: frozenset[GrantId] = frozenset()
     blocked: frozenset[VolumeId] = frozenset()
+    began: Mapping[GrantId, float] = field(default_factory=dict)
+
+    def end_of(self, grant: Grant) -> float:
+        """When a quarantined grant has lingered long enough, by the clock of `now`."""
+        return self.began.get(grant.id, grant.since) + self.linger
 
 
-def is_due(grant: Grant, book: Book, moment: Moment) -> bool:
+def is_due(grant: Grant, cache: StateCache, moment: Moment) -> bool:
     """Tell whether a quarantined grant's volumes have lingered long enough.
 
     Where somebody who lives has come to be at such a level, it can read them: then they do not linger.
     """
-    if grant.id in moment.urgent or moment.now >= grant.since + moment.linger:
+    if grant.id in moment.urgent or moment.now >= moment.end_of(grant):
         return True
-    return any(other.state.is_living for other in conflicts_of(grant, book))
+    return any(other.state.is_living for other in conflicts_of(grant, cache))
 
 
-def is_hastened_by(grant: Grant, book: Book) -> bool:
+def is_hastened_by(grant: Grant, cache: StateCache) -> bool:
     """Tell whether a grant makes something due that would linger: whoever lives at such a level reads it."""
     if not grant.state.is_living:
         return False
-    return any(other.state is GrantState.QUARANTINED for other in conflicts_of(grant, book))
+    return any(other.state is GrantState.QUARANTINED for other in conflicts_of(grant, cache))
 
 
-def _standing(volume: Volume, book: Book) -> tuple[list[Claim], list[Grant]]:
+def _standing(volume: Volume, cache: StateCache) -> tuple[list[Claim], list[Grant]]:
     """Split who is on a volume into the claims of living grants and the grants in quarantine."""
     living: list[Claim] = []
     gone: list[Grant] = []
-    for claim in book.claims_on(volume.id):
-        grant = book.grant(claim.grant)
+    for claim in cache.claims_on(volume.id):
+        grant = cache.grant(claim.grant)
         if claim.state in _HOLDS_NOTHING or grant is None:
             continue
         if grant.state is GrantState.QUARANTINED:
@@ -92,18 +99,18 @@ def _has_passed_on(volume: Volume, living: list[Claim]) -> bool:
     return volume.phase is VolumePhase.LABELLED and any(c.state is ClaimState.READY for c in living)
 
 
-def _is_shared_around(volume: Volume, book: Book) -> bool:
+def _is_shared_around(volume: Volume, cache: StateCache) -> bool:
     """Tell whether somebody who lives holds a volume above or below: it has the same level, and would have
     its labels undone with this one's."""
-    return any(_standing(around, book)[0] for around in book.volumes_around(volume.path))
+    return any(_standing(around, cache)[0] for around in cache.volumes_around(volume.path))
 
 
-def _inside(volume: Volume, book: Book) -> Volume | None:
+def _inside(volume: Volume, cache: StateCache) -> Volume | None:
     """Find the innermost volume in this one. It was there first, or it would be part of this one (see
     `mcsd.core.plan`): so it has the originals of what they share, and its turn is first."""
     inside = [
         one
-        for one in book.volumes_around(volume.path)
+        for one in cache.volumes_around(volume.path)
         if one.identity.device == volume.identity.device
         and PurePosixPath(one.path).is_relative_to(volume.path)
         and one.path != volume.path
@@ -111,55 +118,55 @@ def _inside(volume: Volume, book: Book) -> Volume | None:
     return max(inside, key=lambda one: len(PurePosixPath(one.path).parts), default=None)
 
 
-def _of_claim(claim: Claim, book: Book, moment: Moment) -> Step | None:
-    volume = book.volume(claim.volume) if claim.volume else None
+def _of_claim(claim: Claim, cache: StateCache, moment: Moment) -> Step | None:
+    volume = cache.volume(claim.volume) if claim.volume else None
     if volume is None or claim.state in _HOLDS_NOTHING:
         return Forget(claim)
-    living, gone = _standing(volume, book)
+    living, gone = _standing(volume, cache)
     if living:
         return Forget(claim) if _has_passed_on(volume, living) else None
-    if volume.id in moment.blocked or not all(is_due(grant, book, moment) for grant in gone):
+    if volume.id in moment.blocked or not all(is_due(grant, cache, moment) for grant in gone):
         return None
-    if _is_shared_around(volume, book):
+    if _is_shared_around(volume, cache):
         return None
-    inside = _inside(volume, book)
+    inside = _inside(volume, cache)
     if inside is not None:
         return None if inside.id in moment.blocked else Restore(inside.id)
     return Restore(volume.id)
 
 
-def _of_grant(grant: Grant, book: Book, moment: Moment) -> Iterator[Step]:
-    claims = book.claims_of(grant.id)
+def _of_grant(grant: Grant, cache: StateCache, moment: Moment) -> Iterator[Step]:
+    claims = cache.claims_of(grant.id)
     if not claims:
         yield Prove(grant.id)
     for claim in claims:
-        step = _of_claim(claim, book, moment)
+        step = _of_claim(claim, cache, moment)
         if step is not None:
             yield step
 
 
-def _orphans(book: Book, moment: Moment) -> Iterator[Step]:
-    for volume in book.volumes():
-        if book.claims_on(volume.id) or volume.id in moment.blocked:
+def _orphans(cache: StateCache, moment: Moment) -> Iterator[Step]:
+    for volume in cache.volumes():
+        if cache.claims_on(volume.id) or volume.id in moment.blocked:
             continue
-        if not _is_shared_around(volume, book) and _inside(volume, book) is None:
+        if not _is_shared_around(volume, cache) and _inside(volume, cache) is None:
             yield Restore(volume.id)
 
 
-def reclaim(book: Book, moment: Moment) -> tuple[Step, ...]:
+def reclaim(cache: StateCache, moment: Moment) -> tuple[Step, ...]:
     """Say what to do next, each step once; `()` when there is nothing but to wait."""
-    steps: dict[Step, None] = dict.fromkeys(_orphans(book, moment))
-    for grant in book.grants():
+    steps: dict[Step, None] = dict.fromkeys(_orphans(cache, moment))
+    for grant in cache.grants():
         if grant.state is GrantState.QUARANTINED:
-            steps.update(dict.fromkeys(_of_grant(grant, book, moment)))
+            steps.update(dict.fromkeys(_of_grant(grant, cache, moment)))
     return tuple(steps)
 
 
-def next_due(book: Book, moment: Moment) -> float | None:
-    """Give the time (seconds since the epoch) at which the next lingering ends, None when none lingers."""
+def next_due(cache: StateCache, moment: Moment) -> float | None:
+    """Return the time, by the moment's clock, at which the next lingering ends, None when none lingers."""
     waiting = [
-        grant.since + moment.linger
-        for grant in book.grants()
-        if grant.state is GrantState.QUARANTINED and not is_due(grant, book, moment)
+        moment.end_of(grant)
+        for grant in cache.grants()
+        if grant.state is GrantState.QUARANTINED and not is_due(grant, cache, moment)
     ]
     return min(waiting, default=None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from mcsd.core.protected import HOME, PLACES, TYPES
+from mcsd.core.protected import HOME, IN_HOMES, PLACES, TYPES
 
 
 class RefusalRule(StrEnum):
@@ -28,9 +28,31 @@ class RefusalRule(StrEnum):
     MULTIPLY_LINKED = "multiply-linked"
     NO_LABELS = "no-labels"
     """The file system keeps none."""
+    FIXED_LABEL = "fixed-label"
+    """The file system is mounted with `context=`: everything in it has the label that stands there."""
+    READ_ONLY = "read-only"
+    """The file system, or the mount, cannot be written."""
 
 
-_TABLES = (*(place.name for place in (*PLACES, HOME)), *(one.name for one in TYPES))
+_TABLES = (*(place.name for place in (*PLACES, *IN_HOMES, HOME)), *(one.name for one in TYPES))
+
+_LEFT_ALONE = {
+    *_TABLES,
+    RefusalRule.DEVICE_NODE,
+    RefusalRule.PSEUDO_FILE_SYSTEM,
+    RefusalRule.MULTIPLY_LINKED,
+    RefusalRule.NO_LABELS,
+    RefusalRule.FIXED_LABEL,
+    RefusalRule.READ_ONLY,
+}
+
+
+def is_left_alone(rule: str) -> bool:
+    """Tell whether what a rule forbids is none of mcsd's to prepare: then the container has it as it would
+    without mcsd, and that is reported. Any other rule says that somebody, or something, stands in the way of
+    a volume that the container is to have."""
+    return rule in _LEFT_ALONE
+
 
 RULES: tuple[str, ...] = tuple(dict.fromkeys((*(rule.value for rule in RefusalRule), *_TABLES)))
 """The names of all rules, each once."""

@@ -9,11 +9,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mcsd.core.book import Book
 from mcsd.core.containers import Container
 from mcsd.core.grants import Grant, GrantState
-from mcsd.core.labels import Context, Level
-from mcsd.core.volumes import Claim, ClaimMode, ClaimState, GrantId, Identity, Volume, VolumePhase
+from mcsd.core.labels import Level
+from mcsd.core.state_cache import StateCache
+from mcsd.core.volumes import (
+    Claim,
+    ClaimMode,
+    ClaimState,
+    GrantId,
+    Identity,
+    Volume,
+    VolumePhase,
+    overlap,
+)
 
 SHARED_LEVEL = Level(0, 0)
 """The bare `s0`, which every container may read and write."""
@@ -28,7 +37,7 @@ def shares_with(container: Container) -> str:
     return ""
 
 
-def _root_of(grant: Grant, book: Book) -> str:
+def _root_of(grant: Grant, cache: StateCache) -> str:
     """Follow `shares_with` to the container that the level came from; stop at a cycle."""
     seen: set[str] = set()
     here: Grant | None = grant
@@ -36,7 +45,7 @@ def _root_of(grant: Grant, book: Book) -> str:
         seen.add(here.container)
         wanted = here.shares_with
         there = next(
-            (g for g in book.grants() if wanted and (g.container == wanted or g.name == wanted)), None
+            (g for g in cache.grants() if wanted and (g.container == wanted or g.name == wanted)), None
         )
         if there is None:
             return wanted
@@ -44,40 +53,40 @@ def _root_of(grant: Grant, book: Book) -> str:
     return here.container if here is not None else ""
 
 
-def are_shared(one: Grant, other: Grant, book: Book) -> bool:
+def are_shared(one: Grant, other: Grant, cache: StateCache) -> bool:
     """Tell whether two grants hold one level on purpose."""
     if not (one.shares_with or other.shares_with):
         return False
-    return one.level == other.level and _root_of(one, book) == _root_of(other, book)
+    return one.level == other.level and _root_of(one, cache) == _root_of(other, cache)
 
 
-def conflicts_of(grant: Grant, book: Book) -> tuple[Grant, ...]:
+def conflicts_of(grant: Grant, cache: StateCache) -> tuple[Grant, ...]:
     """List the other holders whose level equals, dominates or is dominated by this one's, oldest first.
 
     A level without categories isolates nobody and is reported as such, not as a conflict with everyone.
     """
     return tuple(
         other
-        for other in book.grants_near(grant.level)
-        if other.id != grant.id and not are_shared(grant, other, book)
+        for other in cache.grants_near(grant.level)
+        if other.id != grant.id and not are_shared(grant, other, cache)
     )
 
 
-def outsiders_of(group: str, level: Level, book: Book) -> tuple[Grant, ...]:
+def outsiders_of(group: str, level: Level, cache: StateCache) -> tuple[Grant, ...]:
     """List who lives at a level that dominates a group's, and is not a member, oldest first."""
     return tuple(
         other
-        for other in book.grants_near(level)
+        for other in cache.grants_near(level)
         if other.state.is_living and other.group != group and other.level.dominates(level)
     )
 
 
-def target_level(mode: ClaimMode, grant: Grant, book: Book) -> Level:
-    """Give the level a volume gets for a claim in this mode."""
+def target_level(mode: ClaimMode, grant: Grant, cache: StateCache) -> Level:
+    """Return the level a volume gets for a claim in this mode."""
     if mode is ClaimMode.SHARED:
         return SHARED_LEVEL
     if mode is ClaimMode.GROUP:
-        for group in book.groups():
+        for group in cache.groups():
             if group.name == grant.group:
                 return group.level
     return grant.level
@@ -89,6 +98,7 @@ class Clash:
 
     `same` when they are on the very volume, not one above or below. `gone` lists the grants in
     quarantine that hold an overlapping volume and nobody else does: their originals come back first.
+    `ousted` are claims of containers that have exited; they end, and then the same goes for theirs.
     """
 
     holder: str
@@ -96,15 +106,21 @@ class Clash:
     same: bool
     claims: tuple[Claim, ...] = ()
     gone: tuple[GrantId, ...] = ()
+    ousted: tuple[Claim, ...] = ()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody stands behind it any more: what was left on disk has to be put back first."""
+        return not self.claims
 
 
 _STANDING = {ClaimState.PENDING, ClaimState.READY, ClaimState.PARTIAL, ClaimState.FAILED}
 
 
-def _others(claim: Claim, volume: Volume, book: Book) -> list[tuple[Grant, Claim]]:
+def _others(claim: Claim, volume: Volume, cache: StateCache) -> list[tuple[Grant, Claim]]:
     found = []
-    for other in book.claims_on(volume.id):
-        grant = book.grant(other.grant)
+    for other in cache.claims_on(volume.id):
+        grant = cache.grant(other.grant)
         if grant is not None and other.key != claim.key and other.state in _STANDING:
             found.append((grant, other))
     return found
@@ -114,26 +130,60 @@ def _is_gone(grant: Grant) -> bool:
     return grant.state is GrantState.QUARANTINED
 
 
-def clash_of(claim: Claim, path: str, identity: Identity, level: Level, book: Book) -> Clash | None:
+def _has_exited(grant: Grant, start: float | None) -> bool:
+    """Tell whether a holder's container had exited before the claimant's process came to be.
+
+    Then the claimant has come after it, as what follows an init container does. One that was refused while
+    the holder ran does not take the volume from it in the moment of a restart.
+    """
+    return grant.state is GrantState.IDLE and start is not None and grant.since <= start
+
+
+def ousted_by(
+    claim: Claim, identity: Identity, level: Level, cache: StateCache, *, start: float | None
+) -> tuple[Claim, ...]:
+    """List the claims of containers that have exited on a volume that goes to another level."""
+    volume = cache.volume_of(identity)
+    if volume is None:
+        return ()
+    return tuple(
+        other
+        for grant, other in _others(claim, volume, cache)
+        if _has_exited(grant, start) and target_level(other.mode, grant, cache) != level
+    )
+
+
+def clash_of(
+    claim: Claim,
+    path: str,
+    identity: Identity,
+    level: Level,
+    cache: StateCache,
+    *,
+    start: float | None = None,
+) -> Clash | None:
     """Find what stands in the way of labelling a volume at `level` for `claim`, None where nothing does.
 
     On the very volume: others that still hold it at another level. Those of containers that are gone are
-    passed over, because the volume goes straight from the old level to the new. Above or below: anything
-    at another level, since one walk would undo the other.
+    passed over, because the volume goes straight from the old level to the new, and so are those of
+    containers that had exited by `start`, the claimant's (seconds since the epoch, None for one that does not
+    run). Above or below: anything at another level, since one walk would undo the other.
     """
-    volume = book.volume_of(identity)
+    volume = cache.volume_of(identity)
     if volume is not None:
         standing = [
             (grant, other)
-            for grant, other in _others(claim, volume, book)
-            if not _is_gone(grant) and target_level(other.mode, grant, book) != level
+            for grant, other in _others(claim, volume, cache)
+            if not _is_gone(grant)
+            and not _has_exited(grant, start)
+            and target_level(other.mode, grant, cache) != level
         ]
         if standing:
             return Clash(standing[0][0].name, volume.path, True, tuple(other for _, other in standing))
-    for around in book.volumes_around(path):
+    for around in cache.volumes_around(path):
         if around.identity == identity:
             continue
-        clash = _clash_around(claim, around, level, book)
+        clash = _clash_around(claim, around, level, cache, start)
         if clash is not None:
             return clash
     return None
@@ -142,20 +192,52 @@ def clash_of(claim: Claim, path: str, identity: Identity, level: Level, book: Bo
 def _carries(volume: Volume, level: Level) -> bool:
     """Tell whether a volume is complete at a level: then what a container that is gone has left of it is no
     more than a claim, which is forgotten in time."""
-    return volume.phase is VolumePhase.LABELLED and Context.parse(volume.target).level == level
+    return volume.phase is VolumePhase.LABELLED and volume.level == level
 
 
-def _clash_around(claim: Claim, around: Volume, level: Level, book: Book) -> Clash | None:
+def _clash_around(
+    claim: Claim, around: Volume, level: Level, cache: StateCache, start: float | None
+) -> Clash | None:
     others = [
         (grant, other)
-        for grant, other in _others(claim, around, book)
-        if target_level(other.mode, grant, book) != level
+        for grant, other in _others(claim, around, cache)
+        if target_level(other.mode, grant, cache) != level
     ]
-    standing = [(grant, other) for grant, other in others if not _is_gone(grant)]
+    ousted = [(grant, other) for grant, other in others if _has_exited(grant, start)]
+    standing = [pair for pair in others if not _is_gone(pair[0]) and pair not in ousted]
     if standing:
         return Clash(standing[0][0].name, around.path, False, tuple(other for _, other in standing))
     if others and not _carries(around, level):
         return Clash(
-            others[0][0].name, around.path, False, gone=tuple(sorted({grant.id for grant, _ in others}))
+            others[0][0].name,
+            around.path,
+            False,
+            gone=tuple(sorted({grant.id for grant, _ in others})),
+            ousted=tuple(other for _, other in ousted),
         )
+    if cache.claims_on(around.id) or others:
+        return None
+    if around.phase is VolumePhase.STRANDED or not _carries(around, level):
+        # It has the originals of what both share: it is put back first, or nobody can put back the other.
+        return Clash("nobody", around.path, False)
     return None
+
+
+def waiting_for(leaving: Grant, cache: StateCache) -> tuple[Grant, ...]:
+    """List the living holders who were refused what a grant has a claim on, or something above or below."""
+    paths = [path for claim in cache.claims_of(leaving.id) for path in _paths_of(claim, cache)]
+    return tuple(
+        grant
+        for grant in cache.grants()
+        if grant.id != leaving.id
+        and grant.state.is_living
+        and any(
+            claim.state is ClaimState.REFUSED and any(overlap(claim.source, path) for path in paths)
+            for claim in cache.claims_of(grant.id)
+        )
+    )
+
+
+def _paths_of(claim: Claim, cache: StateCache) -> tuple[str, ...]:
+    volume = cache.volume(claim.volume) if claim.volume else None
+    return (claim.source,) if volume is None else (claim.source, volume.path)

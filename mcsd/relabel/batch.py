@@ -19,11 +19,11 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mcsd.core.walks import RawLabel, SkipReason
 from mcsd.relabel import kernel
 from mcsd.relabel.passing import TICK, Pass, is_steady, write_failure
-from mcsd.relabel.treatments import Decision
+from mcsd.relabel.strategies import Decision
 from mcsd.relabel.tree import Node, Tree
-from mcsd.relabel.values import Label, SkipReason
 
 _PATIENCE = 3
 
@@ -36,7 +36,7 @@ class Entry:
     name: bytes
     descriptor: int
     stat: kernel.Stat
-    had: Label
+    had: RawLabel
     decision: Decision
     is_settled: bool = True
 
@@ -110,7 +110,7 @@ class Batch:
             entry.is_settled = False
 
     def _record(self, entries: list[Entry]) -> None:
-        groups: defaultdict[Label, list[int]] = defaultdict(list)
+        groups: defaultdict[RawLabel, list[int]] = defaultdict(list)
         for entry in entries:
             if entry.decision.records:
                 groups[entry.had].append(entry.stat.inode)

@@ -1,43 +1,100 @@
 """The relabel engine: opens a volume, judges it, writes labels and takes them back.
 
-Every method is blocking and may be called from any thread; two walks of one volume wait for each other.
-What a walk does, and in which order, is in `mcsd.relabel.walk`.
+Theory of operation
+-------------------
+Every method is blocking and may be called from any thread; two walks of one volume wait for each other. A
+method opens the root by descriptors (`opening`), proves that it is the volume that was meant (`handles`),
+opens its file of originals (`originals`) and hands both to a walk. What a walk does, and in which order, is
+in `mcsd.relabel.walk`; what it does with one inode is its strategy's (`strategies`), in C
+(`native/_walk.h`) or in Python.
+
+What always holds:
+
+- Below the root nothing is reached by path: descriptors, one name at a time, no link followed, no mount
+  crossed.
+- No inode is written before its original is on disk; the root is written last, and restored first.
+- Only what carries a label that mcsd wrote is restored, and what is put back has no categories.
+- A file of originals says `complete` only after a walk that met every inode and could label each in scope.
+
+What a failure means: `VolumeRefusedError` is a rule's verdict, and nothing was written. `VolumeFailedError`
+is the file system's; what was written before it has its original on disk, and the next walk goes on from
+there. A `Walk` that is not complete says which inodes were skipped, and why. What was killed at any
+instruction is taken up again the same way.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from mcsd.blocking.patient import Patient
+from mcsd.core.blocked import Blocked, Party, Subject
+from mcsd.core.exposure import Survey
+from mcsd.core.hints import Hint
 from mcsd.core.protected import ProtectionRules
 from mcsd.core.volumes import Identity, VolumeId
+from mcsd.core.walks import (
+    Cancellation,
+    MayChange,
+    Progress,
+    RawLabel,
+    Root,
+    SkipReason,
+    StoredVolume,
+    Walk,
+    may_always,
+)
 from mcsd.errors import VolumeFailedError, VolumeRefusedError
 from mcsd.relabel import kernel
-from mcsd.relabel.examining import examined, label_of, require_writable
+from mcsd.relabel.amending import amend, give_back
+from mcsd.relabel.counters import Counters
+from mcsd.relabel.examining import Grounds, examined, file_system_of, require_writable
 from mcsd.relabel.handles import GoneError, handle_of, open_again
+from mcsd.relabel.homes import ACCOUNTS, Homes
 from mcsd.relabel.index import Intervals
+from mcsd.relabel.landmarks import LISTED
 from mcsd.relabel.native import is_usable, native_loop, new_index
-from mcsd.relabel.opening import Opened, opened
-from mcsd.relabel.originals import SUFFIX, Originals, Store, bare
+from mcsd.relabel.opening import OpenRoot, opened
+from mcsd.relabel.originals import SUFFIX, Originals, OriginalsStore
 from mcsd.relabel.passing import Effort, Gate
-from mcsd.relabel.places import Atlases
+from mcsd.relabel.places import PathIndexes, surveyed, within
+from mcsd.relabel.strategies import Relabelling, Restoring, Searching, Verifying, is_exclusive
 from mcsd.relabel.sweep import python_loop
-from mcsd.relabel.tally import Tally
-from mcsd.relabel.treatments import Relabelling, Restoring, Verifying, is_exclusive
-from mcsd.relabel.values import Cancellation, Progress, Root, StoredVolume, Walk
-from mcsd.relabel.walk import Means, VolumeWalk
+from mcsd.relabel.walk import VolumeWalk, WalkTools
 
 DefaultLabel = Callable[[str, int], str | None]
 Report = Callable[[Progress], None]
+_SERVICES = {ACCOUNTS, LISTED}
 _LARGE_AT_ONCE = 2
 """Large walks that write at a time; more would only make the disk seek."""
 
 
+@dataclass(slots=True)
+class _Turn:
+    """A volume's lock, and how many hold it or wait for it."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    wanted: int = 0
+
+
+def label_above(root: OpenRoot) -> RawLabel:
+    """Return what the directory over a volume's root carries, None where that is somebody's, or nothing."""
+    try:
+        label = kernel.label_of(root.parent)
+    except OSError:  # a file system without labels: nothing is what it gives
+        return None
+    return None if is_exclusive(label) else label
+
+
 class Engine:
     """See the module. `store` is made if it is not there; `default_label` asks the host's policy.
+
+    `may_change` tells which labels the domain that mcsd runs in may take off a file: the others are left
+    alone and named, and never tried.
 
     `native` False walks in plain Python even where the extension is there.
     """
@@ -46,44 +103,76 @@ class Engine:
         self,
         *,
         store: Path,
-        rules: ProtectionRules,
+        rules: ProtectionRules | Callable[[], ProtectionRules],
         default_label: DefaultLabel,
+        may_change: MayChange = may_always,
         effort: Effort | None = None,
         native: bool = True,
+        patient: Patient | None = None,
+        homes: Homes | None = None,
     ) -> None:
         is_native = native and is_usable()
-        self._store = Store(str(store), new_index if is_native else Intervals)
-        self._rules = rules
-        self._atlases = Atlases()
+        self._store = OriginalsStore(str(store), new_index if is_native else Intervals)
+        patient = patient or Patient()
+        self._patient = patient
+        self._rules = rules if callable(rules) else lambda: rules
+        self._path_indexes = PathIndexes(patient=patient)
+        self._homes = homes or Homes(patient)
         self._default_label = default_label
-        self._means = Means(
+        self._may_change = may_change
+        self._means = WalkTools(
             native_loop if is_native else python_loop,
             Effort.of_this_host() if effort is None else effort,
             Gate(_LARGE_AT_ONCE),
         )
         self._guard = threading.Lock()
-        self._locks: dict[VolumeId, threading.Lock] = {}
+        self._turns: dict[VolumeId, _Turn] = {}
         store.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     # -- looking
 
-    def examine(self, path: str, *, allowed: Collection[str] = ()) -> Root:
+    def examine(self, path: str, *, allowed: Collection[str] = (), storage: Collection[str] = ()) -> Root:
         """Open a volume's root and judge what was opened.
 
         `allowed` are paths that an explicit rule names; each admits itself and everything below it, as far
-        as the rule that is met can be lifted. Raises `VolumeRefusedError` and `VolumeFailedError`.
+        as the rule that is met can be lifted. `storage` is where engines say that theirs is, in addition to
+        what the rules know. Raises `VolumeRefusedError` and `VolumeFailedError`.
         """
-        return examined(path, self._rules, allowed, self._atlases)
+        with _reporting(path):
+            ground = Grounds(
+                self._rules(), self._path_indexes, self._homes, self._default_label, self._may_change
+            )
+            return examined(path, ground, allowed, storage)
+
+    def survey(self, path: str, *, within: Sequence[str] = (), storage: Collection[str] = ()) -> Survey:
+        """Find out where a mount's source is, and what it shows of the host, may it be labelled or not.
+
+        `within` are paths that it may be, or lie in, by identity; `storage` is as for `examine`. Raises
+        nothing.
+        """
+        rules = self._rules()
+        return surveyed(path, rules, within, self._path_indexes.latest(), rules.storage_places(storage))
+
+    def within(self, top: str, paths: Collection[str]) -> frozenset[str]:
+        """See `mcsd.ports.VolumeEngine`."""
+        return within(top, paths, self._path_indexes.latest())
+
+    def blocked(self) -> tuple[Blocked, ...]:
+        """Tell what does not answer when it is asked where protected places are."""
+        return tuple(
+            Blocked(Subject(Party.ACCOUNTS if source in _SERVICES else Party.PLACES, source), seconds)
+            for source, seconds in self._patient.silent().items()
+        )
 
     def identify(self, volume: VolumeId, path: str, identity: Identity) -> Identity:
-        """Give the identity of what is at `path` if it is that volume, under whatever number its device has
+        """Return the identity of what is at `path` if it is that volume, under whatever number its device has
         now; the one that was given if it is not, or cannot be opened.
 
         Numbers of devices change when the host starts anew (btrfs subvolumes, loop devices, disks found in
         another order). A root of the same inode number and the same file handle is the same inode.
         """
         try:
-            with self._root(path, identity, volume) as root:
+            with _reporting(path), self._root(path, identity, volume) as root:
                 return root.identity
         except (VolumeFailedError, VolumeRefusedError):
             return identity
@@ -99,32 +188,18 @@ class Engine:
         *,
         progress: Report | None = None,
         cancelled: Cancellation | None = None,
-        known: bool = False,
-        links_consented: bool = False,
     ) -> Walk:
-        """Write `target`, a canonical context, on everything in scope: originals first, the root last.
-
-        With `known` the caller says that its ledger has the volume as complete at this target; when the
-        originals' file says so too and the root carries the target, nothing else is looked at.
-        """
+        """Write `target`, a canonical context, on everything in scope: originals first, the root last."""
         wanted = os.fsencode(target).rstrip(b"\0") + b"\0"
-        with self._alone(volume), self._root(path, identity, volume) as root:
-            is_known = known and self._store.says(volume, "complete", target)
-            if is_known and bare(label_of(root, path)) == bare(wanted):
-                return Walk(seen=1, already=1, complete=True, level="known")
+        with _reporting(path), self._alone(volume), self._root(path, identity, volume) as root:
+            require_writable(root, path)  # before there are originals: nothing will have to be undone
             originals = self._store.open(volume) or self._store.create(
-                volume, root.path, identity, handle_of(root.descriptor)
+                volume, root.path, identity, handle_of(root.descriptor), file_system_of(root)
             )
             try:
-                tally = Tally(progress, cancelled, originals.volume.count)
-                require_writable(root, path)
+                tally = Counters(progress, cancelled, originals.volume.count)
                 walk = VolumeWalk(
-                    root,
-                    Relabelling(originals, wanted),
-                    tally,
-                    self._means,
-                    originals,
-                    links_consented=links_consented,
+                    root, Relabelling(originals, wanted, self._may_change), tally, self._means, originals
                 )
                 complete = walk.relabel(target)
                 if complete and (originals.volume.state, originals.volume.target) != ("complete", target):
@@ -139,38 +214,79 @@ class Engine:
         volume: VolumeId,
         path: str,
         identity: Identity,
+        target: str,
         *,
+        was_complete: bool,
         progress: Report | None = None,
         cancelled: Cancellation | None = None,
     ) -> Walk:
         """Put the originals back, the root first, where the present label is one that mcsd wrote.
 
-        A volume without originals was never written to: there is nothing to do. One that was renamed is
-        found by its handle; one that was removed is `gone`. Can be broken off and called again; `forget`
-        drops the originals after a complete one.
+        `target` and `was_complete` are what the caller's ledger says was to be written last, and whether all
+        of it once was. They count where there are no originals: the volume was never written to, or they
+        were lost. So labels of that kind are looked for, and `VolumeFailedError` tells of any: there is
+        nothing to put back, and success would be a lie.
+
+        A volume with originals that no label was written after is as it was. One that was renamed is found by
+        its handle; one that was removed, or was in memory and is not mounted any more, is `gone`. Can be
+        broken off and called again; `forget` drops the originals after a complete one.
+
+        No original with categories is put back (`Originals.disbelieve`): such a file gets the policy's own
+        label, or else that of what is above it.
         """
-        with self._alone(volume):
+        with _reporting(path), self._alone(volume):
             originals = self._store.open(volume)
             if originals is None:
-                return Walk(complete=True, level="known")
+                tally = Counters(progress, cancelled)
+                return self._without_originals(volume, path, identity, target, tally, was_complete)
             try:
+                if not originals.ours:
+                    return Walk(complete=True)
                 with self._root_of(originals, path, identity) as root:
-                    tally = Tally(progress, cancelled, originals.volume.count)
-                    require_writable(root, path)
-                    originals.disbelieve(is_exclusive)
-                    restoring = Restoring(originals, self._default_label)
-                    walk = VolumeWalk(root, restoring, tally, self._means, originals)
-                    complete = walk.restore()
-                    if complete:
-                        self._make_lasting(root)
-                        originals.finish("restored", originals.volume.target, tally.seen)
-                    return tally.walk(complete=complete)
+                    tally = Counters(progress, cancelled, originals.volume.count)
+                    return self._put_back(originals, root, path, tally)
             except GoneError:
-                return Walk(complete=True, level="known", gone=True)
+                return Walk(complete=True, gone=True)
             finally:
                 originals.close()
 
-    def _make_lasting(self, root: Opened) -> None:
+    def _put_back(self, originals: Originals, root: OpenRoot, path: str, tally: Counters) -> Walk:
+        originals.disbelieve(is_exclusive)
+        restoring = Restoring(originals, self._default_label, label_above(root))
+        complete = VolumeWalk(root, restoring, tally, self._means, originals).restore()
+        if not complete and not tally.changed:
+            require_writable(root, path)  # which is not asked where nothing is left to be written
+        if complete:
+            self._make_lasting(root)
+            originals.finish("restored", originals.volume.target, tally.seen)
+        return tally.walk(complete=complete)
+
+    def _without_originals(
+        self,
+        volume: VolumeId,
+        path: str,
+        identity: Identity,
+        target: str,
+        tally: Counters,
+        was_complete: bool,
+    ) -> Walk:
+        """Prove that nothing carries what mcsd may have written, where nothing says what was there before."""
+        with ExitStack() as stack:
+            try:
+                root = stack.enter_context(self._root(path, identity, volume))
+            except (VolumeFailedError, VolumeRefusedError) as exc:
+                if was_complete:
+                    raise _lost(path, f"it cannot be looked at: {exc.what}") from exc
+                return Walk(complete=True)  # it never came to writing, or whoever took it away has it
+            complete = VolumeWalk(
+                root, Searching(os.fsencode(target), was_complete), tally, self._means
+            ).verify()
+        carrying = sum(tally.skipped[reason] for reason in (SkipReason.DIFFERS, SkipReason.MULTIPLY_LINKED))
+        if carrying:
+            raise _lost(path, f"{carrying} of its inodes carry labels like {target!r}")
+        return tally.walk(complete=complete)
+
+    def _make_lasting(self, root: OpenRoot) -> None:
         """Have the labels on disk before their originals may be forgotten.
 
         One file system keeps that order by itself: what is removed later is not gone earlier.
@@ -197,10 +313,65 @@ class Engine:
         cancelled: Cancellation | None = None,
     ) -> Walk:
         """Count what does not carry `target` (`SkipReason.DIFFERS`), without writing anything."""
-        with self._root(path, identity, volume) as root:
-            tally = Tally(progress, cancelled)
-            walk = VolumeWalk(root, Verifying(os.fsencode(target)), tally, self._means)
+        with _reporting(path), self._root(path, identity, volume) as root:
+            tally = Counters(progress, cancelled)
+            walk = VolumeWalk(root, Verifying(os.fsencode(target), self._may_change), tally, self._means)
             return tally.walk(complete=walk.verify())
+
+    # -- single things
+
+    def amend(
+        self,
+        volume: VolumeId,
+        path: str,
+        identity: Identity,
+        target: str,
+        names: Collection[str],
+        *,
+        cancelled: Cancellation | None = None,
+    ) -> Walk:
+        """Label what is at these paths below the root of a volume whose other files carry `target` already.
+
+        Raises as `relabel` does; one that has no originals is to be labelled as a whole.
+        """
+        with _reporting(path), self._alone(volume), self._root(path, identity, volume) as root:
+            originals = self._store.open(volume)
+            if originals is None:
+                raise VolumeFailedError(f"volume {path!r} has no originals: nothing in it was labelled yet")
+            try:
+                require_writable(root, path)
+                was_complete = (originals.volume.state, originals.volume.target) == ("complete", target)
+                tally, count = Counters(cancellation=cancelled), originals.volume.count
+                complete = amend(root, names, target, originals, tally, self._means, self._may_change)
+                if complete and was_complete and originals.volume.state != "complete":
+                    originals.finish("complete", target, count)
+                return tally.walk(complete=complete)
+            finally:
+                originals.close()
+
+    def give_back(
+        self, volume: VolumeId, path: str, identity: Identity, *, cancelled: Cancellation | None = None
+    ) -> Walk:
+        """Put the originals back on something that was moved out of a volume, and is at `path` now.
+
+        With a directory goes all that is below it. Raises as `relabel` does.
+        """
+        with _reporting(path), self._alone(volume):
+            originals = self._store.open(volume)
+            if originals is None:
+                raise VolumeFailedError(f"{path!r} was moved out of a volume that has no originals any more")
+            try:
+                with opened(path) as found:
+                    if found.identity != identity:
+                        raise VolumeFailedError(f"{path!r} is no longer what was moved there")
+                    require_writable(found, path)
+                    tally = Counters(cancellation=cancelled)
+                    originals.disbelieve(is_exclusive)
+                    strategy = Restoring(originals, self._default_label, label_above(found))
+                    complete = give_back(found, originals, strategy, tally, self._means)
+                    return tally.walk(complete=complete)
+            finally:
+                originals.close()
 
     # -- the store
 
@@ -208,8 +379,6 @@ class Engine:
         """Drop a volume's originals; idempotent."""
         with self._alone(volume):
             self._store.forget(volume)
-        with self._guard:
-            self._locks.pop(volume, None)
 
     def volumes(self) -> tuple[StoredVolume, ...]:
         """List the volumes whose originals are on disk; a damaged file is listed as `damaged`."""
@@ -217,11 +386,9 @@ class Engine:
         for file in sorted(Path(self._store.directory).glob("*" + SUFFIX)):
             volume = VolumeId(file.name.removesuffix(SUFFIX))
             try:
-                with self._alone(volume):
-                    originals = self._store.open(volume)
-                if originals is not None:
-                    found.append(originals.volume)
-                    originals.close()
+                stored = self._store.describe(volume)  # without the volume's lock, which a walk may have
+                if stored is not None:
+                    found.append(stored)
             except VolumeFailedError:
                 found.append(StoredVolume(volume, "", Identity(0, 0), 0.0, "", "damaged"))
         return tuple(found)
@@ -232,39 +399,70 @@ class Engine:
 
     @contextmanager
     def _alone(self, volume: VolumeId) -> Iterator[None]:
+        """Hold a volume against every other walk over it; its lock goes with the last one who wants it."""
         with self._guard:
-            lock = self._locks.setdefault(volume, threading.Lock())
-        with lock:
-            yield
+            turn = self._turns.setdefault(volume, _Turn())
+            turn.wanted += 1
+        try:
+            with turn.lock:
+                yield
+        finally:
+            with self._guard:
+                turn.wanted -= 1
+                if not turn.wanted:
+                    del self._turns[volume]
 
     @contextmanager
-    def _root(self, path: str, identity: Identity, volume: VolumeId) -> Iterator[Opened]:
+    def _root(self, path: str, identity: Identity, volume: VolumeId) -> Iterator[OpenRoot]:
         with opened(path) as root:
             if root.identity != identity and not self._is_renumbered(root, identity, volume):
                 raise VolumeFailedError(
                     f"volume {path!r} is no longer the one it was: it is now inode {root.identity.inode} of "
                     f"device {root.identity.device}, and was {identity.inode} of {identity.device}",
-                    hint="it was replaced, or something is mounted over it or no longer mounted",
+                    hint=Hint.PUT_BACK.say(),
                 )
             yield root
 
-    def _is_renumbered(self, root: Opened, identity: Identity, volume: VolumeId) -> bool:
+    def _is_renumbered(self, root: OpenRoot, identity: Identity, volume: VolumeId) -> bool:
         if root.identity.inode != identity.inode:
             return False
         handle = self._store.handle(volume)
         return handle is not None and handle == handle_of(root.descriptor)
 
     @contextmanager
-    def _root_of(self, originals: Originals, path: str, identity: Identity) -> Iterator[Opened]:
+    def _root_of(self, originals: Originals, path: str, identity: Identity) -> Iterator[OpenRoot]:
         """Open a volume's root by its path, or else by its handle; raises `GoneError` as well."""
         with ExitStack() as stack:
             try:
                 root = stack.enter_context(self._root(path, identity, originals.volume.id))
             except (VolumeFailedError, VolumeRefusedError):
                 handle = originals.handle
-                descriptor = None if handle is None else open_again(handle, identity, path)
+                descriptor = (
+                    None if handle is None else open_again(handle, identity, path, originals.file_system)
+                )
                 if descriptor is None:
                     raise
                 stack.callback(os.close, descriptor)
-                root = Opened(kernel.path_of(descriptor), descriptor, descriptor, kernel.stat_of(descriptor))
+                root = OpenRoot(
+                    kernel.path_of(descriptor), descriptor, descriptor, kernel.stat_of(descriptor)
+                )
             yield root
+
+
+@contextmanager
+def _reporting(path: str) -> Iterator[None]:
+    """Turn an error of the file system that no single inode is to blame for into the walk's failure."""
+    try:
+        yield
+    except OSError as exc:
+        raise VolumeFailedError(
+            f"volume {path!r} cannot be walked: {(exc.strerror or str(exc)).lower()}",
+            hint=Hint.MEND_AND_RETRY.say(),
+        ) from exc
+
+
+def _lost(path: str, why: str) -> VolumeFailedError:
+    return VolumeFailedError(
+        f"the originals of volume {path!r} are lost, and {why}",
+        hint=Hint.TAKE_POLICY_LABELS.say(path=path),
+    )

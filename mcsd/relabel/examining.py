@@ -5,28 +5,61 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
-from mcsd.core.protected import PSEUDO_FILE_SYSTEMS, ProtectionRules, is_unlabelled
+from mcsd.core.hints import Hint
+from mcsd.core.protected import PSEUDO_FILE_SYSTEMS, ProtectedPlace, ProtectionRules, is_unlabelled
+from mcsd.core.walks import MayChange, RawLabel, Root, may_always
 from mcsd.errors import VolumeFailedError, VolumeRefusedError
 from mcsd.relabel import kernel
-from mcsd.relabel.mounts import Mount, mounts
-from mcsd.relabel.opening import Opened, opened
-from mcsd.relabel.places import Atlases, judge_place, judge_type, spot_of
-from mcsd.relabel.values import Label, Root
+from mcsd.relabel.homes import Homes
+from mcsd.relabel.mounts import MountEntry, mounts
+from mcsd.relabel.opening import OpenRoot, opened
+from mcsd.relabel.places import PathIndexes, judge_home, judge_name, judge_place, judge_type, location_of
 
 
-def examined(path: str, rules: ProtectionRules, allowed: Collection[str], atlases: Atlases) -> Root:
-    """Open a volume's root and judge it; raises `VolumeRefusedError` and `VolumeFailedError`."""
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """What a root is judged by, besides what it is. `default_label` asks the host's policy."""
+
+    rules: ProtectionRules
+    path_indexes: PathIndexes
+    homes: Homes
+    default_label: Callable[[str, int], str | None]
+    may_change: MayChange = may_always
+
+    def places(self, root: OpenRoot, storage: Collection[str]) -> tuple[ProtectedPlace, ...]:
+        """List places that the rules do not have: engines' storage, and homes by who owns what is here."""
+        homes = self.rules.home_places(self.homes.near(root))
+        return (*self.rules.storage_places(storage), *homes)
+
+
+def examined(path: str, grounds: Grounds, allowed: Collection[str], storage: Collection[str]) -> Root:
+    """Open a volume's root and judge it; raises `VolumeRefusedError` and `VolumeFailedError`.
+
+    What mcsd's own sandbox hides from it, as its unit does the host's devices, is judged by its name.
+    """
+    try:
+        return _examined(path, grounds, allowed, storage)
+    except VolumeFailedError:
+        judge_name(path, grounds.rules)
+        raise
+
+
+def _examined(path: str, grounds: Grounds, allowed: Collection[str], storage: Collection[str]) -> Root:
     with opened(path) as root:
-        atlas = atlases.latest()
-        mount = atlas.mount(root.stat.mount)
+        path_index = grounds.path_indexes.latest()
+        mount = path_index.mount(root.stat.mount)
         _judge_kind(root, path, mount)
-        spot = spot_of(root.descriptor, root.parent, mount)
-        judge_place(spot, path, rules, allowed, atlas)
+        location = location_of(root.descriptor, root.parent, mount)
+        judge_place(location, path, grounds.rules, allowed, path_index, grounds.places(root, storage))
         label = label_of(root, path)
-        admitted = (one for one in map(atlas.spot, allowed) if one is not None)
-        judge_type(label, path, is_allowed=any(spot.is_within(one) for one in admitted))
+        admitted = (one for one in map(path_index.location, allowed) if one is not None)
+        is_allowed = any(location.is_within(one) for one in admitted)
+        judge_type(label, path, is_allowed=is_allowed, may_change=grounds.may_change(label))
+        if root.is_directory:
+            judge_home(grounds.default_label(root.path, root.stat.mode), path, is_allowed=is_allowed)
         return Root(
             path=root.path,
             identity=root.identity,
@@ -38,29 +71,35 @@ def examined(path: str, rules: ProtectionRules, allowed: Collection[str], atlase
         )
 
 
-def _judge_kind(root: Opened, path: str, mount: Mount | None) -> None:
+def _judge_kind(root: OpenRoot, path: str, mount: MountEntry | None) -> None:
     mode = root.stat.mode
     if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
         raise VolumeRefusedError(
-            f"volume {path!r} is a device node", hint="give it with --device instead", rule="device-node"
+            f"volume {path!r} is a device node", hint=Hint.GIVE_DEVICE.say(), rule="device-node"
         )
     if mount is not None and mount.file_system in PSEUDO_FILE_SYSTEMS:
         raise VolumeRefusedError(
             f"volume {path!r} is part of the kernel's {mount.file_system!r} file system",
-            hint="this cannot be allowed",
             rule="pseudo-file-system",
+        )
+    if mount is not None and mount.fixed_label:
+        raise VolumeRefusedError(
+            f"volume {path!r} is on a file system that is mounted with context=: all of it has the label "
+            f"{mount.fixed_label!r}",
+            hint=Hint.MOUNT_WITH_CONTEXT.say(),
+            rule="fixed-label",
         )
     if mount is not None and is_unlabelled(mount.file_system):
         raise _no_labels(path, mount.file_system)
     if not root.is_directory and root.stat.links > 1:
         raise VolumeRefusedError(
             f"volume {path!r} is a file with {root.stat.links} names",
-            hint="its other names are not this container's; copy it, or mount a directory",
+            hint=Hint.GIVE_COPY.say(),
             rule="multiply-linked",
         )
 
 
-def label_of(root: Opened, path: str) -> Label:
+def label_of(root: OpenRoot, path: str) -> RawLabel:
     """Read a root's label; raises `VolumeRefusedError` where there are none to be had."""
     try:
         return kernel.label_of(root.descriptor)
@@ -76,16 +115,22 @@ def _no_labels(path: str, file_system: str) -> VolumeRefusedError:
     where = f"a {file_system!r} file system" if file_system else "a file system"
     return VolumeRefusedError(
         f"volume {path!r} is on {where} that keeps no labels",
-        hint="mount that file system with context= for the container's level, or use another one",
+        hint=Hint.MOUNT_WITH_CONTEXT.say(),
         rule="no-labels",
     )
 
 
-def require_writable(root: Opened, path: str) -> None:
+def file_system_of(root: OpenRoot) -> str:
+    """Name the kind of file system that a root is on, "" where its mount is not to be seen."""
+    mount = mounts().get(root.stat.mount)
+    return mount.file_system if mount else ""
+
+
+def require_writable(root: OpenRoot, path: str) -> None:
     """Raise `VolumeFailedError` for a root on a read-only mount."""
     mount = mounts().get(root.stat.mount)
     if mount is not None and mount.is_read_only:
         raise VolumeFailedError(
             f"volume {path!r} is on a read-only mount, so its labels cannot be changed",
-            hint="remount it read-write, or mount it with context= for the container's level",
+            hint=Hint.REMOUNT.say(),
         )

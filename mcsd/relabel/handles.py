@@ -4,7 +4,8 @@ A file handle (name_to_handle_at(2)) names an inode and its generation, whatever
 whose inode was removed the file system says ESTALE: then there is nothing left to restore. A path that does
 not exist proves nothing, for the directory may have been renamed and still carry its labels. Nor does another
 file system, which says ESTALE of every handle that is not its own: numbers of devices are given out anew at
-each boot, so it is believed only where it is mounted above the place the volume had.
+each boot, so it is believed only where it is mounted above the place the volume had. What lives in memory
+(tmpfs) is gone with its last mount, and nobody else has its device's number before that.
 Opening by handle needs CAP_DAC_READ_SEARCH.
 """
 
@@ -16,11 +17,15 @@ import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 from mcsd.core.volumes import Identity
 from mcsd.relabel import kernel
 from mcsd.relabel.mounts import mounts
+
+VOLATILE = frozenset({"tmpfs", "ramfs"})
+"""File systems that live in memory, and end with their last mount."""
 
 _HEAD = struct.Struct("=Ii")
 _MOST = 128  # MAX_HANDLE_SZ
@@ -44,6 +49,11 @@ class Handle:
         return cls(int(kind), bytes.fromhex(data)) if text else None
 
 
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
 class GoneError(Exception):
     """The inode does not exist any more."""
 
@@ -52,24 +62,26 @@ def handle_of(descriptor: int) -> Handle | None:
     """Ask for the handle of what a descriptor stands for, None where the file system has none."""
     buffer = ctypes.create_string_buffer(_HEAD.pack(_MOST, 0), _HEAD.size + _MOST)
     mount = ctypes.c_int()
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.name_to_handle_at(descriptor, b"", buffer, ctypes.byref(mount), _AT_EMPTY_PATH) != 0:
+    if _libc().name_to_handle_at(descriptor, b"", buffer, ctypes.byref(mount), _AT_EMPTY_PATH) != 0:
         return None
     size, kind = _HEAD.unpack_from(buffer.raw)
     return Handle(kind, buffer.raw[_HEAD.size : _HEAD.size + size])
 
 
-def open_again(handle: Handle, identity: Identity, path: str) -> int | None:
-    """Open an inode by its handle as `O_PATH`; `path` is where it once was.
+def open_again(handle: Handle, identity: Identity, path: str, file_system: str = "") -> int | None:
+    """Open an inode by its handle as `O_PATH`; `path` is where it once was, `file_system` the kind it was on.
 
     Raises `GoneError` when it was removed. None where it cannot be told: its file system is not mounted, or
     this process may not ask.
     """
+    is_volatile = file_system in VOLATILE
+    if is_volatile and not _is_mounted(identity.device, file_system):
+        raise GoneError
     for place in _places_on(identity.device, path):
         try:
             descriptor = _open_below(place, handle)
         except OSError as exc:
-            if exc.errno == errno.ESTALE and PurePosixPath(path).is_relative_to(place):
+            if exc.errno == errno.ESTALE and (is_volatile or PurePosixPath(path).is_relative_to(place)):
                 raise GoneError from exc
             continue
         found = kernel.stat_of(descriptor)
@@ -81,22 +93,35 @@ def open_again(handle: Handle, identity: Identity, path: str) -> int | None:
     return None
 
 
+def _is_mounted(device: int, file_system: str) -> bool:
+    numbers = f"{os.major(device)}:{os.minor(device)}"
+    return any((one.device, one.file_system) == (numbers, file_system) for one in mounts().values())
+
+
 def _open_below(place: str, handle: Handle) -> int:
     mount = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        buffer = ctypes.create_string_buffer(_HEAD.pack(len(handle.data), handle.kind) + handle.data)
-        flags = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = int(ctypes.CDLL(None, use_errno=True).open_by_handle_at(mount, buffer, flags))
-        if descriptor < 0:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code), place)
-        return descriptor
+        return open_on(mount, handle.kind, handle.data)
     finally:
         os.close(mount)
 
 
+def open_on(mount: int, kind: int, data: bytes) -> int:
+    """Open an inode by its handle as `O_PATH`; `mount` is open for reading on the same file system.
+
+    Raises `OSError`, ESTALE for one that was removed.
+    """
+    buffer = ctypes.create_string_buffer(_HEAD.pack(len(data), kind) + data)
+    flags = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = int(_libc().open_by_handle_at(mount, buffer, flags))
+    if descriptor < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), f"handle {kind}:{data.hex()}")
+    return descriptor
+
+
 def _places_on(device: int, path: str) -> Iterator[str]:
-    """Give directories on a device: what is left of a path first, then mount points."""
+    """Return directories on a device: what is left of a path first, then mount points."""
     numbers = f"{os.major(device)}:{os.minor(device)}"
     points = [mount.point for mount in mounts().values() if mount.device == numbers]
     for place in dict.fromkeys([*map(str, PurePosixPath(path).parents), *points]):

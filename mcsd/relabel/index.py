@@ -12,30 +12,30 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from mcsd.relabel.values import Label
+from mcsd.core.walks import RawLabel
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class OriginalLabel:
     """The label that some inodes had when they were looked at, at `time` (ns since the epoch)."""
 
-    label: Label
+    label: RawLabel
     time: int
 
 
 class Index(Protocol):
     """Inode number to origin."""
 
-    def add(self, encoded: bytes, time: int, label: Label) -> None:
+    def add(self, encoded: bytes, time: int, label: RawLabel) -> None:
         """Add inodes, as `encode_inodes` gives them; raises `ValueError` for anything else."""
         ...
 
-    def find(self, inode: int) -> tuple[int, Label] | None:
-        """Give the time and the label of an inode's origin, None where none is recorded."""
+    def find(self, inode: int) -> tuple[int, RawLabel] | None:
+        """Return the time and the label of an inode's origin, None where none is recorded."""
         ...
 
-    def groups(self) -> list[tuple[int, Label, bytes]]:
-        """Give everything again, as `add` takes it: time, label, encoded inodes, in the order of adding."""
+    def groups(self) -> list[tuple[int, RawLabel, bytes]]:
+        """Return everything again, as `add` takes it: time, label, encoded inodes, in the order of adding."""
         ...
 
 
@@ -116,9 +116,9 @@ class Intervals:
 
     def __init__(self) -> None:
         self._runs: list[list[Span]] = []
-        self._origins: list[tuple[int, Label]] = []
+        self._origins: list[tuple[int, RawLabel]] = []
 
-    def add(self, encoded: bytes, time: int, label: Label) -> None:
+    def add(self, encoded: bytes, time: int, label: RawLabel) -> None:
         """See `Index`."""
         run = list(_joined(Span(first, end, len(self._origins)) for first, end in decode_inodes(encoded)))
         self._origins.append((time, label))
@@ -128,7 +128,7 @@ class Intervals:
             run = list(_joined(_merged(self._runs.pop(), run)))
         self._runs.append(run)
 
-    def find(self, inode: int) -> tuple[int, Label] | None:
+    def find(self, inode: int) -> tuple[int, RawLabel] | None:
         """See `Index`."""
         for run in reversed(self._runs):
             place = bisect_right(run, inode, key=lambda span: span.first)
@@ -136,7 +136,7 @@ class Intervals:
                 return self._origins[run[place - 1].origin]
         return None
 
-    def groups(self) -> list[tuple[int, Label, bytes]]:
+    def groups(self) -> list[tuple[int, RawLabel, bytes]]:
         """See `Index`."""
         whole: list[Span] = []
         for run in self._runs:

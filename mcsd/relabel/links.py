@@ -11,10 +11,11 @@ import time
 from collections import OrderedDict, defaultdict
 from functools import partial
 
+from mcsd.core.walks import RawLabel, SkipReason
 from mcsd.relabel import kernel
+from mcsd.relabel.counters import reason_for
 from mcsd.relabel.passing import TICK, Names, Pass, is_steady, write_failure
-from mcsd.relabel.treatments import Decision, Sight, Surroundings
-from mcsd.relabel.values import Label, SkipReason
+from mcsd.relabel.strategies import Decision, InodeSight, Surroundings
 
 _BATCH = 256
 _OPEN = 64
@@ -29,7 +30,7 @@ class _Directories:
         self._open: OrderedDict[bytes, int] = OrderedDict()
 
     def of(self, path: bytes) -> tuple[int, bytes]:
-        """Give a descriptor of the directory that a path is in, good until the next call, and the name."""
+        """Return a descriptor of the directory that a path is in, good until the next call, and the name."""
         directory, _, name = path.rpartition(b"/")
         if not directory:
             return self._root, name
@@ -73,15 +74,19 @@ def take_linked(names: Names, walk: Pass) -> None:
 
 
 def _take_batch(files: list[tuple[int, list[bytes]]], directories: _Directories, walk: Pass) -> None:
-    held: list[tuple[int, bytes, Sight, Decision]] = []
+    held: list[tuple[int, bytes, InodeSight, Decision]] = []
     try:
         for inode, paths in files:
-            found = _held(inode, paths, directories, walk)
+            reason = SkipReason.MULTIPLY_LINKED
+            try:
+                found = _held(inode, paths, directories, walk)
+            except OSError as exc:  # which says nothing of whose it is
+                found, reason = None, reason_for(exc.errno)
             if found is not None:
                 held.append((found[0], paths[0], *found[1:]))
                 continue
             for path in paths:
-                walk.tally.skip(SkipReason.MULTIPLY_LINKED, partial(os.fsdecode, path))
+                walk.tally.skip(reason, partial(os.fsdecode, path))
         _write(held, walk)
     finally:
         for descriptor, *_ in held:
@@ -90,20 +95,19 @@ def _take_batch(files: list[tuple[int, list[bytes]]], directories: _Directories,
 
 def _held(
     inode: int, paths: list[bytes], directories: _Directories, walk: Pass
-) -> tuple[int, Sight, Decision] | None:
-    try:
-        descriptor = kernel.look_at(*directories.of(paths[0]))
-    except OSError:
-        return None
+) -> tuple[int, InodeSight, Decision] | None:
+    """Open a file that is the volume's own; None for one that is not. Raises `OSError`."""
+    descriptor = kernel.look_at(*directories.of(paths[0]))
     try:
         seen = _all_inside(descriptor, inode, paths, directories)
         if seen is not None:
             had = kernel.label_of(descriptor)
-            sight = Sight(seen.inode, seen.mode, seen.born, had)
+            sight = InodeSight(seen.inode, seen.mode, seen.born, had)
             host = os.path.join(walk.root.path, os.fsdecode(paths[0]))
-            return descriptor, sight, walk.treatment.decide(sight, Surroundings(lambda: host))
-    except OSError:
-        seen = None
+            return descriptor, sight, walk.strategy.decide(sight, Surroundings(lambda: host))
+    except BaseException:
+        os.close(descriptor)
+        raise
     os.close(descriptor)
     return None
 
@@ -126,8 +130,8 @@ def _all_inside(
     return None
 
 
-def _write(held: list[tuple[int, bytes, Sight, Decision]], walk: Pass) -> None:
-    groups: defaultdict[Label, list[int]] = defaultdict(list)
+def _write(held: list[tuple[int, bytes, InodeSight, Decision]], walk: Pass) -> None:
+    groups: defaultdict[RawLabel, list[int]] = defaultdict(list)
     for _, _, sight, decision in held:
         if decision.records:
             groups[sight.label].append(sight.inode)

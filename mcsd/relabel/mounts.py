@@ -7,11 +7,12 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+_CONTEXT = re.compile(r'(?:^|[ ,])context=(?:"([^"]*)"|([^,"]*))')
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 
 
 @dataclass(frozen=True, slots=True)
-class Mount:
+class MountEntry:
     """One line of mountinfo (proc_pid_mountinfo(5)). `root` is the part of the file system it shows."""
 
     id: int
@@ -21,23 +22,40 @@ class Mount:
     file_system: str
     options: frozenset[str]
     """The mount's own and the file system's options together."""
+    told: tuple[str, ...] = ()
+    """The file system's options in their order."""
+    source: str = ""
+    """What is mounted, by its name: a block device's path where it is one."""
 
     @property
     def is_read_only(self) -> bool:
         """Whether the mount or the file system behind it is read-only."""
         return "ro" in self.options
 
+    @property
+    def fixed_label(self) -> str:
+        """The label that mount option `context=` gives to everything in the file system, "" without it.
+
+        Categories with a comma between them have the kernel quote the value (SELinux' show_options).
+        """
+        whole = ",".join(self.told)
+        found = _CONTEXT.search(whole)
+        return (found[1] or found[2]) if found else ""
+
 
 def _text(field: bytes) -> str:
     return os.fsdecode(_OCTAL.sub(lambda match: bytes([int(match[1], 8)]), field))
 
 
-def _parse(line: bytes) -> Mount:
+def _parse(line: bytes) -> MountEntry:
     own, _, system = line.partition(b" - ")
     number, _, device, root, point, options, *_ = own.split(b" ")
-    kind, _, more = system.split(b" ", 2)
+    kind, source, more = system.split(b" ", 2)
     both = frozenset(os.fsdecode(options + b"," + more).split(","))
-    return Mount(int(number), device.decode(), _text(root), _text(point), _text(kind), both)
+    told = tuple(os.fsdecode(more).split(","))
+    return MountEntry(
+        int(number), device.decode(), _text(root), _text(point), _text(kind), both, told, _text(source)
+    )
 
 
 def mount_table() -> bytes:
@@ -46,14 +64,14 @@ def mount_table() -> bytes:
         return file.read()
 
 
-def mounts(table: bytes | None = None) -> dict[int, Mount]:
-    """Give this process's mounts by their ids, as they are now or as `mount_table` has them."""
+def mounts(table: bytes | None = None) -> dict[int, MountEntry]:
+    """Return this process's mounts by their ids, as they are now or as `mount_table` has them."""
     lines = (mount_table() if table is None else table).splitlines()
     return {mount.id: mount for mount in map(_parse, lines)}
 
 
-def position(path: str, mount: Mount) -> tuple[str, PurePosixPath]:
-    """Give where a path lies inside its file system: the same for every bind mount of it."""
+def position(path: str, mount: MountEntry) -> tuple[str, PurePosixPath]:
+    """Return where a path lies inside its file system: the same for every bind mount of it."""
     below = PurePosixPath(path).relative_to(mount.point) if _is_below(path, mount.point) else PurePosixPath()
     return mount.device, PurePosixPath(mount.root) / below
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from mcsd.core.hints import Hint
 from mcsd.core.volumes import Identity
 from mcsd.errors import VolumeFailedError, VolumeRefusedError
 from mcsd.relabel import kernel
@@ -23,7 +24,7 @@ _LINKS = 40  # as many as the kernel follows
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenRoot:
     """An opened root: `O_PATH` descriptors of it and of the directory it was found in."""
 
     path: str
@@ -43,7 +44,7 @@ class Opened:
 
 
 @contextmanager
-def opened(path: str) -> Iterator[Opened]:
+def opened(path: str) -> Iterator[OpenRoot]:
     """Open a volume's root for the time of the block.
 
     Raises `VolumeRefusedError` for a path with links that others can change, and `VolumeFailedError` for
@@ -59,7 +60,7 @@ def opened(path: str) -> Iterator[Opened]:
     try:
         descriptor = _last(parent, real, path)
         try:
-            yield Opened(real, descriptor, parent, kernel.stat_of(descriptor))
+            yield OpenRoot(real, descriptor, parent, kernel.stat_of(descriptor))
         finally:
             os.close(descriptor)
     finally:
@@ -79,7 +80,7 @@ def _last(parent: int, real: str, path: str) -> int:
 
 
 def resolved(path: str) -> str:
-    """Give the path with root's own links followed; raises as `opened` does."""
+    """Return the path with root's own links followed; raises as `opened` does."""
     current = path
     for _ in range(_LINKS):
         try:
@@ -102,7 +103,8 @@ class _Link:
     is_trusted: bool
 
     def leads_to(self) -> str:
-        """Give the path behind the link; what stands before it has no links, so `..` may be cut textually."""
+        """Return the path behind the link; what stands before it has no links, so `..` may be cut
+        textually."""
         beyond = os.path.join(os.path.dirname(self.path), self.target)
         parts = _parts(self.target)
         climbing = next((i for i, part in enumerate(parts) if part != ".."), len(parts))
@@ -115,7 +117,7 @@ def _first_link(path: str) -> _Link | None:
     parts = _parts(path)
     if ".." in parts:
         raise VolumeRefusedError(
-            f"volume {path!r} has '..' in its path", hint="name the directory itself", rule="symlink-in-path"
+            f"volume {path!r} has '..' in its path", hint=Hint.WITHOUT_DOTS.say(), rule="symlink-in-path"
         )
     current = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     is_trusted = True
@@ -148,7 +150,7 @@ def _untrusted(path: str, link: str) -> VolumeRefusedError:
     real = os.path.realpath(path)
     return VolumeRefusedError(
         f"volume {path!r} is reached through the symbolic link {link!r}, which others than root could change",
-        hint=f"mount {real!r} itself" if os.path.lexists(real) else "the link leads nowhere",
+        hint=(Hint.MOUNT_ITSELF if os.path.lexists(real) else Hint.MOUNT_TARGET).say(real=real),
         rule="symlink-in-path",
     )
 
@@ -159,8 +161,6 @@ def _failure(path: str, exc: OSError, *, at: str = "") -> VolumeFailedError:
         return VolumeFailedError(f"volume {path!r} cannot be opened: {reason}")
     if at and at != path:
         return VolumeFailedError(
-            f"volume {path!r} is a dangling link: {at!r} does not exist", hint="create it, or mend the link"
+            f"volume {path!r} is a dangling link: {at!r} does not exist", hint=Hint.MEND_LINK.say()
         )
-    return VolumeFailedError(
-        f"volume {path!r} does not exist", hint="it was removed or not mounted yet; it is tried again"
-    )
+    return VolumeFailedError(f"volume {path!r} does not exist", hint=Hint.MAKE_IT.say())

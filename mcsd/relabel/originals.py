@@ -29,19 +29,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mcsd.core.volumes import Identity, VolumeId
+from mcsd.core.walks import RawLabel, StoredVolume
 from mcsd.errors import VolumeFailedError
 from mcsd.relabel import kernel, records
 from mcsd.relabel.handles import Handle
-from mcsd.relabel.index import Index, Intervals, Origin, encode_inodes
-from mcsd.relabel.records import DamagedError, Kind
-from mcsd.relabel.values import Label, StoredVolume
+from mcsd.relabel.index import Index, Intervals, OriginalLabel, encode_inodes
+from mcsd.relabel.records import DamagedError, RecordKind
 
 SUFFIX = ".originals"
 _HEAD = 1 << 16
 """Bytes in which the header is, with the longest path there can be."""
-
-_TAIL = 4096
-"""Bytes from the end of a file in which its last STATE record is looked for; a context is far shorter."""
 _ROOM = 32 * 1024
 _MOST_ROOM = 1024 * 1024
 """Bytes of zeros that are written ahead: as many as the file has, between these."""
@@ -49,13 +46,13 @@ _REWRITE_AFTER = 512
 """Records; more than a walk of a million inodes writes where the disk is quick to flush."""
 
 
-def bare(label: Label) -> Label:
+def bare(label: RawLabel) -> RawLabel:
     """Strip the NUL at the end, which libselinux writes and others do not, to compare labels."""
     return None if label is None else label.rstrip(b"\0")
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
+class OriginalsStore:
     """Where the files are, and the kind of index that is kept in memory for an open one."""
 
     directory: str
@@ -66,13 +63,18 @@ class Store:
         return os.path.join(self.directory, volume + SUFFIX)
 
     def create(
-        self, volume: VolumeId, path: str, identity: Identity, handle: Handle | None = None
+        self,
+        volume: VolumeId,
+        path: str,
+        identity: Identity,
+        handle: Handle | None = None,
+        file_system: str = "",
     ) -> Originals:
         """Make the file of a new volume; it is on disk, with its name, when this returns."""
         now = kernel.stamp()
         stored = StoredVolume(volume, path, identity, now / 1_000_000_000, "", "new")
         with _reporting(path):
-            self.write(volume, ((Kind.HEADER, records.header(stored, now, handle)),))
+            self.write(volume, ((RecordKind.HEADER, records.header(stored, now, handle, file_system)),))
             return Originals(self, volume)
 
     def open(self, volume: VolumeId) -> Originals | None:
@@ -84,24 +86,30 @@ class Store:
             with _reporting(volume):
                 return Originals(self, volume)
         except DamagedError as exc:
-            raise VolumeFailedError(
-                f"the originals of volume {volume!r} cannot be read: {exc}",
-                hint=f"the file is {name!r}; restorecon -RF puts the policy's labels back",
-            ) from exc
+            raise _unreadable(volume, name, exc) from exc
 
-    def says(self, volume: VolumeId, state: str, target: str) -> bool:
-        """Tell whether a volume's file ends by saying this, whatever else and however much is in it.
+    def describe(self, volume: VolumeId) -> StoredVolume | None:
+        """Read what a volume's file says of the volume, None where there is none; changes nothing.
 
-        What the rest holds, damage included, is for the next walk to find.
+        It may be written to meanwhile: a record that is not whole yet does not count. Raises
+        `VolumeFailedError` for a damaged one.
         """
-        name = self.path(volume)
-        if not os.path.lexists(name):
-            return False
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
-        with _reporting(volume), open(os.open(name, flags), "rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
-            last = records.last_state(file.read())
-        return last is not None and last[:2] == (state, target)
+        stored, count = StoredVolume(volume, "", Identity(0, 0), 0.0, "", "new"), 0
+        try:
+            with _reporting(volume), open(os.open(self.path(volume), flags), "rb") as file:
+                data = file.read()
+            for _, kind, payload in records.records(data):
+                stored, count = _described(stored, kind, payload), count + 1
+        except (DamagedError, ValueError, KeyError, TypeError, struct.error) as exc:
+            raise _unreadable(volume, self.path(volume), exc) from exc
+        except VolumeFailedError as exc:
+            if isinstance(exc.__cause__, FileNotFoundError):
+                return None
+            raise
+        if not count:
+            raise _unreadable(volume, self.path(volume), "its header is missing")
+        return stored
 
     def handle(self, volume: VolumeId) -> Handle | None:
         """Read a volume's file handle off the head of its file, None where there is none; changes nothing."""
@@ -113,11 +121,11 @@ class Store:
             head = file.read(_HEAD)
         try:
             _, kind, payload = next(records.records(head))
-            return records.read_header(payload)[3] if kind is Kind.HEADER else None
+            return records.read_header(payload)[3] if kind is RecordKind.HEADER else None
         except (DamagedError, StopIteration, ValueError, KeyError):  # which proves nothing
             return None
 
-    def write(self, volume: VolumeId, parts: Iterable[tuple[Kind, bytes]]) -> None:
+    def write(self, volume: VolumeId, parts: Iterable[tuple[RecordKind, bytes]]) -> None:
         """Put a new file in the place of a volume's."""
         name = self.path(volume)
         fresh = name + ".new"
@@ -139,7 +147,7 @@ class Store:
             self.sync()
 
     def size(self) -> int:
-        """Give the bytes of all the files; one that goes meanwhile does not count."""
+        """Return the bytes of all the files; one that goes meanwhile does not count."""
         total = 0
         try:
             with os.scandir(self.directory) as entries:
@@ -165,10 +173,11 @@ class Store:
 class Originals:
     """An open file of originals. One walk at a time owns it."""
 
-    def __init__(self, store: Store, volume: VolumeId) -> None:
+    def __init__(self, store: OriginalsStore, volume: VolumeId) -> None:
         self.volume = StoredVolume(volume, "", Identity(0, 0), 0.0, "", "new")
         self.created = 0
         self.handle: Handle | None = None
+        self.file_system = ""
         self.index = store.new_index()
         self.ours: set[bytes] = set()
         self.swept = False
@@ -199,51 +208,51 @@ class Originals:
             os.fdatasync(self._descriptor)
         return sound
 
-    def _take(self, kind: Kind, payload: bytes) -> None:
+    def _take(self, kind: RecordKind, payload: bytes) -> None:
         try:
             match kind:
-                case Kind.HEADER:
+                case RecordKind.HEADER:
                     self._take_header(payload)
-                case Kind.TARGET:
+                case RecordKind.TARGET:
                     self.ours.add(payload)
-                case Kind.STATE:
+                case RecordKind.STATE:
                     self._take_state(payload)
-                case Kind.ORIGINALS:
+                case RecordKind.ORIGINALS:
                     origin, encoded = records.read_group(payload)
                     self.index.add(encoded, origin.time, origin.label)
         except (ValueError, KeyError, TypeError, struct.error, zlib.error) as exc:
             raise DamagedError(f"record {self._records} says nothing sensible: {exc}") from exc
 
     def _take_header(self, payload: bytes) -> None:
-        path, identity, self.created, self.handle = records.read_header(payload)
-        self.volume = replace(self.volume, path=path, identity=identity, created=self.created / 1_000_000_000)
+        _, _, self.created, self.handle, self.file_system = records.read_header(payload)
+        self.volume = _described(self.volume, RecordKind.HEADER, payload)
 
     def _take_state(self, payload: bytes) -> None:
-        state, target, count = records.read_state(payload)
-        self.swept = self.swept or state in {"complete", "restored"}
-        self.volume = replace(self.volume, state=state, target=target, count=count or self.volume.count)
+        self.volume = _described(self.volume, RecordKind.STATE, payload)
+        self.swept = self.swept or self.volume.state in {"complete", "restored"}
 
     # -- questions
 
-    def origin_of(self, inode: int, born: int) -> Origin | None:
-        """Give what is recorded for an inode, None where it is not (or was another file, now gone)."""
+    def origin_of(self, inode: int, born: int) -> OriginalLabel | None:
+        """Return what is recorded for an inode, None where it is not (or was another file, now gone)."""
         found = self.index.find(inode)
         if found is None or born > found[0]:
             return None
-        return Origin(found[1], found[0])
+        return OriginalLabel(found[1], found[0])
 
-    def is_ours(self, label: Label) -> bool:
+    def is_ours(self, label: RawLabel) -> bool:
         """Tell whether a label is one that mcsd wrote in this volume."""
         return label is not None and label.rstrip(b"\0") in self.ours
 
     def disbelieve(self, is_exclusive: Callable[[bytes], bool]) -> None:
-        """Forget originals that say what mcsd itself writes, where that is one holder's alone.
+        """Forget originals that are one holder's alone: categories are not put back, whosever they were.
 
-        No host labels its files with a pair that a container was given later: whoever wrote it was the
-        engine, for that container (`-v …:Z`), before mcsd looked. What was there before nobody knows.
+        They are the engine's, which labelled for this container (`-v …:Z`) before mcsd looked, or came with
+        the files, from another container's volume or a backup of one. By the time they would be put back
+        their pair may be anybody's. What was there before that nobody knows: the policy's own label remains.
         """
         groups = self.index.groups()
-        doubtful = {label for _, label, _ in groups if label and self.is_ours(label) and is_exclusive(label)}
+        doubtful = {label for _, label, _ in groups if label and is_exclusive(label)}
         if doubtful:
             self.index = self._store.new_index()
             for time, label, encoded in groups:
@@ -256,28 +265,28 @@ class Originals:
         """Put the intent on disk: `labelling` towards a target, or `restoring`."""
         label = os.fsencode(target).rstrip(b"\0")
         if state == "labelling" and label not in self.ours:
-            self._append(Kind.TARGET, label)
+            self._append(RecordKind.TARGET, label)
             self.ours.add(label)
         if (self.volume.state, self.volume.target) != (state, target):
-            self._append(Kind.STATE, records.state(state, target, 0))
+            self._append(RecordKind.STATE, records.state(state, target, 0))
             self.volume = replace(self.volume, state=state, target=target)
         self.flush()
 
-    def record(self, groups: Iterable[tuple[Label, bytes]], latest: int) -> None:
+    def record(self, groups: Iterable[tuple[RawLabel, bytes]], latest: int) -> None:
         """Put originals on disk: encoded inodes by the label they carry now; the youngest's time of birth."""
         time = max(kernel.now(), latest)
         for label, encoded in groups:
-            self._append(Kind.ORIGINALS, records.group(Origin(label, time), encoded))
+            self._append(RecordKind.ORIGINALS, records.group(OriginalLabel(label, time), encoded))
             self.index.add(encoded, time, label)
         self.flush()
 
-    def record_inodes(self, groups: Iterable[tuple[Label, Iterable[int]]], latest: int) -> None:
+    def record_inodes(self, groups: Iterable[tuple[RawLabel, Iterable[int]]], latest: int) -> None:
         """Put originals on disk: inodes, in any order."""
         self.record([(label, encode_inodes(sorted(inodes))) for label, inodes in groups], latest)
 
     def finish(self, state: str, target: str, count: int) -> None:
         """Put on disk that the volume is `complete` at a target, or `restored`; the file ends with that."""
-        self._append(Kind.STATE, records.state(state, target, count))
+        self._append(RecordKind.STATE, records.state(state, target, count))
         self.flush()
         with _reporting(self.volume.path):
             os.ftruncate(self._descriptor, self._length)
@@ -294,7 +303,7 @@ class Originals:
                 os.fdatasync(self._descriptor)
             self._durable = self._length
 
-    def _append(self, kind: Kind, payload: bytes) -> None:
+    def _append(self, kind: RecordKind, payload: bytes) -> None:
         record = records.frame(kind, payload, self._durable)
         with _reporting(self.volume.path):
             if self._length + len(record) > self._end:
@@ -313,14 +322,16 @@ class Originals:
 
     def _rewrite(self) -> None:
         """Leave out what later records have replaced, and join what belongs together."""
-        parts = [(Kind.HEADER, records.header(self.volume, self.created, self.handle))]
-        parts += [(Kind.TARGET, label) for label in sorted(self.ours)]
+        parts = [
+            (RecordKind.HEADER, records.header(self.volume, self.created, self.handle, self.file_system))
+        ]
+        parts += [(RecordKind.TARGET, label) for label in sorted(self.ours)]
         parts += [
-            (Kind.ORIGINALS, records.group(Origin(label, time), encoded))
+            (RecordKind.ORIGINALS, records.group(OriginalLabel(label, time), encoded))
             for time, label, encoded in self.index.groups()
         ]
         last = self.volume
-        parts.append((Kind.STATE, records.state(last.state, last.target, last.count)))
+        parts.append((RecordKind.STATE, records.state(last.state, last.target, last.count)))
         with _reporting(self.volume.path):
             self._store.write(self.volume.id, parts)
             fresh = os.open(self._store.path(self.volume.id), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -331,6 +342,24 @@ class Originals:
     def close(self) -> None:
         """Release the descriptor; what was not flushed is not promised to anybody."""
         os.close(self._descriptor)
+
+
+def _described(stored: StoredVolume, kind: RecordKind, payload: bytes) -> StoredVolume:
+    """Take over what a record says of its volume."""
+    if kind is RecordKind.HEADER:
+        path, identity, created, *_ = records.read_header(payload)
+        return replace(stored, path=path, identity=identity, created=created / 1_000_000_000)
+    if kind is RecordKind.STATE:
+        state, target, count = records.read_state(payload)
+        return replace(stored, state=state, target=target, count=count or stored.count)
+    return stored
+
+
+def _unreadable(volume: VolumeId, name: str, why: object) -> VolumeFailedError:
+    return VolumeFailedError(
+        f"the originals of volume {volume!r} cannot be read: {why}",
+        hint=f"the file is {name!r}; restorecon -RF puts the policy's labels back",
+    )
 
 
 @contextmanager

@@ -10,22 +10,25 @@ import errno
 import os
 import resource
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from mcsd.core.walks import SkipReason
 from mcsd.errors import VolumeFailedError
 from mcsd.relabel import kernel
-from mcsd.relabel.opening import Opened
+from mcsd.relabel.counters import Counters, reason_for
+from mcsd.relabel.opening import OpenRoot
 from mcsd.relabel.originals import Originals
-from mcsd.relabel.tally import Tally, reason_for
-from mcsd.relabel.treatments import Treatment
-from mcsd.relabel.values import SkipReason
+from mcsd.relabel.strategies import WalkStrategy
 
 TICK = 20_000_000
 """Nanoseconds: two ticks of the slowest clock that stamps inodes (CONFIG_HZ=100)."""
 _SPARE = 256
 """Descriptors left to everything else in the process."""
+STUCK = 30.0
+"""Seconds without getting further after which a large walk's place is another's."""
 IDLE = 3 << 13
 """The idle class of ioprio_set(2)."""
 LOWEST = (2 << 13) + 7
@@ -63,35 +66,64 @@ def _raised_limit() -> int:
 
 
 class Gate:
-    """Lets a few large walks write at a time, however many there are; small ones never come here."""
+    """Lets a few large walks write at a time, however many there are; small ones never come here.
 
-    def __init__(self, places: int) -> None:
+    Who gets no further for `stuck` seconds loses its place: its file system hangs, and not the others'.
+    """
+
+    def __init__(
+        self, places: int, *, stuck: float = STUCK, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._places = threading.Semaphore(places)
+        self._stuck = stuck
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._inside: dict[Counters, tuple[int, float]] = {}
+        """How far each has come, and when it was first seen to be there."""
 
-    def enter(self, tally: Tally) -> bool:
+    def enter(self, tally: Counters) -> bool:
         """Wait for a place; False when the walk was cancelled while it waited."""
         while not tally.is_over:
             if self._places.acquire(timeout=0.1):
+                with self._lock:
+                    self._inside[tally] = _reached(tally), self._clock()
                 return True
+            tally.report(is_queued=True)  # whoever waits here is alive
+            self._look_who_is_stuck()
         return False
 
-    def leave(self) -> None:
-        """Give the place back."""
-        self._places.release()
+    def leave(self, tally: Counters) -> None:
+        """Release the place, if it was not lost meanwhile."""
+        with self._lock:
+            if self._inside.pop(tally, None) is not None:
+                self._places.release()
+
+    def _look_who_is_stuck(self) -> None:
+        now = self._clock()
+        with self._lock:
+            for tally, (reached, since) in tuple(self._inside.items()):
+                if _reached(tally) != reached:
+                    self._inside[tally] = _reached(tally), now
+                elif now - since >= self._stuck:
+                    del self._inside[tally]
+                    self._places.release()
+
+
+def _reached(tally: Counters) -> int:
+    return tally.seen + tally.changed
 
 
 @dataclass(slots=True, eq=False)
 class Pass:
     """What a loop is given. `begin` puts the intent on disk; it comes before the first record or write."""
 
-    root: Opened
-    treatment: Treatment
+    root: OpenRoot
+    strategy: WalkStrategy
     originals: Originals | None
-    tally: Tally
+    tally: Counters
     begin: Callable[[], None]
     effort: Effort
     gate: Gate
-    links_consented: bool = False
     was_disturbed: bool = False
     """Set by the loop: whether a directory changed since the pass began, so that something may be missed."""
     has_place: bool = False
@@ -116,7 +148,7 @@ class Pass:
         """Let the next large walk in."""
         if self.has_place:
             self.has_place = False
-            self.gate.leave()
+            self.gate.leave(self.tally)
 
 
 Names = list[tuple[int, bytes]]
@@ -126,7 +158,7 @@ Loop = Callable[[Pass], Names]
 
 
 def write_failure(exc: OSError, volume: str) -> SkipReason:
-    """Give the reason to count for a label that was not written; raises where none ever can be."""
+    """Return the reason to count for a label that was not written; raises where none ever can be."""
     if exc.errno == errno.EINVAL:
         raise VolumeFailedError(
             f"the kernel's policy does not know the label for volume {volume!r}",

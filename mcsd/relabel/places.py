@@ -9,30 +9,45 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import PurePosixPath
 
-from mcsd.core.protected import TYPES, Lift, PlaceRule, ProtectionRules, Reach, TypeRule
+from mcsd.blocking.patient import Patient
+from mcsd.core.exposure import SHOWING, Shown, Survey, Weak
+from mcsd.core.hints import Hint
+from mcsd.core.protected import (
+    HOME,
+    PSEUDO_FILE_SYSTEMS,
+    Lift,
+    PlaceRule,
+    ProtectedPlace,
+    ProtectionRules,
+    Reach,
+    type_of,
+    type_rule_of,
+)
 from mcsd.core.volumes import Identity
+from mcsd.core.walks import RawLabel
 from mcsd.errors import VolumeRefusedError
 from mcsd.relabel import kernel
-from mcsd.relabel.mounts import Mount, mount_table, mounts, position
-from mcsd.relabel.values import Label
+from mcsd.relabel.mounts import MountEntry, mount_table, mounts, position
 
+_IN_MEMORY = PSEUDO_FILE_SYSTEMS - {"autofs"} | {"tmpfs", "ramfs", "devtmpfs"}
+_NOTHING: Mapping[str, Location | None] = {}
 LASTS = 1.0
 """Seconds for which a view of the protected places will do."""
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class Location:
     """Where something is. `chain` is its identity, its parent's, and so on up to the root directory's."""
 
     chain: tuple[Identity, ...]
     place: tuple[str, PurePosixPath] | None
 
-    def is_within(self, other: Spot) -> bool:
+    def is_within(self, other: Location) -> bool:
         """Whether this is the other, or lies inside it."""
         if other.chain and other.chain[0] in self.chain:
             return True
@@ -41,13 +56,22 @@ class Spot:
         mine, above = self.place[1].parts, other.place[1].parts
         return self.place[0] == other.place[0] and mine[: len(above)] == above
 
+    def distance(self, other: Location | None) -> int | None:
+        """How many directories this lies below the other; None where it is neither the other nor inside."""
+        if other is None or not self.is_within(other):
+            return None
+        if other.chain and other.chain[0] in self.chain:
+            return self.chain.index(other.chain[0])
+        assert self.place is not None and other.place is not None, "it is inside by one or the other"
+        return len(self.place[1].parts) - len(other.place[1].parts)
 
-def spot_of(descriptor: int, parent: int, mount: Mount | None) -> Spot:
+
+def location_of(descriptor: int, parent: int, mount: MountEntry | None) -> Location:
     """Find out where an opened volume is; `parent` is the descriptor of the directory it was opened in."""
     stat = kernel.stat_of(descriptor)
     path = kernel.path_of(descriptor)
     chain = (Identity(stat.device, stat.inode), *_ancestors(parent))
-    return Spot(chain, position(path, mount) if mount else None)
+    return Location(chain, position(path, mount) if mount else None)
 
 
 def _ancestors(descriptor: int) -> Iterable[Identity]:
@@ -68,33 +92,69 @@ def _ancestors(descriptor: int) -> Iterable[Identity]:
         os.close(current)
 
 
-class Atlas:
+class PathIndex:
     """Places by path, looked at once each."""
 
-    def __init__(self, table: bytes | None = None) -> None:
+    def __init__(self, table: bytes | None = None, patient: Patient | None = None) -> None:
+        self._patient = patient or Patient()
+        self._version = hash(table)
         self._mounts = mounts(table)
         self._points = {mount.point: mount for mount in self._mounts.values()}  # the last one is on top
         self._seen: dict[str, Identity | None] = {}
-        self._spots: dict[str, Spot | None] = {}
+        self._spots: dict[str, Location | None] = {}
 
-    def mount(self, number: int) -> Mount | None:
-        """Give a mount by its id."""
+    def mount(self, number: int) -> MountEntry | None:
+        """Return a mount by its id."""
         return self._mounts.get(number)
 
-    def spot(self, path: str) -> Spot | None:
+    def gather(self, paths: Iterable[str]) -> None:
+        """Look at many paths, and wait for none whose file system does not answer.
+
+        Of such a one what was last known counts, or else its position alone.
+        """
+        groups: dict[str, list[str]] = {}
+        for path in paths:
+            if path not in self._spots:
+                groups.setdefault(self._source(path), []).append(path)
+        for source, members in groups.items():
+            found = self._patient.ask(
+                source,
+                partial(self._look_at_all, members),
+                _NOTHING,
+                version=(self._version, tuple(members)),
+                lasts=LASTS,
+            )
+            for path in members:
+                self._spots[path] = found[path] if path in found else self._by_position(path)
+
+    def _source(self, path: str) -> str:
+        """Return the mount that a path lies on, by its name; what is in memory answers as the root does."""
+        for part in (path, *map(str, PurePosixPath(path).parents)):
+            mount = self._points.get(part)
+            if mount is not None:
+                return "/" if mount.file_system in _IN_MEMORY else mount.point
+        return "/"
+
+    def _look_at_all(self, paths: Iterable[str]) -> Mapping[str, Location | None]:
+        return {path: self._look(path) for path in paths}
+
+    def _by_position(self, path: str) -> Location:
+        return Location((), self._position(path, [path, *map(str, PurePosixPath(path).parents)]))
+
+    def location(self, path: str) -> Location | None:
         """Find out where a path leads, None where there is nothing."""
         if path not in self._spots:
             self._spots[path] = self._look(path)
         return self._spots[path]
 
-    def _look(self, path: str) -> Spot | None:
+    def _look(self, path: str) -> Location | None:
         real = os.path.realpath(path)
         parts = [real, *map(str, PurePosixPath(real).parents)]
         if not os.path.lexists(real):
             return None
         found = (self._identity(part) for part in parts)
         chain = tuple(identity for identity in found if identity is not None)
-        return Spot(chain, self._position(real, parts))
+        return Location(chain, self._position(real, parts))
 
     def _identity(self, path: str) -> Identity | None:
         if path not in self._seen:
@@ -110,51 +170,139 @@ class Atlas:
         return position(real, mount) if mount else None
 
 
-class Atlases:
-    """One atlas for many looks: while the mounts are what they were, and for a second at most.
+class PathIndexes:
+    """One path index for many looks: while the mounts are what they were, and for a second at most.
 
     Hundreds of places are looked at for each volume, and a thousand volumes are judged when mcsd starts. What
     is judged may be labelled only a while later, so that the view was a moment old makes no difference.
     Thread-safe: two threads at once may make two.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, patient: Patient | None = None) -> None:
         self._clock = clock
-        self._latest: tuple[float, bytes, Atlas] | None = None
+        self._patient = patient or Patient()
+        self._latest: tuple[float, bytes, PathIndex] | None = None
 
-    def latest(self) -> Atlas:
-        """Give an atlas that is as good as a new one."""
+    def latest(self) -> PathIndex:
+        """Return a path index that is as good as a new one."""
         now, table = self._clock(), mount_table()
         latest = self._latest
         if latest is not None and now - latest[0] < LASTS and latest[1] == table:
             return latest[2]
-        atlas = Atlas(table)
-        self._latest = now, table, atlas
-        return atlas
+        path_index = PathIndex(table, self._patient)
+        self._latest = now, table, path_index
+        return path_index
 
 
 def judge_place(
-    volume: Spot, path: str, rules: ProtectionRules, allowed: Collection[str], atlas: Atlas
+    volume: Location,
+    path: str,
+    rules: ProtectionRules,
+    allowed: Collection[str],
+    path_index: PathIndex,
+    more: Iterable[ProtectedPlace] = (),
 ) -> None:
-    """Raise `VolumeRefusedError` where a volume meets a protected place that nothing in `allowed` lifts."""
-    admitted = [spot for spot in map(atlas.spot, allowed) if spot is not None and volume.is_within(spot)]
-    for place in rules.places():
-        spot = atlas.spot(place.path)
-        if spot is None or not _meets(volume, spot, place.rule):
+    """Raise `VolumeRefusedError` where a volume meets a protected place that nothing in `allowed` lifts.
+
+    `more` are places that these rules do not have.
+    """
+    places = (*rules.places(), *more)
+    path_index.gather((*allowed, *(place.path for place in places)))
+    admitted = [
+        location
+        for location in map(path_index.location, allowed)
+        if location is not None and volume.is_within(location)
+    ]
+    for place in places:
+        location = path_index.location(place.path)
+        if location is None or not _meets(volume, location, place.rule.reach):
             continue
-        if not any(_lifts(one, spot, place.rule) for one in admitted):
+        if not any(_lifts(one, location, place.rule) for one in admitted):
             raise VolumeRefusedError(
                 f"volume {path!r} {place.rule.why} ({place.path!r})",
-                hint=_way_out(place.rule.lift),
+                hint=_way_out(place.rule.lift, path),
                 rule=place.rule.name,
             )
 
 
-def _meets(volume: Spot, place: Spot, rule: PlaceRule) -> bool:
-    return place.is_within(volume) or (rule.reach is Reach.TREE and volume.is_within(place))
+def judge_name(path: str, rules: ProtectionRules) -> None:
+    """Raise `VolumeRefusedError` where a path that cannot be looked at names what is never labelled."""
+    here = PurePosixPath(path)
+    for place in rules.places():
+        is_never = place.rule.lift is Lift.NEVER and place.rule.reach is Reach.TREE
+        if is_never and here.is_relative_to(place.path):
+            raise VolumeRefusedError(
+                f"volume {path!r} {place.rule.why} ({place.path!r})", rule=place.rule.name
+            )
 
 
-def _lifts(admitted: Spot, place: Spot, rule: PlaceRule) -> bool:
+def _meets(volume: Location, place: Location, reach: Reach) -> bool:
+    return place.is_within(volume) or (reach is Reach.TREE and volume.is_within(place))
+
+
+def surveyed(
+    path: str,
+    rules: ProtectionRules,
+    within: Sequence[str],
+    path_index: PathIndex,
+    more: Iterable[ProtectedPlace] = (),
+) -> Survey:
+    """Find out where a mount's source is: in which of the paths `within`, and what it shows of the host.
+
+    The engine follows every link in the path, and so does this: nothing is labelled by it. What is not there
+    is in no place and shows nothing.
+    """
+    location = path_index.location(path)
+    real = os.path.realpath(path)
+    if location is None:
+        return Survey(real)
+    path_index.gather(within)
+    around = [
+        (distance, one)
+        for one in within
+        if (distance := location.distance(path_index.location(one))) is not None
+    ]
+    ruled = tuple(one for _, one in sorted(around, key=lambda pair: pair[0]))
+    return Survey(real, ruled, tuple(_shown(location, rules, path_index, more)), *_root_at(real))
+
+
+def within(top: str, paths: Collection[str], path_index: PathIndex) -> frozenset[str]:
+    """Return those of the paths that lead to `top` or below it: by identity, by name where one is gone."""
+    path_index.gather([top, *sorted(paths)])
+    above = path_index.location(top)
+
+    def is_below(path: str) -> bool:
+        here = path_index.location(path)
+        if here is None or above is None:
+            return PurePosixPath(path).is_relative_to(top)
+        return here.is_within(above)
+
+    return frozenset(filter(is_below, paths))
+
+
+def _shown(
+    volume: Location, rules: ProtectionRules, path_index: PathIndex, more: Iterable[ProtectedPlace]
+) -> Iterable[Shown]:
+    places = [(one.what, one.reach, path) for one in SHOWING for path in one.paths]
+    places += [(Weak.ENGINE_SOCKET, Reach.ITSELF, path) for path in rules.sockets]
+    storage = (one for one in (*rules.places(), *more) if one.rule.name == "engine-storage")
+    places += [(Weak.ENGINE_STORAGE, one.rule.reach, one.path) for one in storage]
+    path_index.gather(path for _, _, path in places)
+    for what, reach, path in places:
+        location = path_index.location(path)
+        if location is not None and _meets(volume, location, reach):
+            yield Shown(what, os.path.realpath(path))
+
+
+def _root_at(path: str) -> tuple[str | None, int]:
+    try:
+        mode = os.stat(path).st_mode
+        return os.fsdecode(os.getxattr(path, kernel.LABEL).rstrip(b"\0")), mode
+    except OSError:  # gone, or on a file system without labels: nothing is known of it
+        return None, 0
+
+
+def _lifts(admitted: Location, place: Location, rule: PlaceRule) -> bool:
     match rule.lift:
         case Lift.NEVER:
             return False
@@ -164,39 +312,44 @@ def _lifts(admitted: Spot, place: Spot, rule: PlaceRule) -> bool:
             return admitted.is_within(place) and not place.is_within(admitted)
 
 
-def _way_out(lift: Lift) -> str:
+def _way_out(lift: Lift, path: str) -> str:
     match lift:
         case Lift.NEVER:
-            return "this cannot be allowed; mount a directory of the container's own instead"
+            return ""
         case Lift.BY_RULE:
-            return "name it in a [[volumes.rule]] of the configuration to allow it"
+            return Hint.NAME_IN_RULE.say(path=path)
         case Lift.BELOW:
-            return "only a [[volumes.rule]] for a path inside that place can allow it"
+            return Hint.NAME_PLACE_BELOW.say()
 
 
-def type_of(label: Label) -> str:
-    """Give the type in a label, "" where there is none."""
-    parts = os.fsdecode((label or b"").rstrip(b"\0")).split(":", 3)
-    return parts[2] if len(parts) >= 3 else ""
+def judge_type(label: RawLabel, path: str, *, is_allowed: bool, may_change: bool = True) -> None:
+    """Raise `VolumeRefusedError` where a volume's root carries a protected type.
 
-
-def type_rule_of(label: Label) -> TypeRule | None:
-    """Give the rule that protects a label's type."""
-    kind = type_of(label)
-    return next((rule for rule in TYPES if any(fnmatchcase(kind, one) for one in rule.patterns)), None)
-
-
-def is_left_alone(label: Label) -> bool:
-    """Tell whether an inode found inside a volume keeps this label, whatever the target."""
+    So it does where mcsd's own domain may not change that type: nothing in the configuration lifts that.
+    """
     rule = type_rule_of(label)
-    return rule is not None and rule.inside
-
-
-def judge_type(label: Label, path: str, *, is_allowed: bool) -> None:
-    """Raise `VolumeRefusedError` where a volume's root carries a protected type."""
-    rule = type_rule_of(label)
+    if not may_change and (rule is None or rule.lift is not Lift.NEVER):
+        kind = type_of(label)
+        raise VolumeRefusedError(
+            f"volume {path!r} carries a type that mcsd's domain may not change ({kind!r})",
+            hint=Hint.ALLOW_TYPE.say(type=kind),
+            rule="system-type",
+        )
     if rule is None or (rule.lift is not Lift.NEVER and is_allowed):
         return
     raise VolumeRefusedError(
-        f"volume {path!r} {rule.why} ({type_of(label)!r})", hint=_way_out(rule.lift), rule=rule.name
+        f"volume {path!r} {rule.why} ({type_of(label)!r})", hint=_way_out(rule.lift, path), rule=rule.name
     )
+
+
+def judge_home(default: str | None, path: str, *, is_allowed: bool) -> None:
+    """Raise `VolumeRefusedError` where the host's file contexts name a volume's root as somebody's home."""
+    label = None if default is None else os.fsencode(default)
+    rule = type_rule_of(label)
+    if rule is not None and rule.name == HOME.name and not is_allowed:
+        raise VolumeRefusedError(
+            f"volume {path!r} is somebody's home directory, as the policy's file contexts have it "
+            f"({type_of(label)!r})",
+            hint=_way_out(rule.lift, path),
+            rule=rule.name,
+        )

@@ -14,16 +14,16 @@ from collections.abc import Iterator, Mapping
 from enum import IntEnum
 
 from mcsd.core.volumes import Identity
+from mcsd.core.walks import StoredVolume
 from mcsd.relabel.handles import Handle
-from mcsd.relabel.index import Origin
-from mcsd.relabel.values import StoredVolume
+from mcsd.relabel.index import OriginalLabel
 
 MAGIC = b"mcsd originals 1\n"
 _FRAME = struct.Struct("<BIQI")
 _GROUP = struct.Struct("<qBH")
 
 
-class Kind(IntEnum):
+class RecordKind(IntEnum):
     """What a record holds."""
 
     HEADER = 1
@@ -32,21 +32,21 @@ class Kind(IntEnum):
     ORIGINALS = 4
 
 
-_KINDS = frozenset(map(int, Kind))
+_KINDS = frozenset(map(int, RecordKind))
 
 
 class DamagedError(Exception):
     """A file of originals that is not what was written."""
 
 
-def frame(kind: Kind, payload: bytes, durable: int = 0) -> bytes:
+def frame(kind: RecordKind, payload: bytes, durable: int = 0) -> bytes:
     """Make a record; `durable` bytes of the file are known to be on disk."""
     head = _FRAME.pack(kind, len(payload), durable, 0)[:-4]
     return head + zlib.crc32(payload, zlib.crc32(head)).to_bytes(4, "little") + payload
 
 
-def records(data: bytes) -> Iterator[tuple[int, Kind, bytes]]:
-    """Give the sound records of a file with the place each ends at; raises `DamagedError`."""
+def records(data: bytes) -> Iterator[tuple[int, RecordKind, bytes]]:
+    """Return the sound records of a file with the place each ends at; raises `DamagedError`."""
     if not data.startswith(MAGIC):
         raise DamagedError("it does not begin as such a file does")
     place = len(MAGIC)
@@ -57,7 +57,7 @@ def records(data: bytes) -> Iterator[tuple[int, Kind, bytes]]:
         raise DamagedError(f"the record at byte {place} is damaged, and sound ones follow")
 
 
-def _record_at(data: bytes, place: int) -> tuple[Kind, bytes] | None:
+def _record_at(data: bytes, place: int) -> tuple[RecordKind, bytes] | None:
     if place + _FRAME.size > len(data):
         return None
     kind, length, durable, _ = _FRAME.unpack_from(data, place)
@@ -65,7 +65,7 @@ def _record_at(data: bytes, place: int) -> tuple[Kind, bytes] | None:
     if kind not in _KINDS or end > len(data):
         return None
     payload = data[place + _FRAME.size : end]
-    return (Kind(kind), payload) if data[place:end] == frame(kind, payload, durable) else None
+    return (RecordKind(kind), payload) if data[place:end] == frame(kind, payload, durable) else None
 
 
 def _was_flushed(data: bytes, place: int) -> bool:
@@ -78,17 +78,7 @@ def _was_flushed(data: bytes, place: int) -> bool:
     return False
 
 
-def last_state(tail: bytes) -> tuple[str, str, int] | None:
-    """Give what a file's last record says, if it is a whole STATE; `tail` is the end of the file."""
-    for place in range(len(tail) - _FRAME.size, -1, -1):
-        if tail[place] == Kind.STATE and (record := _record_at(tail, place)) is not None:
-            kind, payload = record
-            if kind is Kind.STATE and place + _FRAME.size + len(payload) == len(tail):
-                return read_state(payload)
-    return None
-
-
-def header(volume: StoredVolume, created: int, handle: Handle | None) -> bytes:
+def header(volume: StoredVolume, created: int, handle: Handle | None, file_system: str = "") -> bytes:
     """Write whose originals these are; `created` in nanoseconds since the epoch."""
     fields = {
         "volume": volume.id,
@@ -97,15 +87,18 @@ def header(volume: StoredVolume, created: int, handle: Handle | None) -> bytes:
         "inode": volume.identity.inode,
         "created": created,
         "handle": "" if handle is None else str(handle),
+        "file_system": file_system,
     }
     return json.dumps(fields).encode()
 
 
-def read_header(payload: bytes) -> tuple[str, Identity, int, Handle | None]:
-    """Give path, identity, time of creation and the root's handle; raises `ValueError` and `KeyError`."""
+def read_header(payload: bytes) -> tuple[str, Identity, int, Handle | None, str]:
+    """Return path, identity, time of creation, the root's handle and its file system, "" where that was not
+    written; raises `ValueError` and `KeyError`."""
     fields: Mapping[str, int | str] = json.loads(payload)
     identity = Identity(int(fields["device"]), int(fields["inode"]))
-    return str(fields["path"]), identity, int(fields["created"]), Handle.parse(str(fields["handle"]))
+    handle, file_system = Handle.parse(str(fields["handle"])), str(fields.get("file_system", ""))
+    return str(fields["path"]), identity, int(fields["created"]), handle, file_system
 
 
 def state(name: str, target: str, count: int) -> bytes:
@@ -114,20 +107,20 @@ def state(name: str, target: str, count: int) -> bytes:
 
 
 def read_state(payload: bytes) -> tuple[str, str, int]:
-    """Give state, target and count; raises `ValueError` and `KeyError`."""
+    """Return state, target and count; raises `ValueError` and `KeyError`."""
     fields: Mapping[str, int | str] = json.loads(payload)
     return str(fields["state"]), str(fields["target"]), int(fields["count"])
 
 
-def group(origin: Origin, encoded: bytes) -> bytes:
+def group(origin: OriginalLabel, encoded: bytes) -> bytes:
     """Write the inodes, encoded as the index does it, that share an origin."""
     label = origin.label or b""
     head = _GROUP.pack(origin.time, origin.label is None, len(label))
     return head + label + zlib.compress(encoded, 6)
 
 
-def read_group(payload: bytes) -> tuple[Origin, bytes]:
-    """Give an origin and its encoded inodes; raises `ValueError`, `struct.error` and `zlib.error`."""
+def read_group(payload: bytes) -> tuple[OriginalLabel, bytes]:
+    """Return an origin and its encoded inodes; raises `ValueError`, `struct.error` and `zlib.error`."""
     time, absent, length = _GROUP.unpack_from(payload)
     label = payload[_GROUP.size : _GROUP.size + length]
-    return Origin(None if absent else label, time), zlib.decompress(payload[_GROUP.size + length :])
+    return OriginalLabel(None if absent else label, time), zlib.decompress(payload[_GROUP.size + length :])

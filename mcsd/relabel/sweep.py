@@ -9,13 +9,13 @@ import errno
 import os
 import stat
 
+from mcsd.core.walks import SkipReason
 from mcsd.relabel import kernel
 from mcsd.relabel.batch import Batch, Entry, is_only_here
+from mcsd.relabel.counters import reason_for
 from mcsd.relabel.passing import TICK, Names, Pass
-from mcsd.relabel.tally import reason_for
-from mcsd.relabel.treatments import Decision, Sight, Surroundings
+from mcsd.relabel.strategies import Decision, InodeSight, Surroundings
 from mcsd.relabel.tree import Listing, Node, Tree
-from mcsd.relabel.values import SkipReason
 
 _CHUNK = 256
 _LISTINGS = 32
@@ -162,8 +162,8 @@ class _Sweep:
         def path() -> str:
             return os.path.join(self._walk.root.path, os.fsdecode(os.path.join(node.path(), name)))
 
-        sight = Sight(seen.inode, seen.mode, seen.born, had, seen.links)
-        return self._walk.treatment.decide(sight, Surroundings(path, node.upwards))
+        sight = InodeSight(seen.inode, seen.mode, seen.born, had, seen.links)
+        return self._walk.strategy.decide(sight, Surroundings(path, node.upwards))
 
     def _may_write(self, entry: Entry, directory: int) -> bool:
         seen = entry.stat
@@ -175,9 +175,8 @@ class _Sweep:
         if seen.links == 1:
             entry.is_settled = is_only_here(entry, directory)
             return True
-        if not self._walk.links_consented:
-            self._keep_linked(entry)
-        return self._walk.links_consented
+        self._keep_linked(entry)
+        return False
 
     def _keep_linked(self, entry: Entry) -> None:
         if len(self.linked) < _LINKED:

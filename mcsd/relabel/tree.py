@@ -38,7 +38,7 @@ class Node:
         return b"/".join(reversed(parts))
 
     def upwards(self) -> Iterator[tuple[int, int]]:
-        """Give inode and time of birth of this and the directories over it."""
+        """Return inode and time of birth of this and the directories over it."""
         node: Node | None = self
         while node is not None:
             yield node.inode, node.born
@@ -73,7 +73,7 @@ class Tree:
         return descriptor, stat
 
     def open(self, node: Node) -> int:
-        """Give a descriptor of a directory, good until 64 others have been asked for."""
+        """Return a descriptor of a directory, good until 64 others have been asked for."""
         missing: list[Node] = []
         nearest: Node | None = node
         while nearest is not None and nearest.descriptor < 0:

@@ -12,20 +12,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from mcsd.core.walks import SkipReason
 from mcsd.relabel import kernel
+from mcsd.relabel.counters import Counters
 from mcsd.relabel.links import take_linked
-from mcsd.relabel.opening import Opened
+from mcsd.relabel.opening import OpenRoot
 from mcsd.relabel.originals import Originals
 from mcsd.relabel.passing import TICK, Effort, Gate, Loop, Pass, write_failure
-from mcsd.relabel.tally import Tally
-from mcsd.relabel.treatments import Decision, Restoring, Sight, Surroundings, Treatment
-from mcsd.relabel.values import SkipReason
+from mcsd.relabel.strategies import Decision, InodeSight, Restoring, Surroundings, WalkStrategy
 
 _PASSES = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class WalkTools:
     """What walks are done with: the same for all of an engine's."""
 
     loop: Loop
@@ -38,17 +38,14 @@ class VolumeWalk:
 
     def __init__(
         self,
-        root: Opened,
-        treatment: Treatment,
-        tally: Tally,
-        means: Means,
+        root: OpenRoot,
+        strategy: WalkStrategy,
+        tally: Counters,
+        means: WalkTools,
         originals: Originals | None = None,
-        *,
-        links_consented: bool = False,
     ) -> None:
-        self._root, self._treatment, self._means = root, treatment, means
+        self._root, self._strategy, self._means = root, strategy, means
         self._originals, self._tally = originals, tally
-        self._links_consented = links_consented
         self._intent: tuple[str, str] | None = None
 
     def relabel(self, target: str) -> bool:
@@ -66,13 +63,17 @@ class VolumeWalk:
     def restore(self) -> bool:
         """Put everything back, the root first; say whether nothing of ours is left."""
         assert self._originals is not None
-        assert isinstance(self._treatment, Restoring)
         self._intent = ("restoring", self._originals.volume.target)
+        return self.give_back()
+
+    def give_back(self) -> bool:
+        """Do as `restore` on a part of the volume, which goes on having its labels: no intent is written."""
+        assert isinstance(self._strategy, Restoring)
         self._take_root()
         if self._tally.is_broken:
             return False
         foreign = self._tally.skipped[SkipReason.FOREIGN_LABEL]
-        self._treatment = replace(self._treatment, root_label=kernel.label_of(self._root.descriptor))
+        self._strategy = replace(self._strategy, root_label=kernel.label_of(self._root.descriptor))
         self._sweep_until_quiet()
         self._tally.seen += 1
         if foreign:
@@ -105,13 +106,12 @@ class VolumeWalk:
             return False
         walk = Pass(
             self._root,
-            self._treatment,
+            self._strategy,
             self._originals,
             self._tally,
             self.begin,
             self._means.effort,
             self._means.gate,
-            links_consented=self._links_consented,
         )
         try:
             names = self._means.loop(walk)
@@ -144,5 +144,5 @@ class VolumeWalk:
     def _decide(self) -> tuple[bytes | None, Decision]:
         root = self._root
         had = kernel.label_of(root.descriptor)
-        sight = Sight(root.identity.inode, root.stat.mode, root.stat.born, had)
-        return had, self._treatment.decide(sight, Surroundings(lambda: root.path))
+        sight = InodeSight(root.identity.inode, root.stat.mode, root.stat.born, had)
+        return had, self._strategy.decide(sight, Surroundings(lambda: root.path))

@@ -7,7 +7,7 @@ _mcsctl()
         word=${COMP_WORDS[i]}
         case $word in
             --socket) i=$((i + 1)); socket=(--socket "${COMP_WORDS[i]}") ;;
-            --container|--file|--group|--isolated|--kind|--level|--lines|--path|--priority|--state|--timeout|-n) i=$((i + 1)) ;;
+            --config|--container|--file|--group|--ignore|--inodes|--isolated|--kind|--known|--level|--lines|--log|--path|--priority|--severity|--since|--state|--timeout|-n) i=$((i + 1)) ;;
             -*) ;;
             *) if [[ -z $command ]]; then command=$word; else position=$((position + 1)); fi ;;
         esac
@@ -33,11 +33,19 @@ _mcsctl()
         "wait --timeout") wanted='none' ;;
         "reserve --group") wanted='none' ;;
         "gate --file") wanted='files' ;;
+        "why --since") wanted='none' ;;
+        "why -n"|"why --lines") wanted='none' ;;
+        "why --log") wanted='none' ;;
+        "audit --severity") wanted='words critical high medium low' ;;
+        "audit --ignore") wanted='none' ;;
+        "audit --inodes") wanted='none' ;;
+        "audit --known") wanted='none' ;;
+        "audit --config") wanted='none' ;;
     esac
     if [[ -z $wanted && $cur == -* ]]; then
         case $command in
             status) wanted='words -h --help --socket --json' ;;
-            containers) wanted='words -h --help --socket --json -q --quiet --state --level --isolated --path --conflicts --failed' ;;
+            containers) wanted='words -h --help --socket --json -q --quiet --state --level --isolated --path --conflicts --weakened --failed' ;;
             volumes) wanted='words -h --help --socket --json -q --quiet --state --level --path --container' ;;
             pairs) wanted='words -h --help --socket --json -q --quiet --state --level' ;;
             booleans) wanted='words -h --help --socket --json' ;;
@@ -46,20 +54,26 @@ _mcsctl()
             wait) wanted='words -h --help --socket --json --timeout' ;;
             verify) wanted='words -h --help --socket --json --repair' ;;
             restore) wanted='words -h --help --socket --json' ;;
+            scan) wanted='words -h --help --socket --json --background --status' ;;
             reserve) wanted='words -h --help --socket --json --group' ;;
             gate) wanted='words -h --help --socket --json --dry-run --reload --file' ;;
+            why) wanted='words -h --help --socket --json -f --follow --since -n --lines --tell --log' ;;
+            audit) wanted='words -h --help --socket --json -q --quiet --sarif --all --severity --ignore --inodes --known --tell --config' ;;
             release) wanted='words -h --help --socket --json' ;;
             *) wanted='words -h --help --socket --json --version' ;;
         esac
     elif [[ -z $wanted ]]; then
         case "$command $position" in
-            " 0") wanted='words status containers volumes pairs booleans show events wait verify restore reserve gate release' ;;
+            " 0") wanted='words status containers volumes pairs booleans show events wait verify restore scan reserve gate why audit release' ;;
             "booleans 1") wanted='words on off configured' ;;
             "show 0") wanted='containers' ;;
             "wait 0") wanted='containers' ;;
             "verify 0") wanted='containers volumes' ;;
             "restore 0") wanted='volumes' ;;
+            "scan 0") wanted='files' ;;
             "gate 0") wanted='words enable disable status' ;;
+            "why 0") wanted='containers volumes' ;;
+            "audit 0") wanted='containers' ;;
         esac
     fi
     local source

@@ -16,7 +16,7 @@ function __mcsctl_position
     for word in $words[2..-1]
         if test $skip = 1
             set skip 0
-        else if contains -- $word --container --file --group --isolated --kind --level --lines --path --priority --socket --state --timeout -n
+        else if contains -- $word --config --container --file --group --ignore --inodes --isolated --kind --known --level --lines --log --path --priority --severity --since --socket --state --timeout -n
             set skip 1
         else if not string match -q -- '-*' $word
             if test -z $command
@@ -38,10 +38,11 @@ complete -c mcsctl -n __fish_use_subcommand -a containers -d 'list containers an
 complete -c mcsctl -n '__fish_seen_subcommand_from containers' -s q -l quiet -d 'print names only, one on a line'
 complete -c mcsctl -n '__fish_seen_subcommand_from containers' -l state -x -a 'reserved active idle quarantined none' -d 'only in this state'
 complete -c mcsctl -n '__fish_seen_subcommand_from containers' -l level -x -d 'only at this level, however it is spelled'
-complete -c mcsctl -n '__fish_seen_subcommand_from containers' -l isolated -x -a 'yes no none' -d 'yes, no, or none (it does not run)'
+complete -c mcsctl -n '__fish_seen_subcommand_from containers' -l isolated -x -a 'yes no none' -d 'yes, no, or none (it does not run, starts or ends)'
 complete -c mcsctl -n '__fish_seen_subcommand_from containers' -l path -r -F -d 'only with a volume at or below this host path'
 complete -c mcsctl -n '__fish_seen_subcommand_from containers' -l conflicts -d 'only in conflict with another holder'
-complete -c mcsctl -n '__fish_seen_subcommand_from containers' -l failed -d 'only those that could not be looked after'
+complete -c mcsctl -n '__fish_seen_subcommand_from containers' -l weakened -d 'only with a mount that weakens everybody'\''s isolation'
+complete -c mcsctl -n '__fish_seen_subcommand_from containers' -l failed -d 'only those that could not be handled'
 complete -c mcsctl -n __fish_use_subcommand -a volumes -d 'list volumes and how their labels stand'
 complete -c mcsctl -n '__fish_seen_subcommand_from volumes' -s q -l quiet -d 'print paths only, one on a line'
 complete -c mcsctl -n '__fish_seen_subcommand_from volumes' -l state -x -a 'pending ready partial refused failed unmanaged lingering restoring stranded' -d 'only in this state'
@@ -70,6 +71,9 @@ complete -c mcsctl -n '__fish_seen_subcommand_from verify' -l repair -d 'label a
 complete -c mcsctl -n '__mcsctl_position verify 0' -a '(__mcsctl_ask containers) (__mcsctl_ask volumes)'
 complete -c mcsctl -n __fish_use_subcommand -a restore -d 'put a volume'\''s original labels back'
 complete -c mcsctl -n '__mcsctl_position restore 0' -a '(__mcsctl_ask volumes)'
+complete -c mcsctl -n __fish_use_subcommand -a scan -d 'look for files outside every volume that carry a level'
+complete -c mcsctl -n '__fish_seen_subcommand_from scan' -l background -d 'begin it, slowly, and do not wait for it'
+complete -c mcsctl -n '__fish_seen_subcommand_from scan' -l status -d 'only show what was found, and how far a scan is'
 complete -c mcsctl -n __fish_use_subcommand -a reserve -d 'set a level aside for a container to come'
 complete -c mcsctl -n '__fish_seen_subcommand_from reserve' -l group -x -d 'let it reach this group'\''s volumes too'
 complete -c mcsctl -n __fish_use_subcommand -a gate -d 'have Docker start containers through mcsd, or not'
@@ -77,4 +81,22 @@ complete -c mcsctl -n '__fish_seen_subcommand_from gate' -l dry-run -d 'only sho
 complete -c mcsctl -n '__fish_seen_subcommand_from gate' -l reload -d 'have Docker reload, and see that it did'
 complete -c mcsctl -n '__fish_seen_subcommand_from gate' -l file -r -F -d 'Docker'\''s file, /etc/docker/daemon.json unless given'
 complete -c mcsctl -n '__mcsctl_position gate 0' -a 'enable disable status'
+complete -c mcsctl -n __fish_use_subcommand -a why -d 'say why something was denied, and what to do'
+complete -c mcsctl -n '__fish_seen_subcommand_from why' -s f -l follow -d 'go on with what is denied'
+complete -c mcsctl -n '__fish_seen_subcommand_from why' -l since -x -d 'how long back'
+complete -c mcsctl -n '__fish_seen_subcommand_from why' -s n -l lines -x -d 'at most so many kinds of denials (10)'
+complete -c mcsctl -n '__fish_seen_subcommand_from why' -l tell -d 'with --follow'
+complete -c mcsctl -n '__fish_seen_subcommand_from why' -l log -x -d 'auditd'\''s log, /var/log/audit/audit.log unless given'
+complete -c mcsctl -n '__mcsctl_position why 0' -a '(__mcsctl_ask containers) (__mcsctl_ask volumes)'
+complete -c mcsctl -n __fish_use_subcommand -a audit -d 'look at what else is open on this host'
+complete -c mcsctl -n '__fish_seen_subcommand_from audit' -s q -l quiet -d 'print the keys of findings only'
+complete -c mcsctl -n '__fish_seen_subcommand_from audit' -l sarif -d 'print SARIF 2.1.0, as programs that collect findings read it'
+complete -c mcsctl -n '__fish_seen_subcommand_from audit' -l all -d 'look at containers that do not run, too'
+complete -c mcsctl -n '__fish_seen_subcommand_from audit' -l severity -x -a 'critical high medium low' -d 'only this and worse'
+complete -c mcsctl -n '__fish_seen_subcommand_from audit' -l ignore -x -d 'accept these findings, and say why'
+complete -c mcsctl -n '__fish_seen_subcommand_from audit' -l inodes -x -d 'look at so many in each volume at most'
+complete -c mcsctl -n '__fish_seen_subcommand_from audit' -l known -x -d 'print only what is not in this file, and write it anew'
+complete -c mcsctl -n '__fish_seen_subcommand_from audit' -l tell -d 'tell mcsd as well, for its socket and Cockpit'
+complete -c mcsctl -n '__fish_seen_subcommand_from audit' -l config -x -d 'mcsd'\''s configuration, /etc/mcsd/mcsd.toml unless given'
+complete -c mcsctl -n '__mcsctl_position audit 0' -a '(__mcsctl_ask containers)'
 complete -c mcsctl -n __fish_use_subcommand -a release -d 'give a reserved level up'

@@ -24,7 +24,7 @@ COMMANDS = (("status",), ("containers",), ("show", "web"), ("volumes",), ("--jso
 
 def took(path: str, *arguments: str) -> float:
     """Run mcsctl once; give the seconds it took."""
-    command = [sys.executable, "-m", "mcsd.ctl", "--socket", path, *arguments]
+    command = [sys.executable, "-m", "mcsd.cli.main", "--socket", path, *arguments]
     before = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - before

@@ -22,7 +22,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from mcsd.api import ApiServer, open_socket
+from mcsd.api.server import ApiServer, open_socket
 from tests.fakes.service import FakeService, problem_events, troubled_scene
 
 CROWD = 1000
@@ -100,7 +100,7 @@ def helper(*arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def summary(seconds: list[float]) -> dict[str, float]:
-    """Give the distribution of some times, in milliseconds."""
+    """Return the distribution of some times, in milliseconds."""
     ordered = sorted(seconds)
     points = {"median": 0.5, "99 %": 0.99, "most": 1.0}
     at = {name: ordered[min(len(ordered) - 1, int(len(ordered) * part))] for name, part in points.items()}

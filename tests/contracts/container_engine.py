@@ -148,7 +148,7 @@ class ContainerEngineContract:
             ident = await world.create("mcsd-starting")
             async with world.starting(ident):
                 asked = asyncio.create_task(engine.inspect(ident))
-                assert (await engine.glance(ident)).name == "mcsd-starting"
+                assert (await engine.list_one(ident)).name == "mcsd-starting"
                 done, _ = await asyncio.wait({asked}, timeout=0.2)
                 assert not done
             seen = await asked
@@ -163,7 +163,7 @@ class ContainerEngineContract:
             engine = world.engine()
             labels = {"io.mcsd.volume": "/data:shared", "io.mcsd.group": "g", "exitCode": "0"}
             ident = await world.create("mcsd-labels", labels=labels, volume=("/usr/share", "/data"))
-            for seen in (await engine.inspect(ident), await engine.glance(ident)):
+            for seen in (await engine.inspect(ident), await engine.list_one(ident)):
                 assert seen.labels == (("io.mcsd.group", "g"), ("io.mcsd.volume", "/data:shared"))
                 assert (seen.image_labels, seen.label("group")) == ((), "g")
                 (mount,) = seen.mounts

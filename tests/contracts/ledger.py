@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import pytest
 
 from mcsd.core.changes import (
     Change,
-    Contents,
     DropClaim,
     DropGroup,
     DropVolume,
     Group,
+    LedgerContents,
     PutClaim,
     PutGrant,
     PutGroup,
@@ -26,6 +27,7 @@ from mcsd.core.changes import (
 )
 from mcsd.core.grants import GrantState
 from mcsd.core.labels import Level
+from mcsd.core.leftout import LeftOut
 from mcsd.core.volumes import GrantId, Identity
 from mcsd.errors import LedgerError
 from mcsd.ports import Ledger
@@ -47,7 +49,7 @@ def reopened(world: World, ledger: Ledger) -> Ledger:
     return world.open()
 
 
-def contents_after(world: World, *transactions: Sequence[Change]) -> Contents:
+def contents_after(world: World, *transactions: Sequence[Change]) -> LedgerContents:
     """Apply transactions, and load what a restart would find."""
     ledger = world.open()
     for changes in transactions:
@@ -66,7 +68,7 @@ class LedgerContract:
     """The promises of `mcsd.ports.Ledger`."""
 
     def test_new_ledger_is_empty(self, world: World) -> None:
-        assert contents_after(world) == Contents()
+        assert contents_after(world) == LedgerContents()
 
     def test_what_was_applied_is_there_after_a_restart(self, world: World) -> None:
         """Promise 3: at every step of a story, a restart finds what was applied."""
@@ -102,7 +104,7 @@ class LedgerContract:
     def test_free_grant_is_archived_and_its_number_never_comes_back(self, world: World) -> None:
         """Promise 2, for the names of grants."""
         found = contents_after(world, [PutGrant(grant(7))], [PutGrant(grant(7, state=GrantState.FREE))])
-        assert found == Contents(next_grant=8)
+        assert found == LedgerContents(next_grant=8)
 
     def test_numbers_rise_even_where_lower_ones_come_later(self, world: World) -> None:
         assert contents_after(world, [PutGrant(grant(7))], [PutGrant(grant(3))]).next_grant == 8
@@ -116,10 +118,10 @@ class LedgerContract:
             DropClaim(GrantId(5), "/data"),
             DropGroup("nobody"),
         ]
-        assert contents_after(world, drops) == Contents()
+        assert contents_after(world, drops) == LedgerContents()
 
     def test_empty_transaction_changes_nothing(self, world: World) -> None:
-        assert contents_after(world, [], ()) == Contents()
+        assert contents_after(world, [], ()) == LedgerContents()
 
     @pytest.mark.parametrize(
         "contradiction",
@@ -166,6 +168,7 @@ class LedgerContract:
     def test_numbers_of_the_kernel_come_back_as_they_were(self, world: World) -> None:
         most = (1 << 64) - 1
         put = volume("a", identity=Identity(most, 1 << 63), inodes=10**12, skipped={"gone": 3, "": 0})
+        put = replace(put, left_out=(LeftOut("mount-point", "a/\udcff\n"), LeftOut("device-node", "b")))
         assert contents_after(world, [PutVolume(put)]).volumes == (put,)
 
     def test_levels_of_every_size_come_back_as_they_were(self, world: World) -> None:

@@ -51,7 +51,7 @@ class World(Protocol):
 
 
 def refusal(ask: Callable[[], object]) -> SelinuxError:
-    """Give the error that a question must raise."""
+    """Return the error that a question must raise."""
     try:
         answer = ask()
     except SelinuxError as exc:
@@ -107,8 +107,10 @@ class SelinuxContract:
         assert context is not None
         assert context.endswith(":s0:c7,c8")
         assert world.selinux.canonical(context) == context
+        assert world.selinux.next_context(pid) is None
         world.end(pid)
         assert world.selinux.process_context(pid) is None
+        assert world.selinux.next_context(pid) is None
 
     def test_categories_separate_a_contained_process(self, world: World) -> None:
         """Promise 8: it is the kernel's own decision, not the label's looks."""
@@ -136,6 +138,25 @@ class SelinuxContract:
         assert world.selinux.is_permissive(context)
         assert not world.selinux.is_permissive(world.foreign)
         world.end(pid)
+
+    def test_policy_says_whom_it_lets_in(self, world: World) -> None:
+        """Promise 8."""
+        pid = world.run("s0:c7,c8")
+        context = world.selinux.process_context(pid)
+        assert context is not None
+        for kind in (stat.S_IFREG, stat.S_IFDIR):
+            own = world.selinux.file_context("container_file_t", "s0:c7,c8")
+            assert world.selinux.lets_in(context, own, kind | 0o600)
+            assert not world.selinux.lets_in(context, "system_u:object_r:shadow_t:s0", kind | 0o600)
+        other = world.selinux.file_context("container_file_t", "s0:c1,c2")
+        assert not world.selinux.lets_in(context, other, stat.S_IFREG | 0o600)
+        refusal(lambda: world.selinux.lets_in(context, "system_u:object_r:bliss_t:s0", stat.S_IFREG))
+        world.end(pid)
+
+    def test_what_nothing_keeps_may_be_relabelled(self, world: World) -> None:
+        """Also a label that the policy does not know: the kernel takes it for none."""
+        assert world.selinux.may_relabel(world.selinux.file_context("container_file_t", "s0:c7,c8"))
+        assert world.selinux.may_relabel("system_u:object_r:bliss_t:s0")
 
     def test_host_names_what_a_path_should_carry(self, world: World) -> None:
         label = world.selinux.default_label("/etc/passwd", stat.S_IFREG | 0o644)

@@ -35,7 +35,7 @@ def session_at(socket: str) -> Iterator[requests.Session]:
 
 
 def document_of(session: requests.Session) -> Any:
-    """Give the document that is served."""
+    """Return the document that is served."""
     return session.get(f"{BASE}/v1/openapi.json").json()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mcsd.adapters.docker import DockerEngine
+from mcsd.adapters.docker.engine import DockerEngine
 from mcsd.core.containers import ContainerId, Mount, MountKind
 from mcsd.ports import ContainerEngine
 from tests.contracts.container_engine import ContainerEngineContract, World

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcsd.adapters.ledger import SqliteLedger
+from mcsd.adapters.ledger.database import SqliteLedger
 from mcsd.core.changes import (
     Change,
     DropClaim,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from mcsd.core.booleans import Standing
 from mcsd.core.containers import ContainerId
 from mcsd.errors import BooleanError
-from mcsd.ports import Lifeline
+from mcsd.ports import PidWatcher
 
 
 @dataclass
@@ -110,7 +110,7 @@ class FakeLifelines:
         if line is not None:
             line.ended()
 
-    def follow(self, pid: int, container: ContainerId, ended: Callable[[], None]) -> Lifeline | None:
+    def follow(self, pid: int, container: ContainerId, ended: Callable[[], None]) -> PidWatcher | None:
         """See `mcsd.ports.Lifelines`."""
         if pid not in self.living:
             return None

@@ -13,6 +13,7 @@ import itertools
 import time
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from mcsd.core.containers import (
     LOST,
@@ -26,7 +27,8 @@ from mcsd.core.containers import (
 from mcsd.errors import ContainerGoneError, EngineUnavailableError, McsdError
 
 _CREATED = "2026-11-24T08:46:26.779285273Z"
-_STARTED = "2026-11-24T08:46:26.969203742Z"
+_BEGINNING = 900_000.0
+"""When the first thing happens, in seconds since the epoch."""
 
 
 class FakeContainerEngine:
@@ -40,6 +42,7 @@ class FakeContainerEngine:
         self.asked: list[str] = []
         """Ids and names that were inspected, in order."""
         self._numbers = itertools.count()
+        self._moments = itertools.count()
         self._pairs = itertools.combinations(range(1022), 2)
         self._streams: set[asyncio.Queue[EngineEvent | McsdError]] = set()
         self._down: McsdError | None = None
@@ -71,7 +74,7 @@ class FakeContainerEngine:
                 return seen
         raise ContainerGoneError(f"docker has no container {container!r}", hint="docker ps -a lists all")
 
-    async def glance(self, container: ContainerId) -> Container:
+    async def list_one(self, container: ContainerId) -> Container:
         """Look at one container without waiting for what the engine is doing with it."""
         self._answer()
         seen = self.present.get(container)
@@ -83,7 +86,7 @@ class FakeContainerEngine:
             running=False,
             labels=seen.labels,
             image_labels=seen.image_labels,
-            mounts=seen.mounts,
+            mounts=tuple(_whole(mount) for mount in seen.mounts),
             image=seen.image,
         )
 
@@ -155,14 +158,19 @@ class FakeContainerEngine:
         finally:
             self._starting.pop(ident).set()
 
+    def _moment(self) -> str:
+        """Return the time of something that happens: a second after the last, and in the past of every
+        test."""
+        return datetime.fromtimestamp(_BEGINNING + next(self._moments), UTC).isoformat()
+
     def start(self, ident: ContainerId, pid: int = 2**22 + 1) -> None:
         """Start a container; unless told, with a pid that no process can have."""
-        self.change(ident, running=True, pid=pid, status="running", started_at=_STARTED)
+        self.change(ident, running=True, pid=pid, status="running", started_at=self._moment())
         self.emit(ident, "start")
 
     def die(self, ident: ContainerId) -> None:
         """End a container's process."""
-        self.change(ident, running=False, pid=None, status="exited")
+        self.change(ident, running=False, pid=None, status="exited", finished_at=self._moment())
         self.emit(ident, "die")
 
     def remove(self, ident: ContainerId) -> None:
@@ -220,3 +228,8 @@ class FakeContainerEngine:
 
     def _event(self, ident: str, action: str) -> EngineEvent:
         return EngineEvent(ContainerId(ident), action, time.time_ns())
+
+
+def _whole(mount: Mount) -> Mount:
+    """A mount as Docker's list has it, which knows no parts of volumes."""
+    return replace(mount, source=mount.inside, inside="") if mount.inside else mount

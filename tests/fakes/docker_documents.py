@@ -23,7 +23,7 @@ def _recorded(name: str) -> Document:
 
 
 def recorded(name: str) -> Document:
-    """Give a copy of a recorded answer, such as `docker-20.10-inspect`."""
+    """Return a copy of a recorded answer, such as `docker-20.10-inspect`."""
     return copy.deepcopy(_recorded(name))
 
 

@@ -228,11 +228,11 @@ class DockerStandIn(UnixHttpServer):
         self.on_loop(work)
 
     def subscriptions(self) -> int:
-        """Give the number of open event streams."""
+        """Return the number of open event streams."""
         return self.on_loop(lambda: len(self.subscribers & self.connections))
 
     def asked(self, kind: str) -> int:
-        """Give how often `/events`, `/containers/json`, `/containers/ID/json`, … were asked for."""
+        """Return how often `/events`, `/containers/json`, `/containers/ID/json`, … were asked for."""
         return self.on_loop(lambda: self.requests[kind])
 
     # Inside, on the loop

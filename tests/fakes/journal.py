@@ -17,9 +17,9 @@ class MemoryJournal:
         self.notices.append(notice)
 
     def of(self, kind: Kind) -> list[Notice]:
-        """Give the notices of a kind."""
+        """Return the notices of a kind."""
         return [notice for notice in self.notices if notice.kind is kind]
 
     def kinds(self) -> list[Kind]:
-        """Give the kinds, in order."""
+        """Return the kinds, in order."""
         return [notice.kind for notice in self.notices]

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
 from mcsd.core.changes import (
     Change,
-    Contents,
     DropClaim,
     DropGroup,
     DropVolume,
     Group,
+    LedgerContents,
     PutClaim,
     PutGrant,
     PutGroup,
+    PutTurn,
     PutVolume,
 )
 from mcsd.core.grants import Grant, GrantState
+from mcsd.core.pairs import EVERY_PAIR
 from mcsd.core.volumes import Claim, GrantId, Volume, VolumeId
 from mcsd.errors import LedgerError
 
@@ -32,15 +35,21 @@ class Tables:
     claims: dict[tuple[GrantId, str], Claim] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
     next_grant: int = 1
+    turns: list[int] = field(default_factory=list)
 
     def copy(self) -> Tables:
-        """Give tables that change on their own; the records are immutable."""
+        """Return tables that change on their own; the records are immutable."""
         return Tables(
-            dict(self.grants), dict(self.volumes), dict(self.claims), dict(self.groups), self.next_grant
+            dict(self.grants),
+            dict(self.volumes),
+            dict(self.claims),
+            dict(self.groups),
+            self.next_grant,
+            list(self.turns),
         )
 
     def apply(self, changes: Sequence[Change]) -> Tables:
-        """Give the tables after a transaction; raises `LedgerError` where it ends in a contradiction."""
+        """Return the tables after a transaction; raises `LedgerError` where it ends in a contradiction."""
         after = self.copy()
         for change in changes:
             after._apply(change)
@@ -51,14 +60,15 @@ class Tables:
                 raise LedgerError(f"claim {claim.key!r} refers to a volume that is not there")
         return after
 
-    def contents(self) -> Contents:
+    def contents(self) -> LedgerContents:
         """Everything, in the order that `load` promises."""
-        return Contents(
+        return LedgerContents(
             grants=tuple(self.grants[key] for key in sorted(self.grants)),
             volumes=tuple(self.volumes[key] for key in sorted(self.volumes)),
             claims=tuple(self.claims[key] for key in sorted(self.claims)),
             groups=tuple(self.groups[key] for key in sorted(self.groups)),
             next_grant=self.next_grant,
+            turns=array("I", self.turns),
         )
 
     def _apply(self, change: Change) -> None:
@@ -80,6 +90,10 @@ class Tables:
                 self.groups[group.name] = group
             case DropGroup(name):
                 self.groups.pop(name, None)
+            case PutTurn(pair):
+                rank = EVERY_PAIR.rank_of(pair)
+                assert rank is not None
+                self.turns = [*(one for one in self.turns if one != rank), rank]
             case _:
                 assert_never(change)
 
@@ -97,7 +111,7 @@ class MemoryLedger:
         self.applied: list[tuple[Change, ...]] = []
         self._is_open = True
 
-    def load(self) -> Contents:
+    def load(self) -> LedgerContents:
         """See `mcsd.ports.Ledger`."""
         self._check()
         return self.tables.contents()

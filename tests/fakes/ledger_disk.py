@@ -25,7 +25,7 @@ SOURCE = Path(__file__).with_suffix(".c")
 
 @contextmanager
 def memory_directory() -> Iterator[Path]:
-    """Give a directory where syncing costs nothing, for tests that open a ledger hundreds of times."""
+    """Return a directory where syncing costs nothing, for tests that open a ledger hundreds of times."""
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as name:
         yield Path(name)
 

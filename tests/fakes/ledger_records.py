@@ -14,12 +14,14 @@ from mcsd.core.changes import (
     PutClaim,
     PutGrant,
     PutGroup,
+    PutTurn,
     PutVolume,
 )
 from mcsd.core.containers import ContainerId
 from mcsd.core.grants import Grant, GrantState, Origin
-from mcsd.core.labels import Level
+from mcsd.core.labels import CategoryPair, Level
 from mcsd.core.volumes import (
+    CONCEDED,
     Claim,
     ClaimMode,
     ClaimState,
@@ -58,17 +60,17 @@ _CLAIM = Claim(
 
 
 def grant(number: int = 1, **values: Any) -> Grant:
-    """Give a grant with this number."""
+    """Return a grant with this number."""
     return replace(_GRANT, id=GrantId(number), **values)
 
 
 def volume(name: str = "a", **values: Any) -> Volume:
-    """Give a volume whose id is made of one letter."""
+    """Return a volume whose id is made of one letter."""
     return replace(_VOLUME, id=VolumeId(name * 32), **values)
 
 
 def claim(number: int = 1, destination: str = "/data", on: Volume | None = None, **values: Any) -> Claim:
-    """Give a claim of the grant with this number, on a volume or on none."""
+    """Return a claim of the grant with this number, on a volume or on none."""
     named = None if on is None else on.id
     return replace(_CLAIM, grant=GrantId(number), destination=destination, volume=named, **values)
 
@@ -85,6 +87,11 @@ STORY: tuple[tuple[Change, ...], ...] = (
     ),
     (PutClaim(claim(2, "/logs", mode=ClaimMode.IGNORE, state=ClaimState.UNMANAGED)),),
     (PutGrant(grant(1, state=GrantState.QUARANTINED, since=1764000100.0)),),
+    (
+        PutGrant(grant(4, level=Level.of(7, 8), container="e" * 64)),
+        PutClaim(claim(4, mode=ClaimMode.SHARED, conceded=True, reason=CONCEDED)),
+    ),
+    (DropClaim(GrantId(4), "/data"), PutGrant(grant(4, level=Level.of(7, 8), state=GrantState.FREE))),
     (PutVolume(volume("a", phase=VolumePhase.RESTORING)),),
     (DropClaim(GrantId(1), "/data"), DropVolume(volume("a").id)),
     (PutGrant(grant(1, state=GrantState.FREE, since=1764000200.0)),),
@@ -93,5 +100,10 @@ STORY: tuple[tuple[Change, ...], ...] = (
         PutGrant(grant(2, state=GrantState.FREE, group="team", container="d" * 64)),
         DropGroup("team"),
     ),
-    (PutGrant(grant(3, level=Level.of(12, 900))),),
+    (
+        PutGrant(grant(3, level=Level.of(12, 900))),
+        PutTurn(CategoryPair(12, 900)),
+        PutTurn(CategoryPair(5, 6)),
+    ),
+    (PutTurn(CategoryPair(1022, 1023)), PutTurn(CategoryPair(12, 900))),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from mcsd.core.ground import News
+from mcsd.core.selinux_state import NetlinkEvent
 from mcsd.errors import SelinuxError
 
 
@@ -18,9 +18,9 @@ class FakeNews:
         self.refusal: SelinuxError | None = None
         self.opened = 0
         self.is_open = False
-        self._queue: asyncio.Queue[News | SelinuxError] = asyncio.Queue()
+        self._queue: asyncio.Queue[NetlinkEvent | SelinuxError] = asyncio.Queue()
 
-    def put(self, news: News | SelinuxError) -> None:
+    def put(self, news: NetlinkEvent | SelinuxError) -> None:
         """Announce."""
         self._queue.put_nowait(news)
 
@@ -31,7 +31,7 @@ class FakeNews:
         self.opened += 1
         self.is_open = True
 
-    async def next(self) -> News:
+    async def next(self) -> NetlinkEvent:
         """See `mcsd.ports.PolicyNews`."""
         found = await self._queue.get()
         if isinstance(found, SelinuxError):

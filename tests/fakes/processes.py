@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mcsd.core.processes import Carrier, carrier_of
+from mcsd.core.processes import ProcessLevel, carrier_of
 from mcsd.errors import SelinuxError
 
 
@@ -22,9 +22,9 @@ class FakeProcesses:
         """End a process."""
         del self._running[pid]
 
-    def carriers(self) -> tuple[Carrier, ...]:
+    def process_levels(self) -> tuple[ProcessLevel, ...]:
         """See `mcsd.ports.Processes`."""
         if self.failure is not None:
             raise self.failure
         found = (carrier_of(pid, *self._running[pid]) for pid in sorted(self._running))
-        return tuple(carrier for carrier in found if carrier is not None)
+        return tuple(process for process in found if process is not None)

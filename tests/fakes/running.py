@@ -42,7 +42,7 @@ async def until(question: Callable[[], object], *, within: float = PATIENCE) -> 
 
 
 async def outcome(wish: Awaitable[_T]) -> _T | Exception:
-    """Give a result or the exception in its place, for looking at."""
+    """Return a result or the exception in its place, for looking at."""
     try:
         return await wish
     except Exception as exc:  # noqa: BLE001  # the caller judges it

@@ -20,14 +20,17 @@ class FakeSelinux:
     """
 
     now: SelinuxStatus = ENFORCING
-    types: set[str] = field(default_factory=lambda: {"container_file_t", "container_t", "var_t"})
+    types: set[str] = field(default_factory=lambda: {"container_file_t", "container_t", "shadow_t", "var_t"})
     aliases: dict[str, str] = field(default_factory=lambda: {"svirt_sandbox_file_t": "container_file_t"})
     processes: dict[int, str] = field(default_factory=dict)
+    upcoming: dict[int, str] = field(default_factory=dict)
     unreadable: set[int] = field(default_factory=set)
     permissive: set[str] = field(default_factory=set)
     unconstrained: set[str] = field(default_factory=set)
     defaults: dict[str, str] = field(default_factory=dict)
     is_closed: bool = False
+    files_take_creators_level: bool = False
+    """Whether what a process makes has the process's level, as in the reference policy."""
 
     def set_enforcing(self, *, enforcing: bool) -> None:
         """Do as `setenforce` does."""
@@ -52,7 +55,7 @@ class FakeSelinux:
         kind = self.aliases.get(parsed.type, parsed.type)
         if kind not in self.types:
             raise SelinuxError(f"the policy does not accept the context {context!r}")
-        return str(parsed.with_type(kind))
+        return str(replace(parsed, type=kind))
 
     def file_context(self, file_type: str, level: str) -> str:
         """See `mcsd.ports.Selinux`."""
@@ -72,6 +75,14 @@ class FakeSelinux:
             raise SelinuxError(f"the label of process {pid} cannot be read")
         return self.processes.get(pid)
 
+    def next_context(self, pid: int) -> str | None:
+        """See `mcsd.ports.Selinux`."""
+        if not self.now.enabled:
+            return None
+        if pid in self.unreadable:
+            raise SelinuxError(f"the label of process {pid} cannot be read")
+        return self.upcoming.get(pid) if pid in self.processes else None
+
     def is_permissive(self, context: str) -> bool:
         """See `mcsd.ports.Selinux`."""
         return Context.parse(context).type in self.permissive
@@ -81,6 +92,26 @@ class FakeSelinux:
         self.file_context(file_type, "s0")
         parsed = Context.parse(context)
         return 0 < len(parsed.level) < CATEGORY_COUNT and parsed.type not in self.unconstrained
+
+    def lets_in(self, context: str, label: str, mode: int) -> bool:
+        """See `mcsd.ports.Selinux`."""
+        if not self.now.enabled:
+            raise SelinuxError("SELinux is disabled in the kernel", hint=SWITCH_ON)
+        file = Context.parse(self.canonical(label))
+        return file.type == "container_file_t" and Context.parse(context).level.dominates(file.level)
+
+    def may_relabel(self, label: str) -> bool:
+        """See `mcsd.ports.Selinux`."""
+        return not self.now.enforcing or ":shadow_t:" not in label
+
+    def label_of_new(self, process: str, directory: str) -> str:
+        """See `mcsd.ports.Selinux`."""
+        if not self.now.enabled:
+            raise SelinuxError("SELinux is disabled in the kernel", hint=SWITCH_ON)
+        if not self.files_take_creators_level:
+            return directory
+        level = Context.parse(process).level
+        return f"{directory.rsplit(':s0', 1)[0]}:{level}"
 
     def default_label(self, path: str, mode: int) -> str | None:
         """See `mcsd.ports.Selinux`."""

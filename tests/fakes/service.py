@@ -3,35 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 
-from mcsd.core.book import Book
+from mcsd.core.audit.told import ToldAudit
 from mcsd.core.booleans import (
+    BooleanLease,
     BooleanView,
-    Cause,
+    ChangeCause,
     Changed,
     Holding,
     Order,
     Refusal,
     Refused,
-    Request,
     Wish,
     rule,
     suggestion,
 )
-from mcsd.core.changes import Contents, Group
-from mcsd.core.containers import Container, ContainerId, EngineInfo
+from mcsd.core.changes import Group, LedgerContents
+from mcsd.core.containers import Container, ContainerId, EngineInfo, Mount, MountKind
+from mcsd.core.denials.telling import Newest, ToldDenial
+from mcsd.core.disk import DiskState, Watching
+from mcsd.core.exposure import Barrier, Shown, Survey, Weak, Weakness, weaknesses
 from mcsd.core.figures import Distribution, Figures
 from mcsd.core.grants import Grant, GrantState, Origin
+from mcsd.core.hints import Hint
 from mcsd.core.host import Host, SelinuxStatus
 from mcsd.core.interfaces import Interface, Network, NetworkKind
 from mcsd.core.isolation import Conflict, Evidence, judge
 from mcsd.core.labels import CategoryPair, Level
-from mcsd.core.picture import Event, ForeignHolder, PairCounts, Picture, Sighting, WalkProgress
+from mcsd.core.snapshot import Event, ForeignHolder, PairCounts, Sighting, Snapshot, WalkProgress
+from mcsd.core.state_cache import StateCache
+from mcsd.core.strays import Catch, ScanState, Stray
+from mcsd.core.verification import Restoration, Verification, VolumeCheck
 from mcsd.core.volumes import Claim, ClaimMode, ClaimState, GrantId, Identity, Volume, VolumeId, VolumePhase
 from mcsd.errors import ConflictError, NotFoundError
-from mcsd.service import Restoration, Verification, VolumeCheck
 
 NOW = 1_800_000_000.0
 FILE = "system_u:object_r:container_file_t:"
@@ -69,9 +76,12 @@ class Scene:
     containers: list[tuple[Container, str | None, str]] = field(default_factory=list)
     conflicts: dict[ContainerId, tuple[Conflict, ...]] = field(default_factory=dict)
     unsettled: set[str] = field(default_factory=set)
+    disks: dict[str, DiskState] = field(default_factory=dict)
+    """By volume's path, where it is not watched and all right."""
     booleans: list[BooleanView] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     networks: dict[str, Network] = field(default_factory=dict)
+    weaknesses: dict[str, tuple[Weakness, ...]] = field(default_factory=dict)
 
     def container(
         self,
@@ -172,24 +182,27 @@ class Scene:
         """Add a claim."""
         self.claims.append(Claim(grant, destination, source, mode, state, volume, reason=reason, hint=hint))
 
-    def book(self) -> Book:
+    def cache(self) -> StateCache:
         """What the ledger would hold."""
-        return Book(Contents(tuple(self.grants), tuple(self.volumes), tuple(self.claims), tuple(self.groups)))
+        return StateCache(
+            LedgerContents(tuple(self.grants), tuple(self.volumes), tuple(self.claims), tuple(self.groups))
+        )
 
-    def sightings(self, book: Book) -> tuple[Sighting, ...]:
+    def container_status(self, cache: StateCache) -> tuple[Sighting, ...]:
         """Everyone, judged."""
-        return tuple(self._sighting(c, process, error, book) for c, process, error in self.containers)
+        return tuple(self._sighting(c, process, error, cache) for c, process, error in self.containers)
 
-    def _sighting(self, container: Container, process: str | None, error: str, book: Book) -> Sighting:
-        grant = book.grant_of(container.id)
+    def _sighting(self, container: Container, process: str | None, error: str, cache: StateCache) -> Sighting:
+        grant = cache.grant_of(container.id)
         conflicts = self.conflicts.get(container.id, ())
         evidence = Evidence(
             host=self.host,
             container=container,
             grant=grant,
-            claims=book.claims_of(grant.id) if grant else (),
+            claims=cache.claims_of(grant.id) if grant else (),
             conflicts=conflicts,
             process=process,
+            weaknesses=self.weaknesses.get(container.name, ()),
         )
         return Sighting(
             container=container,
@@ -201,19 +214,24 @@ class Scene:
             error_hint="see journalctl -u mcsd" if error else "",
             settled=not error and container.name not in self.unsettled,
             network=self.networks.get(container.name),
+            weaknesses=self.weaknesses.get(container.name, ()),
         )
 
-    def picture(self) -> Picture:
+    def _disk(self, volume: Volume) -> DiskState:
+        return DiskState(Watching.WATCHED, looked=volume.since)
+
+    def snapshot(self) -> Snapshot:
         """Everything."""
-        book = self.book()
-        return Picture(
+        cache = self.cache()
+        return Snapshot(
             now=self.now,
             version="0.1.0",
             started=self.now - 3 * 86400 - 7200,
             host=self.host,
-            book=book,
+            cache=cache,
             synced=True,
-            sightings=self.sightings(book),
+            container_status=self.container_status(cache),
+            disks={volume.id: self.disks.get(volume.path, self._disk(volume)) for volume in self.volumes},
             booleans=tuple(self.booleans),
             refusals=tuple(self.refusals),
             pairs=PairCounts(total=523776, free=523770, granted=4, reserved=1, quarantined=1, configured=1),
@@ -230,6 +248,18 @@ def quiet_scene() -> Scene:
     return scene
 
 
+_WISHES = ", and ".join(f"/data:shared to the label io.mcsd.volume of {who}" for who in ("web-clone", "web"))
+
+
+def _weakness(what: Weak, barrier: Barrier, source: str) -> Weakness:
+    here = Container(ContainerId("x"), "x", running=True, mounts=(Mount(MountKind.BIND, source, "/host"),))
+    survey = Survey(source, shown=(Shown(what, source),), open=barrier is not Barrier.POLICY)
+    (found,) = weaknesses(
+        here, None, {"/host": survey}, StateCache(), is_confined=barrier is not Barrier.NOTHING
+    )
+    return found
+
+
 def troubled_scene() -> Scene:
     """A bad night: every state there is, long names, and text that somebody made up to be printed."""
     scene = quiet_scene()
@@ -242,9 +272,13 @@ def troubled_scene() -> Scene:
         "/srv/web",
         state=ClaimState.REFUSED,
         reason="web holds /srv/web as private",
-        hint="give both containers the label io.mcsd.volume=/data:shared, or put them in one group",
+        hint=Hint.SHARE.say(wishes=_WISHES, who="both"),
     )
     scene.container("legacy-agent", None, privileged=True)
+    scene.weaknesses["legacy-agent"] = (
+        _weakness(Weak.HOST_ROOT, Barrier.NOTHING, "/"),
+        _weakness(Weak.ENGINE_SOCKET, Barrier.NOTHING, "/run/docker.sock"),
+    )
     batch = scene.container(
         "nightly-report-generator-for-the-finance-department", "s0:c100,c200", state=GrantState.IDLE
     )
@@ -261,10 +295,11 @@ def troubled_scene() -> Scene:
         ),
         state=ClaimState.PARTIAL,
         reason="part of it could not be labelled: 3 hard-link, 1 read-only",
-        hint="mend the cause, then restart the container or run mcsctl verify --repair",
+        hint="fix the cause, then restart the container or run mcsctl verify --repair",
     )
     big = scene.container("media", "s0:c300,c301")
     scene.unsettled.add("media")
+    scene.weaknesses["media"] = (_weakness(Weak.PROCESSES, Barrier.POLICY, "/proc"),)
     scene.claim(
         big,
         "/media",
@@ -294,6 +329,12 @@ def troubled_scene() -> Scene:
         reason="'/srv/\\x1b[31mred' cannot be opened: no such file or directory",
         hint="make the directory, then restart the container",
     )
+    scene.disks["/srv/web"] = DiskState(
+        Watching.ROUNDS,
+        "more is done in it than a watch may take",
+        looked=scene.now - 7200,
+        count=3,
+    )
     _add_booleans(scene)
     scene.networks["web"] = Network(
         NetworkKind.OWN, (Interface("veth8a21c0", 12, "0a:58:c0:a8:01:02", "eth0", 11),)
@@ -313,8 +354,8 @@ def _add_booleans(scene: Scene) -> None:
     }
     leased, nfs, unknown = rule(wishes, known, lambda name: name)
     holding = Holding(container_id(2), "db", scene.now - 900)
-    changed = Changed(scene.now - 900, True, Cause.LEASE_GIVEN)
-    request = Request(container_id(1), "web", "virt_sandbox_use_all_caps", 1001)
+    changed = Changed(scene.now - 900, True, ChangeCause.LEASE_GIVEN)
+    request = BooleanLease(container_id(1), "web", "virt_sandbox_use_all_caps", 1001)
     refusal = Refusal(
         request,
         Refused.NOT_CONFIGURED,
@@ -333,7 +374,7 @@ def problem_events(scene: Scene) -> tuple[Event, ...]:
     """What the journal said in the troubled scene, oldest first."""
     refused = (
         "volume /srv/web of container web-clone is not labelled: web holds /srv/web as private; "
-        "give both containers the label io.mcsd.volume=/data:shared, or put them in one group"
+        + Hint.SHARE.say(wishes=_WISHES, who="both")
     )
     labelled = (
         "volume /srv/db of container db carries s0:c7,c31: 88 changed, 0 right already, 0 skipped, in 0.01 s"
@@ -357,13 +398,15 @@ def problem_events(scene: Scene) -> tuple[Event, ...]:
 
 
 class FakeService:
-    """Meets `mcsd.service.Service`. `tell` is what happens while somebody follows."""
+    """Meets `mcsd.api.service.Service`. `tell` is what happens while somebody follows."""
 
     def __init__(self, scene: Scene, *, events: tuple[Event, ...] = (), buffer: int = 256) -> None:
         self.scene = scene
-        self.change: Callable[[Picture], Picture] = lambda picture: picture
+        self.change: Callable[[Snapshot], Snapshot] = lambda snapshot: snapshot
         self.bugs: list[tuple[str, BaseException]] = []
         self.done: list[str] = []
+        self.newest = Newest()
+        self.audited: ToldAudit | None = None
         self.raises: Exception | None = None
         self._events = list(events)
         self._buffer = buffer
@@ -387,15 +430,25 @@ class FakeService:
             buffer.append(event)
             ready.set()
 
-    def picture(self) -> Picture:
+    def snapshot(self) -> Snapshot:
         if self.raises:
             raise self.raises
         problems = tuple(e for e in reversed(self._events) if e.priority <= 4)
-        return self.change(replace(self.scene.picture(), problems=problems))
+        return self.change(replace(self.scene.snapshot(), problems=problems, denials=self.newest.all()))
+
+    async def within(self, top: str, paths: Collection[str]) -> frozenset[str]:
+        return frozenset(path for path in paths if PurePosixPath(path).is_relative_to(top))
 
     async def figures(self) -> Figures:
         lag = Distribution.over((0.1, 1.0)).with_value(0.05).with_value(0.5).with_value(7.0)
-        return Figures(lag, {"connected": 2, "timer": 5, "lost": 0, "asked": 1}, 4096)
+        return Figures(
+            lag,
+            {"connected": 2, "timer": 5, "lost": 0, "asked": 1},
+            4096,
+            {"watched": 3, "pending": 0, "rounds": 1},
+            77,
+            1,
+        )
 
     async def events(self, *, after: int | None = None) -> AsyncIterator[Event | int]:
         ready, buffer = asyncio.Event(), list[Event | int]()
@@ -443,6 +496,28 @@ class FakeService:
             )
         return Restoration(path, 12, 1, True, 0.5)
 
+    def strays(self) -> Catch:
+        level = Level.parse("s0:c5,c6")
+        stray = Stray(level, FILE + "s0:c5,c6", 20, ("/srv/bk/f", "/srv/bk/b\n.html"))
+        scan = ScanState(NOW - 60, "", NOW - 10, seen=1204, unseen=3)
+        return Catch({level: stray}, scan, NOW - 60)
+
+    def scan(self, top: str, *, gently: bool) -> None:
+        self.done.append(f"scan {top} {gently}")
+
+    def denials(self) -> tuple[ToldDenial, ...]:
+        return self.newest.all()
+
+    def tell_denials(self, denials: Sequence[ToldDenial]) -> None:
+        for one in denials:
+            self.newest.add(one)
+
+    def audit(self) -> ToldAudit | None:
+        return self.audited
+
+    def tell_audit(self, audit: ToldAudit) -> None:
+        self.audited = replace(audit, time=self.scene.now)
+
     async def reserve(self, name: str, *, group: str | None) -> Grant:
         self.done.append(f"reserve {name} {group}")
         return Grant(
@@ -480,13 +555,13 @@ class FakeService:
         self.bugs.append((where, error))
 
 
-def busy(picture: Picture) -> Picture:
+def busy(snapshot: Snapshot) -> Snapshot:
     """The same, with two walks and a foreign holder."""
     walks = (
         WalkProgress(
-            VolumeId(f"{4:016x}"), "/srv/media", "relabel", picture.now - 42, 104_000, 103_998, 0, 240_000
+            VolumeId(f"{4:016x}"), "/srv/media", "relabel", snapshot.now - 42, 104_000, 103_998, 0, 240_000
         ),
-        WalkProgress(VolumeId(f"{9:016x}"), "/srv/new", "relabel", picture.now - 1, 1200, 1200, 0, 0),
+        WalkProgress(VolumeId(f"{9:016x}"), "/srv/new", "relabel", snapshot.now - 1, 1200, 1200, 0, 0),
     )
     foreign = (ForeignHolder("s0:c33,c34", "system_u:system_r:svirt_t:s0:c33,c34", 4242),)
-    return replace(picture, walks=walks, foreign=foreign)
+    return replace(snapshot, walks=walks, foreign=foreign)

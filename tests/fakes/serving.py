@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mcsd.api import ApiServer, open_socket
-from mcsd.api_limits import Limits
+from mcsd.api.limits import Limits
+from mcsd.api.server import ApiServer, open_socket
 from tests.fakes.service import FakeService
 
 T = TypeVar("T")

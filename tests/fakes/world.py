@@ -13,35 +13,50 @@ import random
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, cast
 
-from mcsd.assembly import Assembly, Outside
+from mcsd.app.wiring import Assembly, Outside
+from mcsd.blocking.calls import Blocking
+from mcsd.blocking.threads import Threads
 from mcsd.config import Config, validate
+from mcsd.core.blocked import Subject
 from mcsd.core.containers import ContainerId, Mount, MountKind
 from mcsd.core.host import SWITCH_ON, SelinuxStatus
 from mcsd.core.interfaces import Network, network_kind
 from mcsd.core.labels import Context, Level
 from mcsd.core.notices import Notice
-from mcsd.core.picture import Sighting
-from mcsd.core.processes import Carrier
+from mcsd.core.processes import ProcessLevel
+from mcsd.core.snapshot import Sighting
+from mcsd.core.volumes import Claim
 from mcsd.errors import SelinuxError
-from mcsd.ports import Lifeline, Lifelines
+from mcsd.ports import PidWatcher, PidWatchers
 from tests.fakes.booleans import FakeBooleans
 from tests.fakes.container_engine import FakeContainerEngine
+from tests.fakes.disk import DiskFiles, DiskVolumes, FakeDisk
+from tests.fakes.disk_watch import FakeDiskWatch
+from tests.fakes.files import FakeFiles, FakeStrays
 from tests.fakes.ledger import MemoryLedger, Tables
 from tests.fakes.netlink import FakeNews
 from tests.fakes.volume_engine import FakeVolumes
 
-T = TypeVar("T")
+RUNTIME = "system_u:system_r:dockerd_t:s0"
+"""What a runtime's first process runs as until it becomes the container's, on Debian's policy."""
+
+UNCONFINED = "system_u:system_r:unconfined_service_t:s0"
+"""What a container runs as that its engine gives no label."""
 
 ENFORCING = SelinuxStatus("kernel", enabled=True, enforcing=True, mls=True, policy="targeted")
 
 
 class HandClock:
-    """Time that moves when told, and by `step` seconds whenever somebody has read it."""
+    """Time that moves when told, and by `step` seconds whenever somebody has read it.
+
+    `set_back` is what an administrator, or a time server, does to the host's clock alone.
+    """
 
     def __init__(self, now: float = 1_000_000.0) -> None:
         self._now = now
+        self._steady = 1000.0
         self.step = 0.0
 
     def now(self) -> float:
@@ -50,9 +65,20 @@ class HandClock:
         self._now += self.step
         return now
 
+    def steady(self) -> float:
+        """Seconds that only go forward."""
+        steady = self._steady
+        self._steady += self.step
+        return steady
+
     def advance(self, seconds: float) -> None:
         """Let time pass."""
         self._now += seconds
+        self._steady += seconds
+
+    def set_back(self, seconds: float) -> None:
+        """Set the host's clock back, or forward where `seconds` is negative."""
+        self._now -= seconds
 
 
 @dataclass
@@ -61,12 +87,22 @@ class Kernel:
 
     engine: FakeContainerEngine
     status_now: SelinuxStatus = ENFORCING
-    strangers: list[Carrier] = field(default_factory=list)
+    foreign: list[ProcessLevel] = field(default_factory=list)
     permissive: set[str] = field(default_factory=set)
     unbound: set[str] = field(default_factory=set)
+    closed: set[str] = field(default_factory=set)
+    """Types of files that no container is let in at."""
     has_file_type: bool = True
+    files_take_creators_level: bool = False
+    """Whether what a process makes has the process's level, as in the reference policy."""
     labels: dict[ContainerId, str] = field(default_factory=dict)
     """What containers' processes run as, where it is not what Docker says."""
+    arriving: dict[int, int] = field(default_factory=dict)
+    """By process: how many more looks at it will find the runtime's own program there."""
+    asked: dict[int, str] = field(default_factory=dict)
+    """What processes have asked to run as after their next execve(2), of their own accord."""
+    gone: set[int] = field(default_factory=set)
+    """Processes that have ended, whatever Docker says."""
 
     def status(self) -> SelinuxStatus:
         return self.status_now
@@ -82,9 +118,25 @@ class Kernel:
         return f"system_u:object_r:{file_type}:{Level.parse(level)}"
 
     def process_context(self, pid: int) -> str | None:
-        for container in self.engine.present.values():
+        if pid in self.gone:
+            return None
+        if pid in self.arriving:
+            self.arriving[pid] -= 1
+            if self.arriving[pid] < 0:
+                del self.arriving[pid]
+            else:
+                return RUNTIME
+        return self._context_of(pid)
+
+    def next_context(self, pid: int) -> str | None:
+        if pid in self.gone:
+            return None
+        return self._context_of(pid) if pid in self.arriving else self.asked.get(pid)
+
+    def _context_of(self, pid: int) -> str | None:
+        for container in tuple(self.engine.present.values()):
             if container.pid == pid:
-                return self.labels.get(container.id, container.process_label) or None
+                return self.labels.get(container.id, container.process_label) or UNCONFINED
         return None
 
     def is_permissive(self, context: str) -> bool:
@@ -94,8 +146,19 @@ class Kernel:
         self.file_context(file_type, "s0")
         return Context.parse(context).type not in self.unbound
 
+    def may_relabel(self, label: str) -> bool:
+        return True
+
+    def lets_in(self, context: str, label: str, mode: int) -> bool:
+        return Context.parse(label).type not in self.closed
+
     def close(self) -> None:
         pass
+
+    def label_of_new(self, process: str, directory: str) -> str:
+        if not self.files_take_creators_level:
+            return directory
+        return f"{directory.rsplit(':s0', 1)[0]}:{Context.parse(process).level}"
 
     def default_label(self, path: str, mode: int) -> str | None:
         return None
@@ -103,14 +166,14 @@ class Kernel:
     def network_of(self, pid: int, mode: str) -> Network:
         return Network(network_kind(mode)[0])
 
-    def carriers(self) -> tuple[Carrier, ...]:
+    def process_levels(self) -> tuple[ProcessLevel, ...]:
         own = []
         for container in tuple(self.engine.present.values()):
             label = self.labels.get(container.id, container.process_label)
             if container.running and label and Context.parse(label).level.categories:
                 level = Context.parse(label).level
-                own.append(Carrier(container.pid or 0, label, level, container.id))
-        return (*own, *self.strangers)
+                own.append(ProcessLevel(container.pid or 0, label, level, container.id))
+        return (*own, *self.foreign)
 
 
 @dataclass
@@ -127,6 +190,34 @@ class Papers:
         return [notice.kind.name for notice in self.notices]
 
 
+def is_on_a_loop() -> bool:
+    """Whether this thread is the one that an event loop runs in."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+class _Blocking:
+    """Calls that block, which nobody may make in the thread that an event loop runs in; `quick` ones do not.
+
+    Another object's methods, looked up when they are called: a test may replace them at any time.
+    """
+
+    def __init__(self, target: object, *quick: str) -> None:
+        self._target = target
+        self._quick = quick
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            if name not in self._quick and is_on_a_loop():
+                raise AssertionError(f"{type(self._target).__name__}.{name} keeps the event loop waiting")
+            return getattr(self._target, name)(*arguments, **named)
+
+        return call
+
+
 class _Line:
     def release(self) -> None:
         pass
@@ -135,37 +226,35 @@ class _Line:
 class AllAlive:
     """Processes that end when Docker says so."""
 
-    def follow(self, pid: int, container: ContainerId, ended: Callable[[], None]) -> Lifeline | None:
+    def follow(self, pid: int, container: ContainerId, ended: Callable[[], None]) -> PidWatcher | None:
         return _Line()
-
-
-class Threads:
-    """Lanes of the fake host."""
-
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(8)
-
-    async def run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
-
-    def close(self) -> None:
-        self._pool.shutdown()
 
 
 class World:
     """See the module."""
 
-    def __init__(self, *, selinux: bool = True, seed: int = 1, **config: Any) -> None:
+    def __init__(
+        self, *, selinux: bool = True, seed: int = 1, disk: FakeDisk | None = None, **config: Any
+    ) -> None:
+        """With a disk, volumes, their watch and scans are all of the files on it; else each volume is one
+        label, and the watch is told what a test tells it."""
         self.config: Config = validate(config, source="test")
         self.docker = FakeContainerEngine(selinux=selinux)
         self.tables = Tables()
+        self.disk = disk
         self.volumes = FakeVolumes()
+        self.on_disk = None if disk is None else DiskVolumes(disk)
+        self.disk_watch = FakeDiskWatch(disk)
+        self.files = FakeFiles() if disk is None else DiskFiles(disk)
+        self.strays = FakeStrays()
         self.kernel = Kernel(self.docker)
         self.clock = HandClock()
         self.papers = Papers()
         self.booleans = FakeBooleans({})
-        self.lifelines: Lifelines = AllAlive()
+        self.pid_watchers: PidWatchers = AllAlive()
         self._random = random.Random(seed)
+        self.patience: Callable[[Subject], float] = lambda _: 3600.0
+        """Seconds after which a call that blocks is overdue."""
         self._pids = iter(range(5_000_000, 9_000_000))
         self._running: asyncio.Task[None] | None = None
 
@@ -173,24 +262,31 @@ class World:
         """Start mcsd on what is there."""
         self.ledger = MemoryLedger(self.tables)
         self._writer = ThreadPoolExecutor(1)
-        self._lanes = Threads()
+        if self.disk is not None:
+            self.disk_watch = FakeDiskWatch(self.disk)  # the kernel's watch ends with the process
+        self._blocking = Blocking(Threads(), patience=lambda subject: self.patience(subject))
         self.mcsd = Assembly(
             self.config,
             Outside(
                 docker=self.docker,
                 docker_for_gate=self.docker,
                 ledger=self.ledger,
-                volumes=self.volumes,
-                lanes=self._lanes,
-                selinux=self.kernel,
-                processes=self.kernel,
+                volumes=cast(
+                    Any, _Blocking(self.volumes if self.on_disk is None else self.on_disk, "blocked")
+                ),
+                blocking=self._blocking,
+                disk_watch=self.disk_watch,
+                files=cast(Any, _Blocking(self.files)),
+                strays=cast(Any, _Blocking(self.strays)),
+                selinux=cast(Any, _Blocking(self.kernel)),
+                processes=cast(Any, _Blocking(self.kernel)),
                 journal=self.papers,
                 clock=self.clock,
                 writer=self._writer,
-                switches=self.booleans,
-                lifelines=self.lifelines,
-                news=FakeNews(),
-                networks=self.kernel,
+                switches=cast(Any, _Blocking(self.booleans)),
+                pid_watchers=self.pid_watchers,
+                netlink=FakeNews(),
+                networks=cast(Any, _Blocking(self.kernel)),
                 random=self._random,
             ),
         )
@@ -216,7 +312,7 @@ class World:
         await asyncio.wait([self._running])
         failure = None if self._running.cancelled() else self._running.exception()
         self._running = None
-        self._lanes.close()
+        await self._blocking.close()
         self._writer.shutdown()
         if failure is not None:
             raise failure
@@ -227,12 +323,20 @@ class World:
             await self.mcsd.watcher.resync()
             await self.mcsd.watcher.hints.quiet()
         await self.mcsd.reclaimer.reclaim()
+        await self.mcsd.volume_watch.synchronise()
+        while self.is_running and (self.disk_watch.has_news or self.mcsd.volume_watch.is_at_work):
+            await asyncio.sleep(0.001)
+        while self.mcsd.scrubber.is_pressed:
+            await self.mcsd.scrubber.confirm_next()
 
     # What happens on the host
 
     def mount(self, source: str, destination: str = "/data", **fields: Any) -> Mount:
         """A bind mount, of a directory that is made if it is not there."""
-        if source not in self.volumes.trees:
+        if self.on_disk is not None:
+            if source not in self.on_disk.disk.inodes:
+                self.on_disk.make(source)
+        elif source not in self.volumes.trees:
             self.volumes.make(source)
         return replace(Mount(MountKind.BIND, source, destination), **fields)
 
@@ -251,13 +355,18 @@ class World:
 
     def level(self, ident: ContainerId) -> Level:
         """The level that a container holds."""
-        grant = self.mcsd.scribe.book.grant_of(ident)
+        grant = self.mcsd.store.cache.grant_of(ident)
         assert grant is not None, "the container holds no level"
         return grant.level
 
+    def claims(self, ident: ContainerId) -> tuple[Claim, ...]:
+        """The claims of a container, by destination."""
+        grant = self.mcsd.store.cache.grant_of(ident)
+        return self.mcsd.store.cache.claims_of(grant.id) if grant else ()
+
     def label(self, path: str) -> str:
         """What a tree carries."""
-        return self.volumes.trees[path].label
+        return (self.volumes.trees if self.on_disk is None else self.on_disk.disk.inodes)[path].label
 
     def level_on(self, path: str) -> Level:
         """The level of what a tree carries."""
@@ -265,19 +374,23 @@ class World:
 
     def sighting(self, ident: ContainerId) -> Sighting:
         """What mcsd says of a container."""
-        return next(one for one in self.mcsd.answers.picture().sightings if one.container.id == ident)
+        return next(one for one in self.mcsd.facade.snapshot().container_status if one.container.id == ident)
 
 
 def with_world(
-    story: Callable[[World], Coroutine[Any, Any, None]], *, selinux: bool = True, **config: Any
+    story: Callable[[World], Coroutine[Any, Any, None]],
+    *,
+    selinux: bool = True,
+    within: float = 20,
+    **config: Any,
 ) -> None:
-    """Run a story on a host where mcsd runs; everything is gone afterwards."""
+    """Run a story, `within` seconds, on a host where mcsd runs; everything is gone afterwards."""
 
     async def run() -> None:
         world = World(selinux=selinux, **config)
         await world.boot()
         try:
-            await asyncio.wait_for(story(world), 20)
+            await asyncio.wait_for(story(world), within)
         finally:
             world.volumes.gate.set()
             await world.kill()

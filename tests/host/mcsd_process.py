@@ -73,7 +73,7 @@ class McsdProcess:
 
     def ctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run mcsctl."""
-        command = [sys.executable, "-m", "mcsd.ctl", "--socket", str(self.socket), *arguments]
+        command = [sys.executable, "-m", "mcsd.cli.main", "--socket", str(self.socket), *arguments]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
 
     def ask(self, *arguments: str) -> Any:

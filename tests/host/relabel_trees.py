@@ -20,6 +20,7 @@ from mcsd.relabel.passing import Effort
 
 TARGET = "system_u:object_r:container_file_t:s0:c1,c2"
 OTHER = "system_u:object_r:container_file_t:s0:c3,c4"
+SHARED = "system_u:object_r:container_file_t:s0"
 HOME = "system_u:object_r:var_t:s0"
 KEY = "security.selinux"
 ID = VolumeId("0123456789abcdef")
@@ -27,7 +28,7 @@ HAS_SELINUX = Path("/sys/fs/selinux/enforce").exists()
 
 
 def odd(name: str, level: str = "s0") -> bytes:
-    """Give a label as others might have written it, one for each of a handful of names."""
+    """Return a label as others might have written it, one for each of a handful of names."""
     types = {
         "odd": "public_content_t",
         "mine": "public_content_rw_t",
@@ -40,7 +41,7 @@ def odd(name: str, level: str = "s0") -> bytes:
 
 
 def kept(label: str | bytes) -> bytes:
-    """Give what is read where a label was written: SELinux ends it with a NUL in any case."""
+    """Return what is read where a label was written: SELinux ends it with a NUL in any case."""
     plain = label.encode() if isinstance(label, str) else label
     return plain.rstrip(b"\0") + b"\0" if HAS_SELINUX else plain
 
@@ -63,7 +64,7 @@ def put_label(path: str | bytes | Path, label: str | bytes | None) -> None:
 
 
 def paths(root: str | Path) -> Iterator[bytes]:
-    """Give the root and everything below it, without crossing links; names as bytes."""
+    """Return the root and everything below it, without crossing links; names as bytes."""
     top = os.fsencode(root)
     yield top
     if os.path.isdir(top):
@@ -133,8 +134,13 @@ class Stage:
         return self.engine.relabel(ID, str(self.root), self.identity, target, **more)  # type: ignore[arg-type]
 
     def restore(self, **more: object) -> Walk:
-        """Give it back."""
-        return self.engine.restore(ID, str(self.root), self.identity, **more)  # type: ignore[arg-type]
+        """Put its originals back."""
+        return self.restore_as(self.identity, **more)  # type: ignore[arg-type]
+
+    def restore_as(self, identity: Identity, target: str = TARGET, **more: object) -> Walk:
+        """Put the originals back on what had an identity, whatever is in its place by now."""
+        more = {"was_complete": False, **more}
+        return self.engine.restore(ID, str(self.root), identity, target, **more)  # type: ignore[arg-type]
 
     def verify(self, target: str = TARGET) -> Walk:
         """Look at it."""
@@ -142,7 +148,7 @@ class Stage:
 
 
 def carrying(root: Path, target: str) -> set[bytes]:
-    """Give what carries a label, with or without a NUL at its end."""
+    """Return what carries a label, with or without a NUL at its end."""
     return {path for path, label in labels(root).items() if label and label.rstrip(b"\0") == target.encode()}
 
 

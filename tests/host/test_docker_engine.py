@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mcsd.adapters.docker import DockerEngine
+from mcsd.adapters.docker.engine import DockerEngine
 from mcsd.core.containers import SUBSCRIBED, ContainerId, Mount, MountKind
 from mcsd.errors import ContainerGoneError, EngineUnavailableError
 from mcsd.ports import ContainerEngine
@@ -169,7 +169,7 @@ def test_an_images_labels_are_not_the_owners(dockerd: Dockerd) -> None:
 
     async def labels() -> list[tuple[str | None, str | None]]:
         engine = DockerEngine(dockerd.url)
-        looks = [await engine.inspect(ident), await engine.glance(ContainerId(ident))]
+        looks = [await engine.inspect(ident), await engine.list_one(ContainerId(ident))]
         await engine.close()
         for seen in looks:
             assert dict(seen.labels) == {"io.mcsd.volume": "/data:shared", "io.mcsd.group": "g"}

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mcsd.oci import mounts, syscalls
-from mcsd.oci.mounts import Mounted, carry, mounts_at
+from mcsd.runtime.oci import mounts, syscalls
+from mcsd.runtime.oci.mounts import MountInfo, carry, mounts_at
 
 pytestmark = pytest.mark.host
 LABEL = "system_u:object_r:container_file_t:s0:c1,c2"
@@ -39,7 +39,7 @@ def overlay(place: Path, layers: int) -> tuple[Path, list[str]]:
     return own / "merged", options
 
 
-def mount(kind: str, path: Path, options: list[str], flags: list[str], base: Path) -> Mounted:
+def mount(kind: str, path: Path, options: list[str], flags: list[str], base: Path) -> MountInfo:
     here = os.getcwd()
     os.chdir(base)
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mcsd.adapters.interfaces import KernelNetworks
+from mcsd.adapters.proc.interfaces import KernelNetworks
 from mcsd.core.interfaces import NetworkKind
 
 pytestmark = pytest.mark.host

@@ -17,7 +17,7 @@ os.makedirs("/run/systemd/journal")
 listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 listener.bind("/run/systemd/journal/socket")
 
-from mcsd.adapters.journal import SystemdJournal
+from mcsd.adapters.systemd.journal import SystemdJournal
 from mcsd.core.notices import Kind, Notice
 
 journal = SystemdJournal()

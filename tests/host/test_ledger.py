@@ -23,7 +23,7 @@ def fill(path):
 
 FULL = """
 import os, sys
-from mcsd.adapters.ledger import SqliteLedger
+from mcsd.adapters.ledger.database import SqliteLedger
 from mcsd.core.changes import PutGrant
 from mcsd.errors import LedgerError
 from tests.fakes.ledger_records import grant
@@ -51,7 +51,7 @@ ledger.close()
 
 FULL_AT_START = """
 import os, sys
-from mcsd.adapters.ledger import SqliteLedger
+from mcsd.adapters.ledger.database import SqliteLedger
 from mcsd.errors import LedgerError
 
 path = sys.argv[1] + "/state/ledger.db"
@@ -67,7 +67,7 @@ SqliteLedger(path).close()
 
 READ_ONLY = """
 import subprocess, sys
-from mcsd.adapters.ledger import SqliteLedger
+from mcsd.adapters.ledger.database import SqliteLedger
 from mcsd.errors import LedgerError
 
 path = sys.argv[1] + "/state/ledger.db"

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from mcsd import __version__
+
 ROOT = Path(__file__).parents[2]
 PACKAGING = ROOT / "packaging"
 TOOLS = ("rpmbuild", "rpmlint", "checkmodule", "semodule_package", "cpio")
@@ -56,7 +58,7 @@ def payload(package: Path) -> bytes:
 
 def test_the_same_tree_gives_the_same_payload(built: tuple[Path, Path]) -> None:
     first, second = map(packages, built)
-    assert len(first) == 3 and set(first) == set(second)
+    assert len(first) == 4 and set(first) == set(second)
     for name in first:
         assert payload(first[name]) == payload(second[name]), name
 
@@ -69,7 +71,38 @@ def test_rpmlint_has_nothing_to_say(built: tuple[Path, Path]) -> None:
         PACKAGING / "mcsd.spec",
         *packages(built[0]).values(),
     )
-    assert "3 packages and 1 specfiles checked; 0 errors, 0 warnings" in said, said
+    assert "4 packages and 1 specfiles checked; 0 errors, 0 warnings" in said, said
+
+
+@pytest.mark.parametrize(
+    ("distribution", "names"),
+    [
+        ("fedora 44", {"python3-libselinux", "python3-prometheus_client >= 0.19"}),
+        ("rhel 10", {"python3-libselinux", "python3-prometheus_client >= 0.19"}),
+        ("suse_version 1600", {"python3-selinux", "python3-prometheus-client >= 0.19", "python-rpm-macros"}),
+    ],
+)
+def test_what_a_build_requires_is_called_as_the_distribution_calls_it(
+    distribution: str, names: set[str]
+) -> None:
+    """`make rpm` installs it by these names, and mock would."""
+    asked = run("rpmspec", "-q", "--buildrequires", "--define", distribution, PACKAGING / "mcsd.spec")
+    assert names | {"container-selinux", "selinux-policy-devel", "make", "gcc"} <= set(asked.splitlines())
+
+
+def test_the_source_package_builds_with_nothing_of_ours_around_it(
+    built: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """As on a build host: no working tree, no environment, no macros but the distribution's."""
+    (source,) = built[0].glob("*.src.rpm")
+    done = subprocess.run(
+        ["rpmbuild", "--rebuild", "--without", "check", source],
+        cwd=tmp_path, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(tmp_path)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-4000:]
+    made = {path.name for path in tmp_path.glob("rpmbuild/RPMS/*/*.rpm")}
+    assert made == {path.name for path in built[0].glob("*.rpm")} - {source.name}
 
 
 def test_what_design_names_is_packed(built: tuple[Path, Path]) -> None:
@@ -78,7 +111,7 @@ def test_what_design_names_is_packed(built: tuple[Path, Path]) -> None:
     listed = set(run("rpm", "-qpl", main).splitlines())
     wanted = {
         "/usr/sbin/mcsd", "/usr/bin/mcsctl", "/etc/mcsd/mcsd.toml",
-        "/usr/libexec/mcsd/mcsd-gate", "/usr/libexec/mcsd/oci/calls.py",
+        "/usr/libexec/mcsd/mcsd-gate", "/usr/libexec/mcsd/mcsd-gate.py", "/usr/libexec/mcsd/oci/calls.py",
         "/usr/lib/systemd/system/mcsd.service", "/usr/lib/systemd/system/mcsd.socket",
         "/usr/lib/sysusers.d/mcsd.conf", "/usr/lib/tmpfiles.d/mcsd.conf",
         "/usr/share/bash-completion/completions/mcsctl", "/usr/lib/systemd/catalog/mcsd.catalog",
@@ -96,7 +129,7 @@ def test_it_is_installed_where_there_is_no_policy(built: tuple[Path, Path]) -> N
     """A host without SELinux needs no module; one with a policy gets the module of the very same build."""
     (main,) = (path for name, path in packages(built[0]).items() if name.endswith("x86_64.rpm"))
     required = run("rpm", "-qp", "--requires", main)
-    assert "(mcsd-selinux = 0.1.0-1 if selinux-policy-base)" in required
+    assert f"(mcsd-selinux = {__version__}-1 if selinux-policy-base)" in required
     assert not [line for line in required.splitlines() if line.startswith(("selinux-policy", "mcsd-selinux"))]
 
 

@@ -201,7 +201,7 @@ def test_the_root_itself_is_swapped(stage: Stage) -> None:
             with suppress(McsdError):
                 stage.engine.relabel(ID, str(stage.root), identity, TARGET)
             with suppress(McsdError):
-                stage.engine.restore(ID, str(stage.root), identity)
+                stage.restore_as(identity)
     if stage.identity != identity:
         exchange(stage.root, outside)
     assert labels(outside) == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 import threading
 import time
@@ -11,14 +12,17 @@ from pathlib import Path
 
 import pytest
 
+from mcsd.core.hints import Hint
 from mcsd.core.volumes import Identity
 from mcsd.errors import VolumeFailedError, VolumeRefusedError
 from mcsd.relabel import Progress, SkipReason, kernel
+from tests.following import follows
 from tests.host.relabel_stages import stage as stage
 from tests.host.relabel_trees import (
     HOME,
     ID,
     OTHER,
+    SHARED,
     TARGET,
     Stage,
     carrying,
@@ -41,7 +45,6 @@ def test_everything_in_scope_carries_the_target_and_then_what_it_had(stage: Stag
     before, outside = labels(stage.root), label_of("/etc/passwd")
     walk = stage.relabel()
     assert walk.complete
-    assert walk.level == "change"
     assert not walk.skipped
     assert walk.seen == walk.changed == len(before)
     assert carrying(stage.root, TARGET) == set(before)
@@ -57,34 +60,8 @@ def test_a_second_walk_only_reads(stage: Stage) -> None:
     stage.relabel()
     times = {path: os.lstat(path).st_ctime_ns for path in paths(stage.root)}
     walk = stage.relabel()
-    assert (walk.level, walk.changed, walk.complete) == ("check", 0, True)
+    assert (walk.changed, walk.complete) == (0, True)
     assert times == {path: os.lstat(path).st_ctime_ns for path in paths(stage.root)}
-
-
-def test_what_is_known_is_not_walked(stage: Stage) -> None:
-    grow(stage.root)
-    stage.relabel()
-    put_label(stage.root / "d1/f1", HOME)
-    walk = stage.relabel(known=True)
-    assert (walk.level, walk.seen, walk.complete) == ("known", 1, True)
-    assert stage.relabel(known=False).changed == 1
-
-
-@pytest.mark.parametrize("spoil", ["root label", "another target", "unfinished"])
-def test_nothing_is_known_without_both_the_store_and_the_root(stage: Stage, spoil: str) -> None:
-    """Promise 4."""
-    grow(stage.root)
-    if spoil == "unfinished":
-        enough = threading.Event()
-        stage.relabel(cancelled=enough, progress=lambda progress: enough.set())
-        put_label(stage.root, TARGET)
-    else:
-        stage.relabel()
-    if spoil == "root label":
-        put_label(stage.root, HOME)
-    walk = stage.relabel(OTHER if spoil == "another target" else TARGET, known=True)
-    assert walk.level != "known"
-    assert walk.complete
 
 
 def test_the_first_original_outlives_several_targets(stage: Stage) -> None:
@@ -164,7 +141,7 @@ def test_an_inode_number_used_again_does_not_get_the_old_file_s_label(stage: Sta
     assert label_of(made[-1]) != odd("secret")
 
 
-def test_a_file_with_a_name_outside_is_left_alone_unless_the_claim_consents(stage: Stage) -> None:
+def test_a_file_with_a_name_outside_is_left_alone(stage: Stage) -> None:
     """Promise 5."""
     grow(stage.root)
     outside = stage.base / "outside"
@@ -173,10 +150,7 @@ def test_a_file_with_a_name_outside_is_left_alone_unless_the_claim_consents(stag
     walk = stage.relabel()
     assert walk.complete
     assert walk.skipped == {SkipReason.MULTIPLY_LINKED: 1}
-    assert label_of(outside) == had
-    assert stage.relabel(links_consented=True).changed == 1
-    assert label_of(outside) == TARGET.encode() + b"\0"
-    stage.restore()
+    assert stage.restore().complete
     assert label_of(outside) == had
 
 
@@ -357,8 +331,8 @@ def test_a_volume_whose_device_has_another_number_is_known_by_its_handle(stage: 
     old = renumbered(stage.identity)
     assert stage.engine.identify(ID, str(stage.root), old) == stage.identity
     assert stage.engine.verify(ID, str(stage.root), old, TARGET).complete
-    assert stage.engine.relabel(ID, str(stage.root), old, TARGET).level == "check"
-    assert stage.engine.restore(ID, str(stage.root), old).complete
+    assert stage.engine.relabel(ID, str(stage.root), old, TARGET).changed == 0
+    assert stage.restore_as(old).complete
     assert labels(stage.root) == before
 
 
@@ -373,7 +347,7 @@ def test_another_inode_in_its_place_is_not_taken_for_it(stage: Stage) -> None:
     taken = renumbered(stage.identity)
     assert stage.engine.identify(ID, str(stage.root), taken) == taken
     with pytest.raises(VolumeFailedError, match="no longer the one it was"):
-        stage.engine.restore(ID, str(stage.root), taken)
+        stage.restore_as(taken)
 
 
 def test_restoring_what_was_never_labelled_does_nothing(stage: Stage) -> None:
@@ -390,7 +364,7 @@ def test_a_removed_volume_is_gone_and_says_so(stage: Stage) -> None:
     stage.relabel()
     (stage.root / "f").unlink()
     stage.root.rmdir()
-    walk = stage.engine.restore(ID, str(stage.root), identity)
+    walk = stage.restore_as(identity)
     assert (walk.complete, walk.gone) == (True, True)
 
 
@@ -404,7 +378,7 @@ def test_a_renamed_volume_is_found_and_given_back(stage: Stage) -> None:
     stage.root.rename(moved)
     grow(stage.root, directories=1)
     other = labels(stage.root)
-    walk = stage.engine.restore(ID, str(stage.root), identity)
+    walk = stage.restore_as(identity)
     assert (walk.complete, walk.gone) == (True, False)
     assert list(labels(moved).values()) == before
     assert labels(stage.root) == other
@@ -479,3 +453,65 @@ def test_originals_are_kept_until_the_labels_are_on_another_disk(
         assert stage.restore().complete
         assert stage.engine.volumes()[0].state == "restored"
         assert labels(stage.root) == before
+
+
+@follows(Hint.TAKE_POLICY_LABELS)
+@pytest.mark.parametrize("lost", ["one file", "the directory", "the directory, and mcsd restarted"])
+def test_restoring_without_the_originals_that_there_were_fails(stage: Stage, lost: str) -> None:
+    """Promise 8: what nobody can put back is not called restored."""
+    grow(stage.root)
+    stage.relabel()
+    if lost == "one file":
+        (stage.store / f"{ID}.originals").unlink()
+    else:
+        shutil.rmtree(stage.store)
+    if "restarted" in lost:
+        stage.engine = stage.fresh()
+    for was_complete in (False, True):
+        with pytest.raises(VolumeFailedError, match=r"originals of volume .* are lost") as failed:
+            stage.restore(was_complete=was_complete)
+        assert failed.value.hint == Hint.TAKE_POLICY_LABELS.say(path=str(stage.root))
+    assert label_of(stage.root) == kept(TARGET.encode() + b"\0")
+    for path in paths(stage.root):  # as restorecon would
+        put_label(os.fsdecode(path), HOME)
+    assert stage.restore(was_complete=True).complete
+
+
+def test_one_file_that_still_carries_a_level_is_found_when_originals_are_lost(stage: Stage) -> None:
+    """Whatever level it is: an earlier target's pair may be somebody else's by now."""
+    grow(stage.root)
+    stage.relabel()
+    shutil.rmtree(stage.store)
+    for path in paths(stage.root):
+        put_label(os.fsdecode(path), HOME)
+    put_label(stage.root / "d1/f1", OTHER)
+    with pytest.raises(VolumeFailedError, match="1 of its inodes"):
+        stage.restore()
+    put_label(stage.root / "d1/f1", HOME)
+    os.link(stage.root / "d1/f1", stage.base / "outside")
+    put_label(stage.root / "d1/f1", TARGET)
+    with pytest.raises(VolumeFailedError, match="1 of its inodes"):
+        stage.restore()
+
+
+def test_a_volume_that_is_away_and_has_no_originals(stage: Stage) -> None:
+    """Never completely labelled: nothing came of it. Once complete: nobody knows what it carries now."""
+    grow(stage.root)
+    identity = stage.identity
+    shutil.rmtree(stage.root)
+    assert stage.restore_as(identity, was_complete=False).complete
+    with pytest.raises(VolumeFailedError, match="are lost, and it cannot be looked at"):
+        stage.restore_as(identity, was_complete=True)
+
+
+def test_what_an_engine_made_everybody_s_keeps_no_level_where_mcsd_never_wrote(stage: Stage) -> None:
+    """`-v …:z` writes a shared volume's label itself, before a first walk that could not begin."""
+    grow(stage.root)
+    for path in paths(stage.root):
+        put_label(os.fsdecode(path), SHARED)
+    assert stage.restore_as(stage.identity, SHARED, was_complete=False).complete
+    with pytest.raises(VolumeFailedError, match=r"originals of volume .* are lost"):
+        stage.restore_as(stage.identity, SHARED, was_complete=True)
+    put_label(stage.root / "d1/f1", TARGET)
+    with pytest.raises(VolumeFailedError, match="1 of its inodes"):
+        stage.restore_as(stage.identity, SHARED, was_complete=False)

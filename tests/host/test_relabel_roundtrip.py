@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mcsd.relabel.strategies import is_exclusive
 from tests.host.relabel_stages import stage as stage
 from tests.host.relabel_trees import (
     HAS_SELINUX,
@@ -28,9 +30,11 @@ from tests.host.relabel_trees import (
     put_label,
 )
 
+POLICY = "system_u:object_r:var_t:s0"
+
 pytestmark = pytest.mark.host
 
-LABELS = [None, odd("odd"), odd("odd").rstrip(b"\0") + b"\0", odd("mine", "s0:c5"), odd("secret")]
+LABELS = [None, odd("odd"), odd("odd").rstrip(b"\0") + b"\0", odd("mine"), odd("secret")]
 if not HAS_SELINUX:
     LABELS += [b"not a label at all", b"\0"]
 NAMES = (
@@ -55,7 +59,11 @@ SETTINGS = settings(
 )
 
 
-def build(root: Path, nodes: list[Node], top: int) -> None:
+SOMEBODY_S = [odd("mine", "s0:c5"), OTHER.encode(), TARGET.encode() + b"\0", odd("odd", "s0:c65,c901")]
+"""Labels that came with files from another container's volume, from a backup of one, or by `:Z`."""
+
+
+def build(root: Path, nodes: list[Node], top: int, among: Sequence[bytes | None] = LABELS) -> None:
     """Make a tree; each node names its directory, its name and its label by number."""
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir()
@@ -78,8 +86,8 @@ def build(root: Path, nodes: list[Node], top: int) -> None:
             case "h" if files:
                 os.link(files[where % len(files)], path)
         if os.path.lexists(path):
-            put_label(path, LABELS[label])
-    put_label(root, LABELS[top])
+            put_label(path, among[label % len(among)])
+    put_label(root, among[top % len(among)])
 
 
 def by_inode(root: Path) -> dict[int, bytes | None]:
@@ -103,6 +111,27 @@ def test_undo_is_exact(stage: Stage, nodes: list[Node], top: int, targets: list[
     stage.engine = stage.fresh()
     assert stage.restore().complete
     assert labels(stage.root) == before
+    stage.engine.forget(ID)
+
+
+@given(nodes=NODES, top=st.integers(0, 8), targets=st.lists(st.sampled_from([TARGET, OTHER]), min_size=1))
+@SETTINGS
+def test_no_original_with_categories_is_put_back(
+    stage: Stage, nodes: list[Node], top: int, targets: list[str]
+) -> None:
+    """Promise 2: by then the pair may be anybody's. It gets the policy's label, all else its own."""
+    stage.default_label = lambda path, mode: None if path.endswith("7") else POLICY
+    build(stage.root, nodes, top, [*LABELS, *SOMEBODY_S])
+    before = labels(stage.root)
+    for target in targets:
+        stage.engine = stage.fresh()
+        assert stage.relabel(target).complete
+    stage.engine = stage.fresh()
+    assert stage.restore().complete
+    for path, label in labels(stage.root).items():
+        assert not is_exclusive(label)
+        if not is_exclusive(before[path]):
+            assert label == before[path]
     stage.engine.forget(ID)
 
 

@@ -14,25 +14,34 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import PurePosixPath
 
+from mcsd.control.executor import (
+    Draft,
+    DraftInputs,
+    WalkOutcome,
+    conclude,
+    draft,
+    levels_to_label,
+)
 from mcsd.core.allocation import Allocator
-from mcsd.core.book import Book
 from mcsd.core.changes import Change, DropClaim, DropVolume, PutGrant, PutVolume
 from mcsd.core.containers import Container, ContainerId, EngineInfo, Mount, MountKind
 from mcsd.core.grants import GrantEvent, next_state
 from mcsd.core.host import Host, SelinuxStatus
 from mcsd.core.labels import Level
 from mcsd.core.modes import VolumePolicy
-from mcsd.core.plan import Observed, Opened, plan
+from mcsd.core.plan import Observed, Usable, plan
 from mcsd.core.reclaim import Forget, Moment, Prove, Restore, Step, reclaim
+from mcsd.core.state_cache import StateCache
 from mcsd.core.volumes import Claim, GrantId, Identity, Volume, VolumeId, VolumePhase
+from mcsd.core.walks import SkipReason, Walk
 from mcsd.errors import VolumeFailedError
-from mcsd.execute import Means, Outcome, Stage, conclude, draft
-from mcsd.relabel.values import SkipReason, Walk
 from tests.fakes.ledger import Tables
 
 PATHS = ("/a", "/a/b", "/a/b/d", "/c")
 BORN = {path: f"system_u:object_r:was{number}_t:s0" for number, path in enumerate(PATHS)}
 DEFAULT = "system_u:object_r:default_t:s0"
+LINGER = 600.0
+"""Seconds that a volume waits before it is given back."""
 
 HOST = Host(
     SelinuxStatus("kernel", enabled=True, enforcing=True, mls=True, policy="targeted"),
@@ -76,9 +85,9 @@ class PlanHost:
     """Everything the core decides about, with nothing of the outside."""
 
     def __init__(self, *, share_on_conflict: bool, seed: int = 0) -> None:
-        self.policy = VolumePolicy(share_on_conflict=share_on_conflict, linger=600)
+        self.policy = VolumePolicy(share_on_conflict=share_on_conflict)
         self.tables = Tables()
-        self.book = Book()
+        self.cache = StateCache()
         self.now = 1000.0
         self.is_tangled = False
         """Whether a walk went wrong: then one of two volumes, one in the other, may be written down first
@@ -87,11 +96,10 @@ class PlanHost:
         self.labels = dict(BORN)
         self.originals: dict[VolumeId, Originals] = {}
         self._numbers = itertools.count(1)
-        self._means = Means(
+        self._means = DraftInputs(
             Allocator(low=500, high=600, random=random.Random(seed)),
             lambda: self.now,
             lambda: VolumeId(f"v{next(self._numbers)}"),
-            file_context,
         )
 
     # --- what happens on it ----------------------------------------------------------------------
@@ -131,11 +139,11 @@ class PlanHost:
     def commit(self, changes: Sequence[Change]) -> None:
         """Write down, then remember."""
         self.tables = self.tables.apply(changes)
-        self.book.apply(changes)
+        self.cache.apply(changes)
 
     def restart(self) -> None:
         """Forget everything that is not written down."""
-        self.book = Book(self.tables.contents())
+        self.cache = StateCache(self.tables.contents())
 
     def look(
         self,
@@ -146,7 +154,7 @@ class PlanHost:
         """What an observer would see."""
         container = self.containers.get(key)
         sights = {
-            mount.destination: Opened(
+            mount.destination: Usable(
                 mount.source, Identity(1, PATHS.index(mount.source)), self.labels[mount.source]
             )
             for mount in (container.mounts if container else ())
@@ -157,10 +165,15 @@ class PlanHost:
         """Plan and execute until nothing is left to do."""
         attempted, vacated = frozenset[str](), frozenset[str]()
         for _ in range(12):
-            actions = plan(self.look(key, attempted, vacated), self.book, self.policy)
+            actions = plan(self.look(key, attempted, vacated), self.cache, self.policy)
             if not actions:
                 return
-            stage = draft(actions, self.book, self._means)
+            stage = draft(
+                actions,
+                self.cache,
+                self._means,
+                {level: file_context(level) for level in levels_to_label(actions)},
+            )
             self.commit(stage.changes)
             vacated |= stage.waiting
             self.reclaim(luck, urgent=frozenset(stage.vacate))
@@ -172,13 +185,13 @@ class PlanHost:
     def _carry_out(self, claim: Claim, volume: Volume, luck: Luck) -> None:
         self.is_tangled |= luck is not Luck.WELL
         if luck is Luck.FAILING:
-            outcome = Outcome(volume, error=VolumeFailedError("it cannot be opened"))
+            outcome = WalkOutcome(volume, error=VolumeFailedError("it cannot be opened"))
         else:
             self._relabel(volume, root=luck is Luck.WELL)
             skipped = {SkipReason.IO_ERROR: 1} if luck is Luck.PARTIAL else {}
             walk = Walk(complete=luck is Luck.WELL, skipped=skipped, cancelled=luck is Luck.CANCELLED)
-            outcome = Outcome(volume, walk=walk, cancelled=walk.cancelled)
-        stage: Stage = conclude(outcome, claim, self.book, self.now)
+            outcome = WalkOutcome(volume, walk=walk, cancelled=walk.cancelled)
+        stage: Draft = conclude(outcome, claim, self.cache, self.now)
         self.commit(stage.changes)
 
     def _relabel(self, volume: Volume, *, root: bool) -> None:
@@ -196,8 +209,8 @@ class PlanHost:
         blocked: set[VolumeId] = set()
         unproven: set[Step] = set()
         for _ in range(200):
-            moment = Moment(self.now, self.policy.linger, urgent, frozenset(blocked))
-            steps = [step for step in reclaim(self.book, moment) if step not in unproven]
+            moment = Moment(self.now, LINGER, urgent, frozenset(blocked))
+            steps = [step for step in reclaim(self.cache, moment) if step not in unproven]
             if not steps:
                 return
             for step in steps:
@@ -211,14 +224,14 @@ class PlanHost:
             case Restore(key):
                 self._restore(key, luck, blocked)
             case Prove(grant_id):
-                grant = self.book.grant(grant_id)
-                if grant is None or self.book.claims_of(grant_id):
+                grant = self.cache.grant(grant_id)
+                if grant is None or self.cache.claims_of(grant_id):
                     unproven.add(step)
                 else:
                     self.commit([PutGrant(replace(grant, state=next_state(grant.state, GrantEvent.PROVEN)))])
 
     def _restore(self, key: VolumeId, luck: Luck, blocked: set[VolumeId]) -> None:
-        volume = self.book.volume(key)
+        volume = self.cache.volume(key)
         if volume is None:
             return
         self.commit([PutVolume(replace(volume, phase=VolumePhase.RESTORING))])
@@ -230,12 +243,12 @@ class PlanHost:
         for path in PATHS:
             if lies_below(path, volume.path) and self.labels[path] in kept.targets:
                 self.labels[path] = kept.before.get(path, DEFAULT)
-        drops = [DropClaim(claim.grant, claim.destination) for claim in self.book.claims_on(key)]
+        drops = [DropClaim(claim.grant, claim.destination) for claim in self.cache.claims_on(key)]
         self.commit([*drops, DropVolume(key)])
 
     def quiet(self) -> None:
         """Everything that can be done is done: containers settled, gone ones reclaimed."""
         for _ in range(3):
-            for key in sorted({*self.containers, *(grant.container for grant in self.book.grants())}):
+            for key in sorted({*self.containers, *(grant.container for grant in self.cache.grants())}):
                 self.settle(key)
             self.reclaim()

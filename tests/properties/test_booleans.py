@@ -16,14 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from mcsd.booleans import Booleans
-from mcsd.core.booleans import Order, Request, Ruling, Standing, Wish, admit, decide, lasting, strays
+from mcsd.control.booleans.keeper import Booleans
+from mcsd.core.booleans import BooleanLease, Order, Ruling, Standing, Wish, admit, decide, lasting, strays
 from mcsd.core.booleans import rule as rule_all
 from mcsd.core.containers import Container, ContainerId
 from mcsd.core.notices import Kind
 from mcsd.errors import BooleanError
-from mcsd.herald import Herald
+from mcsd.state.events import EventBus
 from tests.fakes.booleans import FakeBooleans, FakeLifelines
+from tests.fakes.immediate import Immediate
 from tests.fakes.journal import MemoryJournal
 from tests.fakes.world import HandClock
 
@@ -53,8 +54,8 @@ def same(name: str) -> str:
     return name
 
 
-def requests_for(asked: list[str]) -> list[Request]:
-    return [Request(ContainerId(f"{n:064x}"), f"c{n}", name) for n, name in enumerate(asked)]
+def requests_for(asked: list[str]) -> list[BooleanLease]:
+    return [BooleanLease(ContainerId(f"{n:064x}"), f"c{n}", name) for n, name in enumerate(asked)]
 
 
 @given(wishes, standings, st.lists(ASKED, max_size=5), st.booleans())
@@ -115,9 +116,9 @@ class Histories(RuleBasedStateMachine):
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.kernel = FakeBooleans(dict(POLICY))
-        self.lifelines = FakeLifelines()
+        self.pid_watchers = FakeLifelines()
         self.containers: dict[ContainerId, Container] = {}
-        self.strangers = {name: POLICY[name] for name in ("stranger", "other_stranger", "free")}
+        self.foreign = {name: POLICY[name] for name in ("stranger", "other_stranger", "free")}
         self.orders: dict[str, Order] = {}
         self.known = False
         self.numbers = itertools.count(1)
@@ -131,14 +132,15 @@ class Histories(RuleBasedStateMachine):
         self.orders = {}
         self.journal = MemoryJournal()
         clock = HandClock()
-        self.lifelines.followed.clear()
+        self.pid_watchers.followed.clear()
         self.booleans = Booleans(
             NAMED,
             self.kernel,
-            Herald(self.journal, clock),
+            EventBus(self.journal, clock),
             clock,
             containers=lambda: tuple(self.containers.values()) if self.known else None,
-            lifelines=self.lifelines,
+            pid_watchers=self.pid_watchers,
+            blocking=Immediate(),
         )
 
     def look(self) -> bool:
@@ -160,7 +162,7 @@ class Histories(RuleBasedStateMachine):
     def container_starts(self, asked: str) -> None:
         number = next(self.numbers)
         ident = ContainerId(f"{number:064x}")
-        self.lifelines.living.add(number)
+        self.pid_watchers.living.add(number)
         labels = (("io.mcsd.boolean", asked),)
         self.containers[ident] = Container(ident, f"c{number}", running=True, pid=number, labels=labels)
 
@@ -168,7 +170,7 @@ class Histories(RuleBasedStateMachine):
     @rule(data=st.data(), told=st.booleans())
     def container_ends(self, data: Any, told: bool) -> None:
         ident = data.draw(st.sampled_from(sorted(self.containers)))
-        self.lifelines.end(self.containers[ident].pid or 0)
+        self.pid_watchers.end(self.containers[ident].pid or 0)
         if told:
             del self.containers[ident]
 
@@ -176,7 +178,7 @@ class Histories(RuleBasedStateMachine):
     def somebody_sets(self, name: str, value: bool) -> None:
         pending = dict(self.kernel.pending) | {name: value}
         self.kernel.setsebool(name, value)
-        self.strangers.update({one: to for one, to in pending.items() if one in self.strangers})
+        self.foreign.update({one: to for one, to in pending.items() if one in self.foreign})
 
     @rule(name=names, value=st.booleans())
     def somebody_leaves_pending(self, name: str, value: bool) -> None:
@@ -211,7 +213,7 @@ class Histories(RuleBasedStateMachine):
 
     def expected(self) -> dict[str, bool]:
         held = any(
-            container.pid in self.lifelines.living
+            container.pid in self.pid_watchers.living
             and set((container.label("boolean") or "").split(",")) & {"docker_connect_any", LEASED}
             for container in self.containers.values()
         )
@@ -225,7 +227,7 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def strangers_are_left_alone(self) -> None:
         """Promise 10."""
-        for name, value in self.strangers.items():
+        for name, value in self.foreign.items():
             assert self.kernel.active[name] == value
 
     def teardown(self) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcsd.oci.text import parse, written
+from mcsd.runtime.oci.text import dumps, parse
 
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -27,7 +27,7 @@ def test_what_is_written_by_anybody_is_read(value: Any, indent: int | None) -> N
 
 @given(VALUES)
 def test_what_is_written_is_read_by_anybody(value: Any) -> None:
-    assert json.loads(written(value)) == value and written(value) == json.dumps(value)
+    assert json.loads(dumps(value)) == value and dumps(value) == json.dumps(value)
 
 
 @given(st.text())
@@ -50,4 +50,4 @@ def test_a_broken_text_is_an_error(text: str) -> None:
 
 def test_what_has_no_json_is_an_error() -> None:
     with pytest.raises(TypeError):
-        written({"a": object()})
+        dumps({"a": object()})

@@ -14,7 +14,7 @@ from mcsd.core.grants import Grant
 from mcsd.core.labels import Context, Level
 from mcsd.core.plan import plan
 from mcsd.core.sharing import are_shared, conflicts_of
-from mcsd.core.volumes import Claim, ClaimMode, ClaimState, Volume
+from mcsd.core.volumes import CONCEDED, Claim, ClaimMode, ClaimState, Volume
 from tests.properties.plan_host import BORN, DEFAULT, PATHS, Luck, PlanHost, lies_below
 
 STANDING = {ClaimState.PENDING, ClaimState.READY, ClaimState.PARTIAL, ClaimState.FAILED}
@@ -85,11 +85,11 @@ class PlanHistories(RuleBasedStateMachine):
         key = self.some(data)
         self.host.settle(key, luck)
         if luck is Luck.WELL:
-            assert plan(self.host.look(key), self.host.book, self.host.policy) == ()
+            assert plan(self.host.look(key), self.host.cache, self.host.policy) == ()
 
     @rule(luck=lucks)
     def look_for_who_has_gone(self, luck: Luck) -> None:
-        for grant in self.host.book.grants():
+        for grant in self.host.cache.grants():
             if grant.container not in self.host.containers:
                 self.host.settle(grant.container, luck)
 
@@ -111,12 +111,12 @@ class PlanHistories(RuleBasedStateMachine):
         host.now += 700
         host.quiet()
         for key in host.containers:
-            assert plan(host.look(key), host.book, host.policy) == ()
+            assert plan(host.look(key), host.cache, host.policy) == ()
         for grant, claim, volume in self.standing():
             if claim.state is ClaimState.READY:
                 assert host.labels[claim.source] == volume.target, (grant, claim)
         for path in PATHS:
-            if not any(lies_below(path, volume.path) for volume in host.book.volumes()):
+            if not any(lies_below(path, volume.path) for volume in host.cache.volumes()):
                 exact = {BORN[path]}
                 assert host.labels[path] in (exact | {DEFAULT} if host.is_tangled else exact)
 
@@ -128,15 +128,15 @@ class PlanHistories(RuleBasedStateMachine):
         self.quiet()
         if not self.host.is_tangled:
             assert self.host.labels == BORN
-        assert not (self.host.book.grants() or self.host.book.volumes() or self.host.tables.claims)
+        assert not (self.host.cache.grants() or self.host.cache.volumes() or self.host.tables.claims)
 
     # --- what always holds -----------------------------------------------------------------------
 
     def standing(self) -> list[tuple[Grant, Claim, Volume]]:
         found = []
-        for grant in self.host.book.grants():
-            for claim in self.host.book.claims_of(grant.id):
-                volume = self.host.book.volume(claim.volume) if claim.volume else None
+        for grant in self.host.cache.grants():
+            for claim in self.host.cache.claims_of(grant.id):
+                volume = self.host.cache.volume(claim.volume) if claim.volume else None
                 if grant.state.is_living and volume is not None and claim.state in STANDING:
                     found.append((grant, claim, volume))
         return found
@@ -146,20 +146,20 @@ class PlanHistories(RuleBasedStateMachine):
         """Promises 1 and 9."""
         for grant, claim, _ in self.standing():
             if claim.mode is ClaimMode.PRIVATE:
-                older = [one for one in conflicts_of(grant, self.host.book) if one.id < grant.id]
+                older = [one for one in conflicts_of(grant, self.host.cache) if one.id < grant.id]
                 assert not [one for one in older if one.state.is_living]
 
     @invariant()
     def conflicts_are_what_dominance_says(self) -> None:
-        for grant in self.host.book.grants():
-            assert conflicts_of(grant, self.host.book) == tuple(
+        for grant in self.host.cache.grants():
+            assert conflicts_of(grant, self.host.cache) == tuple(
                 other
-                for other in self.host.book.grants()
+                for other in self.host.cache.grants()
                 if other.id != grant.id
                 and grant.level.categories
                 and other.level.categories
                 and grant.level.is_comparable_to(other.level)
-                and not are_shared(grant, other, self.host.book)
+                and not are_shared(grant, other, self.host.cache)
             )
 
     @invariant()
@@ -171,15 +171,15 @@ class PlanHistories(RuleBasedStateMachine):
 
     @invariant()
     def a_directory_is_one_volume(self) -> None:
-        identities = [volume.identity for volume in self.host.book.volumes()]
+        identities = [volume.identity for volume in self.host.cache.volumes()]
         assert len(identities) == len(set(identities))
 
     @invariant()
     def memory_is_what_is_written_down(self) -> None:
         """Promise 3."""
         tables = self.host.tables
-        assert {grant.id: grant for grant in self.host.book.grants()} == tables.grants
-        assert {volume.id: volume for volume in self.host.book.volumes()} == tables.volumes
+        assert {grant.id: grant for grant in self.host.cache.grants()} == tables.grants
+        assert {volume.id: volume for volume in self.host.cache.volumes()} == tables.volumes
 
 
 TestPlanHistories = PlanHistories.TestCase
@@ -200,7 +200,28 @@ def test_what_a_volume_above_carries_already_does_not_wait_for_one_that_is_gone(
     both = next(reversed(host.containers))
     host.settle(both, Luck.FAILING)
     host.settle(both)
-    assert plan(host.look(both), host.book, host.policy) == ()
-    grant = host.book.grant_of(both)
+    assert plan(host.look(both), host.cache, host.policy) == ()
+    grant = host.cache.grant_of(both)
     assert grant is not None
-    assert {claim.state for claim in host.book.claims_of(grant.id)} == {ClaimState.READY}
+    assert {claim.state for claim in host.cache.claims_of(grant.id)} == {ClaimState.READY}
+
+
+@pytest.mark.parametrize("level", [Level(0, 0), Level.of(4, 5)])
+@pytest.mark.parametrize("luck", [Luck.FAILING, Luck.PARTIAL])
+def test_what_several_claim_stays_shared_after_a_walk_that_failed(level: Level, luck: Luck) -> None:
+    """Promise 7: that a conflict was resolved by sharing outlasts what went wrong afterwards."""
+    host = PlanHost(share_on_conflict=True)
+    host.create("one", Level.of(1, 2), [("/a", "/w")])
+    one = next(reversed(host.containers))
+    host.settle(one)
+    host.create("other", level, [("/a", "/w")])
+    other = next(reversed(host.containers))
+    for went in (luck, Luck.WELL, Luck.WELL):
+        host.settle(other, went)
+        host.settle(one, went)
+    for key in (one, other):
+        assert plan(host.look(key), host.cache, host.policy) == ()
+        grant = host.cache.grant_of(key)
+        assert grant is not None
+        (claim,) = host.cache.claims_of(grant.id)
+        assert (claim.mode, claim.state, claim.reason) == (ClaimMode.SHARED, ClaimState.READY, CONCEDED)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from mcsd.core.walks import RawLabel
 from mcsd.relabel.index import Index, Intervals, decode_inodes, encode_inodes
 from mcsd.relabel.native import HAS_NATIVE, new_index
-from mcsd.relabel.values import Label
 
 INODES = st.lists(
     st.one_of(st.integers(0, 200), st.integers(0, (1 << 64) - 2), st.sampled_from([1, 2, 3, 1 << 32])),
@@ -18,7 +18,7 @@ INODES = st.lists(
 )
 LABELS = st.one_of(st.none(), st.binary(max_size=20))
 RECORDS = st.lists(st.tuples(INODES, st.integers(0, 1 << 62), LABELS), max_size=12)
-Record = tuple[list[int], int, Label]
+Record = tuple[list[int], int, RawLabel]
 
 
 def kinds() -> list[Index]:
@@ -34,7 +34,7 @@ def test_inodes_come_back_as_they_were(inodes: list[int]) -> None:
 
 @given(RECORDS)
 def test_the_latest_record_counts(records: list[Record]) -> None:
-    model: dict[int, tuple[int, Label]] = {}
+    model: dict[int, tuple[int, RawLabel]] = {}
     indexes = kinds()
     for inodes, time, label in records:
         model.update(dict.fromkeys(inodes, (time, label)))
@@ -59,7 +59,7 @@ def test_an_index_can_be_written_down_and_made_again(records: list[Record]) -> N
 @given(st.binary(max_size=60))
 @example(b"\x00\x01" * 4)
 def test_whatever_is_on_disk_is_read_or_refused_by_both_alike(data: bytes) -> None:
-    outcomes: list[list[tuple[int, Label, bytes]] | None] = []
+    outcomes: list[list[tuple[int, RawLabel, bytes]] | None] = []
     for index in kinds():
         try:
             index.add(data, 1, None)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mcsd.ctl_arguments import CONTAINER_STATES, make_parser, subcommands
+from mcsd.cli.arguments import CONTAINER_STATES, make_parser, subcommands
 from tests.fakes.service import FakeService, troubled_scene
 from tests.fakes.serving import serving
 from tests.fakes.settled import settled
@@ -50,7 +50,7 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
     """A PATH with an mcsctl that asks a real socket."""
     program = tmp_path / "mcsctl"
     with settled(), serving(FakeService(troubled_scene()), tmp_path / "s") as served:
-        call = f'exec {shlex.quote(sys.executable)} -m mcsd.ctl --socket {shlex.quote(served.path)} "$@"'
+        call = f'exec {shlex.quote(sys.executable)} -m mcsd.cli.main --socket {shlex.quote(served.path)} "$@"'
         program.write_text(f"#!/bin/sh\n{call}\n")
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
         yield {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path)}

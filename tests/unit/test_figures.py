@@ -9,8 +9,8 @@ from mcsd.errors import VolumeRefusedError
 from tests.fakes.world import World, with_world
 
 
-def _rules(world: World) -> list[object]:
-    return [n.fields.get("rule") for n in world.papers.notices if n.kind.name == "VOLUME_REFUSED"]
+def _rules(world: World, kind: str = "VOLUME_REFUSED") -> list[object]:
+    return [n.fields.get("rule") for n in world.papers.notices if n.kind.name == kind]
 
 
 def test_each_refusal_is_told_with_its_rule() -> None:
@@ -23,8 +23,9 @@ def test_each_refusal_is_told_with_its_rule() -> None:
         await world.quiet()
         world.create("c", world.mount("/srv/one"))
         await world.quiet()
-        assert _rules(world) == ["system", "held"]
-        event = world.mcsd.answers.recent_events()[-1]
+        assert _rules(world) == ["held"]
+        assert _rules(world, "VOLUME_LEFT_ALONE") == ["system"]
+        event = world.mcsd.facade.recent_events()[-1]
         assert "rule" not in event.message
 
     with_world(story)
@@ -42,7 +43,7 @@ def test_the_lag_of_an_event_is_counted_once_and_a_look_without_one_not_at_all()
         await world.mcsd.watcher.resync()
         await world.mcsd.watcher.hints.quiet()
         assert sum(world.mcsd.watcher.lag.counts) == before
-        figures = await world.mcsd.answers.figures()
+        figures = await world.mcsd.facade.figures()
         assert figures.event_lag == world.mcsd.watcher.lag
         assert all(count == 0 for count in figures.event_lag.counts[-1:])
 
@@ -53,9 +54,9 @@ def test_looks_at_everything_are_counted_by_why() -> None:
     async def story(world: World) -> None:
         await _synced(world)
         world.docker.lose_events()
-        while (await world.mcsd.answers.figures()).resyncs["lost"] == 0:
+        while (await world.mcsd.facade.figures()).resyncs["lost"] == 0:
             await _turn()
-        assert (await world.mcsd.answers.figures()).resyncs["connected"] == 1
+        assert (await world.mcsd.facade.figures()).resyncs["connected"] == 1
         world.mcsd.watcher.look_again()
         before = world.mcsd.watcher.resyncs.copy()
         while world.mcsd.watcher.resyncs == before:
@@ -67,10 +68,10 @@ def test_looks_at_everything_are_counted_by_why() -> None:
 
 def test_the_originals_on_disk_are_measured() -> None:
     async def story(world: World) -> None:
-        assert (await world.mcsd.answers.figures()).originals_bytes == 0
+        assert (await world.mcsd.facade.figures()).originals_bytes == 0
         world.create("a", world.mount("/srv/a"))
         await world.quiet()
-        assert (await world.mcsd.answers.figures()).originals_bytes == 100
+        assert (await world.mcsd.facade.figures()).originals_bytes == 100
 
     with_world(story)
 

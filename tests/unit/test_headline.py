@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from mcsd.api.reports.status import headline
+from mcsd.app.main import EX_CONFIG, main
 from mcsd.core.containers import EngineInfo
-from mcsd.core.ground import Ground, findings
 from mcsd.core.host import SelinuxStatus
-from mcsd.core.picture import Picture
-from mcsd.core.report.status import headline
-from mcsd.daemon import EX_CONFIG, main
+from mcsd.core.selinux_state import SelinuxState, findings
+from mcsd.core.snapshot import Snapshot
 from tests.fakes.world import ENFORCING, World, with_world
 
 DOCKER = EngineInfo(True, "26.1.5", "1.45", "/var/lib/docker", "runc")
@@ -27,14 +27,14 @@ def standing(
     *,
     error: str = "",
     file_type: str = "",
-) -> Picture:
-    pictures: list[Picture] = []
+) -> Snapshot:
+    pictures: list[Snapshot] = []
 
     async def story(world: World) -> None:
-        pictures.append(world.mcsd.answers.standing())
+        pictures.append(world.mcsd.facade.standing())
 
     with_world(story)
-    ground = Ground(status, file_type_error=file_type)
+    ground = SelinuxState(status, file_type_error=file_type)
     host = replace(pictures[0].host, selinux=status, engine=engine)
     return replace(pictures[0], host=host, engine_error=error, engine_hint="", findings=findings(ground))
 
@@ -48,7 +48,7 @@ def test_a_host_that_lacks_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("picture", "says", "hint"),
+    ("snapshot", "says", "hint"),
     [
         (
             {"status": replace(ENFORCING, enabled=False, enforcing=False, mls=False)},
@@ -63,8 +63,8 @@ def test_a_host_that_lacks_nothing() -> None:
         ({"engine": replace(DOCKER, selinux=False)}, "does not label containers", '"selinux-enabled": true'),
     ],
 )
-def test_what_a_host_lacks_is_one_line(picture: dict[str, object], says: str, hint: str) -> None:
-    line = headline(standing(**picture))  # type: ignore[arg-type]
+def test_what_a_host_lacks_is_one_line(snapshot: dict[str, object], says: str, hint: str) -> None:
+    line = headline(standing(**snapshot))  # type: ignore[arg-type]
     assert says in line.split(" (next: ")[0] and hint in line.split(" (next: ")[1]
     assert "\n" not in line and "Ledger" not in line
 

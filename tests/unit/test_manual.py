@@ -17,12 +17,12 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from mcsd.adapters.journal_entry import entry_of
+from mcsd.adapters.systemd.journal_entry import entry_of
+from mcsd.cli.arguments import make_parser, parse, subcommands
+from mcsd.cli.errors import Exit
 from mcsd.config import Config, DefaultMode, VolumeRule, validate
 from mcsd.core.notices import Kind, Notice
 from mcsd.core.volumes import ClaimMode
-from mcsd.ctl_arguments import make_parser, parse, subcommands
-from mcsd.ctl_errors import Exit
 from tests.vm.documented import documented
 
 PAGES = sorted((Path(__file__).resolve().parents[2] / "packaging/man").glob("*.rst"))
@@ -57,7 +57,7 @@ def test_a_page_is_built_and_shown_without_a_warning(page: Path) -> None:
     assert re.search(rf'^\.TH "?{re.escape(name.upper())}"? "?{section}"?', text, re.M | re.I), text[:2000]
     if shutil.which("groff"):
         shown = subprocess.run(
-            ["groff", "-man", "-Tutf8", "-ww", "-z"], input=text, capture_output=True, text=True
+            ["groff", "-t", "-man", "-Tutf8", "-ww", "-z"], input=text, capture_output=True, text=True
         )
         assert shown.stderr == ""
 
@@ -161,7 +161,7 @@ def test_the_defaults_are_in_the_manual_as_they_are() -> None:
 
 
 def literal_blocks(text: str) -> Iterator[str]:
-    """Give what follows each `::`, as deep as its first line and deeper."""
+    """Return what follows each `::`, as deep as its first line and deeper."""
     for after in text.split("::\n\n")[1:]:
         depth = len(after) - len(after.lstrip(" "))
         lines = after.splitlines()
@@ -200,7 +200,12 @@ def commands(program: str) -> Iterator[tuple[str, list[str]]]:
 def test_examples_name_every_page_and_no_configuration_as_a_command() -> None:
     """What `tests/vm/scripts/manual.sh` runs in the guest is found by the same reader."""
     found = list(documented(PAGES[0].parents[2]))
-    assert {page for page, _ in found} == {"README", *MANUAL} - {"mcsd.toml.5", "mcsd-security.7"}
+    assert {page for page, _ in found} == {"README", *MANUAL} - {
+        "mcsd.toml.5",
+        "mcsd-security.7",
+        "mcsd-audit.7",
+        "mcsd-why.7",
+    }
     assert {command.split()[0] for _, command in found} == PROGRAMS
 
 

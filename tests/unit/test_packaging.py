@@ -6,10 +6,16 @@ import re
 import tomllib
 from pathlib import Path
 
-from mcsd.adapters.ledger_schema import MIGRATIONS
+import pytest
+
+from mcsd.adapters.docker.connection import OLDEST_SDK
+from mcsd.adapters.ledger.schema import MIGRATIONS
 
 ROOT = Path(__file__).parents[2]
-SPEC = (ROOT / "packaging" / "mcsd.spec").read_text(encoding="utf-8")
+# As Fedora reads it: of the names that differ between distributions the last ones.
+_TEXT = (ROOT / "packaging" / "mcsd.spec").read_text(encoding="utf-8")
+_NAMES = dict(re.findall(r"^%global (python3_lib\w+|python3_prometheus) +(\S+)$", _TEXT, re.MULTILINE))
+SPEC = re.sub(r"%\{(python3_(?:lib\w+|prometheus))\}", lambda found: _NAMES[found[1]], _TEXT)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # How Fedora calls what the Python index calls otherwise.
 FEDORA = {"selinux": "python3-libselinux", "systemd-python": "python3-systemd"}
@@ -27,6 +33,22 @@ def test_it_requires_what_the_project_requires() -> None:
     required = set(re.findall(r"^Requires: +(python3-\S+)", SPEC, re.MULTILINE))
     names = [re.split(r"[<>=~ ]", one)[0] for one in PROJECT["dependencies"]]
     assert required == {FEDORA.get(name, f"python3-{name}") for name in names}
+
+
+@pytest.mark.parametrize("tag", ["Requires", "BuildRequires"])
+def test_it_requires_no_older_ones_than_the_project(tag: str) -> None:
+    """By Fedora's names, each that has a floor."""
+    floors = dict(re.findall(rf"^{tag}: +(python3\S*) >= (\S+)$", SPEC, re.MULTILINE))
+    wanted = {"python3": PROJECT["requires-python"].removeprefix(">=")} if tag == "Requires" else {}
+    for one in PROJECT["dependencies"]:
+        name, _, floor = one.partition(">=")
+        if floor:
+            wanted[FEDORA.get(name, f"python3-{name}")] = floor
+    assert floors == wanted
+
+
+def test_what_is_said_of_docker_s_sdk_is_what_the_project_requires() -> None:
+    assert f"docker>={OLDEST_SDK}" in PROJECT["dependencies"]
 
 
 def test_it_needs_the_policy_only_where_there_is_one() -> None:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-KEPT = 3
+KEPT = 6
 """Entries of each kind that stay when a new one is built."""
 GRACE = 600.0
 """Seconds for which an entry stays in any case: another one may be about to be built on it."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,11 +26,19 @@ from tests.vm.tree import tree_put
 
 HERE = Path(__file__).resolve().parent
 GUEST = "/run/mcsd-test"
-ASKS = "# guest: "
 OUT_OF_TIME, BROKEN, NOT_INSTALLED = 124, 125, 126
 APT_OPTIONS = ("-o", "Dpkg::Use-Pty=0", "-o", "DPkg::Lock::Timeout=600")
 """Somebody else may be installing: make, for another of its targets."""
-PROGRAMS = ("qemu-system-x86_64", "qemu-img", "mmdebstrap", "mke2fs", "setfiles", "busybox", "zstd")
+PROGRAMS = (
+    "qemu-system-x86_64",
+    "qemu-img",
+    "mmdebstrap",
+    "mke2fs",
+    "setfiles",
+    "busybox",
+    "zstd",
+    "patchelf",
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -59,6 +69,9 @@ def parser() -> argparse.ArgumentParser:
     add("--prepare", action="store_true", help="only build what is cached")
     add("--no-install", action="store_true", help="leave mcsd out of the guest")
     add("--packages", action="store_true", help=f"bring in this mcsd's RPMs, as {GUEST}/packages")
+    add("--policy", metavar="NAME", help="the guest's policy as policies/NAME.cil changes it")
+    add("--own-kernel", action="store_true",
+        help="boot the root tree's own kernel, where another would run faster")  # fmt: skip
     add("--boot", default="", metavar="WORDS", help="for the kernel's command line")
     return result
 
@@ -67,7 +80,7 @@ def main(argv: Sequence[str]) -> int:
     ours, theirs = _split(argv)
     options = parser().parse_args(ours)
     if options.script is not None and options.script.is_file():
-        options = parser().parse_args([*_asked_by(options.script), *ours])
+        options = parser().parse_args([*head_of(options.script, "guest"), *ours])
     options.args = theirs
     if options.script is None and not (options.shell or options.prepare):
         parser().error("nothing to do: name a SCRIPT, or use --shell or --prepare")
@@ -91,30 +104,43 @@ def _split(argv: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
     return argv[:where], argv[where + 1 :]
 
 
-def _asked_by(script: Path) -> list[str]:
-    """The options that a script says it needs, in a line near its head: `# guest: --packages`."""
+def head_of(script: Path, key: str) -> list[str]:
+    """The words behind `# KEY: ` in lines near a script's head; of `# guest: --packages` options of ours."""
+    asks = f"# {key}: "
     head = script.read_text(errors="replace").splitlines()[:12]
-    return [word for line in head if line.startswith(ASKS) for word in shlex.split(line.removeprefix(ASKS))]
+    return [word for line in head if line.startswith(asks) for word in shlex.split(line.removeprefix(asks))]
 
 
 def _run(options: argparse.Namespace) -> int:
     job = _job(options)
     at = levels.booted if options.no_install else levels.installed
-    level = at(options.rootfs, options.boot)
+    guest = levels.Guest(options.rootfs, options.boot, options.own_kernel, options.policy)
+    level = at(guest)
     if options.packages:
-        brought = jobs.Put(levels.packages(options.rootfs), f"{GUEST}/packages")
+        brought = jobs.Put(levels.packages(guest), f"{GUEST}/packages")
         job = replace(job, puts=[*job.puts, brought])
     if options.prepare and options.script is None:
         return 0
+    begun = time.monotonic()
     with levels.fresh(level) as machine:
         try:
             outcome = jobs.run(machine, job, output=_show, timeout=options.timeout)
         except jobs.OutOfTimeError:
             say(f"out of time after {options.timeout:g} s; the guest is killed")
             return OUT_OF_TIME
-        if options.shell:
-            return console.attach(machine)
-        return outcome.status
+        took = time.monotonic() - begun
+        status = console.attach(machine) if options.shell else outcome.status
+    _tell(level, guest, outcome.kernel, took)
+    return status
+
+
+def _tell(level: levels.Level, guest: levels.Guest, kernel: str, seconds: float) -> None:
+    """Say what was the witness, and what it cost: the guest has ended, so its processor time is known."""
+    tree = "Debian's tree" if guest.rootfs is None else str(guest.rootfs)
+    policy = "its own policy" if guest.policy is None else f"policy {guest.policy}"
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = f"{used.ru_utime + used.ru_stime:.0f} s of processor time"
+    say(f"ran on Linux {kernel} ({level.way.name}), {tree}, {policy}, {seconds:.0f} s, {processor}")
 
 
 def _job(options: argparse.Namespace) -> jobs.Job:

@@ -21,7 +21,9 @@ def attach(machine: Machine) -> int:
     """Connect this terminal until the shell ends or the person leaves."""
     size = shutil.get_terminal_size()
     # A shell waits there since the boot; a new one greets, and learns the terminal's size.
-    start = f"stty -F /dev/hvc0 rows {size.lines} cols {size.columns}; systemctl restart serial-getty@hvc0"
+    device = machine.terminal
+    fits = f"stty -F /dev/{device} rows {size.lines} cols {size.columns}"
+    start = f"{fits}; systemctl restart serial-getty@{device}"
     step = jobs.Step("console", ["/bin/sh", "-c", start])
     jobs.run(machine, jobs.Job([step], fresh=False), output=lambda _: None)
     say("a root shell in the guest; it ends with the shell, or with Ctrl-]; nothing of it is kept")

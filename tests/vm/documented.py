@@ -26,7 +26,7 @@ class Documented(NamedTuple):
 
 
 def _blocks(text: str) -> Iterator[list[str]]:
-    """Give the literal blocks of reStructuredText, without their indentation."""
+    """Return the literal blocks of reStructuredText, without their indentation."""
     for after in re.split(r"::\n\n", text)[1:]:
         depth = len(after) - len(after.lstrip(" "))
         if not depth:
@@ -40,7 +40,7 @@ def _blocks(text: str) -> Iterator[list[str]]:
 
 
 def _consoles(text: str) -> Iterator[list[str]]:
-    """Give the console blocks of Markdown: the lines behind a prompt."""
+    """Return the console blocks of Markdown: the lines behind a prompt."""
     for block in re.findall(r"^```console\n(.*?)^```", text, re.M | re.S):
         yield [line[2:] for line in block.splitlines() if line.startswith(("# ", "$ "))]
 
@@ -56,7 +56,7 @@ def _commands(block: list[str]) -> Iterator[str]:
 
 
 def documented(tree: Path) -> Iterator[Documented]:
-    """Give every command of every page, the recipes first."""
+    """Return every command of every page, the recipes first."""
     pages = sorted(
         (tree / "packaging/man").glob("*.rst"), key=lambda page: ("recipes" not in page.name, page)
     )

@@ -25,7 +25,7 @@ WATCHED = {
 
 
 def order(command: str) -> int | None:
-    """Give the step before which this call is to end; None for none."""
+    """Return the step before which this call is to end; None for none."""
     try:
         with open(ORDER, encoding="ascii") as file:
             wanted, number = file.read().split()
@@ -61,12 +61,13 @@ def arm(last: int) -> None:
 def main() -> int:
     """Be the gate, up to the step that was ordered."""
     sys.path.append(HERE)
-    loader = SourceFileLoader("gate", f"{HERE}/mcsd-gate")
+    named = f"{HERE}/mcsd-gate.py"  # the front is built where there is a compiler, and this is behind it
+    loader = SourceFileLoader("gate", named if os.path.exists(named) else f"{HERE}/mcsd-gate")
     spec = spec_from_loader("gate", loader)
     assert spec is not None, "a loader was given"
     gate: Any = module_from_spec(spec)
     loader.exec_module(gate)
-    last = order(gate.Call(sys.argv[1:]).command)
+    last = order(gate.Invocation(sys.argv[1:]).command)
     if last is not None:
         arm(last)
     status: int = gate.main(sys.argv[1:])

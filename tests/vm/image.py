@@ -12,20 +12,23 @@ import re
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 
 from tests.vm import initramfs
-from tests.vm.cache import HarnessError, entry, key_of, say
+from tests.vm.cache import HarnessError, entry, identity, key_of, say
+from tests.vm.initramfs import host_busybox
 
 HERE = Path(__file__).parent
-SUITE = "trixie"
+SUITE = os.environ.get("MCSD_VM_SUITE", "trixie")
+POLICY = "selinux-policy-default"
+"""Installed last, by a program of ours: some releases of it need help."""
 MIRROR = os.environ.get("MCSD_VM_MIRROR", "http://deb.debian.org/debian")
 DISK_SIZE = "8G"
 KERNEL_LINE = (
-    "root=/dev/vda rw console=ttyS0 security=selinux selinux=1 enforcing=1 audit=1 "
-    "systemd.show_status=false net.ifnames=0 quiet"
+    "security=selinux selinux=1 enforcing=1 audit=1 audit_backlog_limit=8192 "
+    "systemd.show_status=auto net.ifnames=0 quiet"
 )
+"""Of every guest; the way it runs adds where its root and its console are."""
 # They start by the clock, which jumps when a guest is restored.
 MASKED = (
     *("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer"),
@@ -40,7 +43,7 @@ MASKED = (
     *("mcelog.service", "rngd.service", "fwupd.service", "packagekit.service", "systemd-firstboot.service"),
     *("initial-setup.service", "selinux-autorelabel-mark.service"),
 )
-RECIPE = 1
+RECIPE = 2
 """Counted up with each change of this file that makes another image; other changes keep what is cached."""
 
 
@@ -49,16 +52,28 @@ def packages(name: str) -> list[str]:
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
-def prepared(rootfs: Path | None) -> Path:
-    """The directory with `disk.raw`, `vmlinuz` and `initrd`, built when it is not there yet."""
-    made_of = (str(RECIPE), *MASKED, *initramfs.WANTED, initramfs.INIT, HERE / "guest")
+def prepared(rootfs: Path | None, modules: Path | None) -> Path:
+    """The directory with `disk.raw`, and `vmlinuz` and `initrd` if the tree has a kernel.
+
+    It is built when it is not there yet. `modules` are of a kernel that is not the tree's, beside its own.
+    """
+    tree = root_tree(rootfs)
+    source = identity(tree.parent) if rootfs is None else _fingerprint(rootfs)
+    brought = identity(modules.parent) if modules else "none"
+    key = key_of(source, brought, str(RECIPE), *MASKED, *initramfs.WANTED, initramfs.INIT, HERE / "guest")
+    return entry("image", key, lambda target: _build(target, tree, modules))
+
+
+def root_tree(rootfs: Path | None) -> Path:
+    """The tree that is asked for, if it will do, or Debian's, built when it is not there yet."""
+    if os.geteuid() != 0:
+        raise HarnessError("building the guest needs root: its files belong to root and get labels")
     if rootfs is None:
-        key = key_of(SUITE, *packages("guest-packages.txt"), *made_of)
-        return entry("image", key, lambda target: _build(target, _debian_tree))
+        key = key_of(SUITE, *packages("guest-packages.txt"))
+        return entry("tree", key, lambda target: _debian_tree(target / "root")) / "root"
     if not (rootfs / "etc/selinux/config").is_file():
         raise HarnessError(f"{str(rootfs)!r} is no root tree with SELinux: it has no /etc/selinux/config")
-    key = key_of(_fingerprint(rootfs), *made_of)
-    return entry("image", key, lambda target: _build(target, lambda tree: _copy_tree(rootfs, tree)))
+    return rootfs
 
 
 def _fingerprint(rootfs: Path) -> str:
@@ -72,13 +87,14 @@ def _fingerprint(rootfs: Path) -> str:
     return key_of(str(rootfs.resolve()), "\n".join(lines))
 
 
-def _build(target: Path, make_tree: Callable[[Path], None]) -> None:
-    if os.geteuid() != 0:
-        raise HarnessError("building the guest needs root: its files belong to root and get labels")
+def _build(target: Path, source: Path, modules: Path | None) -> None:
     tree = target / "root"
-    make_tree(tree)
+    _copy_tree(source, tree)
+    if modules is not None:
+        say("adding the modules of a kernel that runs natively…")
+        _quietly("cp", "-R", f"{modules}/.", str(tree / "usr/lib/modules"))
     _add_ours(tree)
-    _kernel(tree, target)
+    _kernel(tree, target, needed=modules is None)
     _label(tree)
     say("writing the guest's disk…")
     disk = target / "disk.raw"
@@ -95,8 +111,11 @@ def _debian_tree(tree: Path) -> None:
         # Its mounts of /proc and /dev are seen by nobody else, and go with it however it ends.
         "unshare", "--mount", "--propagation=private",
         "mmdebstrap", "--variant=minbase", "--mode=root",
-        f"--include={','.join(packages('guest-packages.txt'))}",
+        f"--include={','.join(one for one in packages('guest-packages.txt') if one != POLICY)}",
+        f'--customize-hook="{HERE / "install-policy"}" {POLICY} "$1"',
         '--aptopt=APT::Install-Recommends "false"', '--aptopt=Acquire::Languages "none"',
+        # A mirror may be a snapshot, whose lists call themselves out of date; they are signed all the same.
+        '--aptopt=Acquire::Check-Valid-Until "false"',
         "--dpkgopt=force-unsafe-io", "--dpkgopt=path-exclude=/usr/share/man/*",
         "--dpkgopt=path-exclude=/usr/share/locale/*", "--dpkgopt=path-exclude=/usr/share/doc/*",
         SUITE, str(tree), MIRROR,
@@ -123,7 +142,7 @@ def _add_ours(tree: Path) -> None:
         if (tree / "usr/lib/systemd/system" / unit).exists():
             (units / f"{target}.wants").mkdir(parents=True, exist_ok=True)
             _link(units / f"{target}.wants" / unit, f"/usr/lib/systemd/system/{unit}")
-    console = units / "serial-getty@hvc0.service.d"
+    console = units / "serial-getty@.service.d"
     console.mkdir(exist_ok=True)
     shutil.copy(HERE / "guest/console.conf", console / "console.conf")
     for unit in MASKED:
@@ -134,7 +153,7 @@ def _add_ours(tree: Path) -> None:
     config = tree / "etc/selinux/config"
     config.write_text(re.sub(r"(?m)^SELINUX=.*$", "SELINUX=enforcing", config.read_text()))
     (tree / "etc/hostname").write_text("mcsd-guest\n")
-    (tree / "etc/fstab").write_text("/dev/vda / ext4 defaults 0 0\n")
+    (tree / "etc/fstab").write_text("# the root is where the kernel's line says, and writable\n")
     (tree / "etc/machine-id").write_text("6d637364000000000000000000000001\n")
     for left in ("boot/initrd.img", ".autorelabel", "etc/resolv.conf"):
         if (tree / left).is_file() or (tree / left).is_symlink():
@@ -171,14 +190,7 @@ def _docker_image(target: Path) -> None:
             archive.addfile(plain, io.BytesIO(text.encode()))
 
 
-def host_busybox() -> Path:
-    found = shutil.which("busybox")
-    if found is None:
-        raise HarnessError("there is no busybox on this host; install busybox-static")
-    return Path(found).resolve()
-
-
-def _kernel(tree: Path, target: Path) -> None:
+def _kernel(tree: Path, target: Path, *, needed: bool) -> None:
     """The tree's newest kernel, and an initramfs of ours for it."""
     versions = sorted(
         (path.parent for path in (tree / "usr/lib/modules").glob("*/modules.dep")),
@@ -191,7 +203,10 @@ def _kernel(tree: Path, target: Path) -> None:
                 shutil.copy(kernel, target / "vmlinuz")
                 initramfs.write(target / "initrd", modules=modules, busybox=host_busybox())
                 return
-    raise HarnessError(f"no kernel in {str(tree)!r}: neither /usr/lib/modules/*/vmlinuz nor /boot/vmlinuz-*")
+    if needed:
+        raise HarnessError(
+            f"no kernel in {str(tree)!r}: neither /usr/lib/modules/*/vmlinuz nor /boot/vmlinuz-*"
+        )
 
 
 def _label(tree: Path) -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import gzip
 import lzma
 import re
+import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.vm.cache import HarnessError
@@ -24,6 +26,10 @@ WANTED = (
     "virtio_console",
 )
 READY = "mcsd-vm: initramfs runs"
+TRIAL = f"""#!/bin/busybox sh
+echo "{READY}"
+/bin/busybox poweroff -f
+"""
 
 INIT = f"""#!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
@@ -45,6 +51,14 @@ echo "mcsd-vm: no init in the root disk"
 """
 
 
+def host_busybox() -> Path:
+    """This host's busybox, which is to be a static one."""
+    found = shutil.which("busybox")
+    if found is None:
+        raise HarnessError("there is no busybox on this host; install busybox-static")
+    return Path(found).resolve()
+
+
 def write(target: Path, *, modules: Path, busybox: Path) -> None:
     """The archive for the kernel whose modules lie in `modules`, a `/lib/modules/VERSION` directory."""
     files = {"init": (0o755, INIT.encode()), "bin/busybox": (0o755, busybox.read_bytes())}
@@ -52,7 +66,16 @@ def write(target: Path, *, modules: Path, busybox: Path) -> None:
     for path in order:
         files[f"modules/{_plain_name(path)}"] = (0o644, _unpacked(modules / path))
     files["modules/order"] = (0o644, "\n".join(map(_plain_name, order)).encode() + b"\n")
-    directories = ("bin", "modules", "proc", "sys", "dev", "root")
+    _write(target, ("bin", "modules", "proc", "sys", "dev", "root"), files)
+
+
+def write_trial(target: Path, *, busybox: Path) -> None:
+    """An archive whose first program says that it runs, and nothing else."""
+    files = {"init": (0o755, TRIAL.encode()), "bin/busybox": (0o755, busybox.read_bytes())}
+    _write(target, ("bin", "dev"), files)
+
+
+def _write(target: Path, directories: Sequence[str], files: Mapping[str, tuple[int, bytes]]) -> None:
     with gzip.open(target, "wb", compresslevel=1) as archive:
         for number, name in enumerate(directories, 1):
             archive.write(_member(number, name, 0o040755, b""))

@@ -10,7 +10,7 @@ import io
 import json
 import os
 import secrets
-import socket
+import shutil
 import tarfile
 import tempfile
 import threading
@@ -20,8 +20,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from tests.vm.cache import HarnessError
+from tests.vm.cache import HarnessError, say
 from tests.vm.machine import Machine
+
+SLOW = (
+    "On a slow or busy host give it longer with MCSD_VM_BOOT_TIMEOUT=SECONDS. To see more of the boot: "
+    '--boot "loglevel=7 systemd.show_status=true systemd.log_target=console"'
+)
+TELLING = 60.0
+"""Seconds of a boot after which a person is told again that it goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,8 @@ class Job:
     puts: Sequence[Put] = ()
     gets: Sequence[Get] = ()
     fresh: bool = True
+    then: Sequence[str] = ()
+    """A command for when all of it has come back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +74,7 @@ class Outcome:
 
     status: int
     failed: str | None
+    kernel: str
 
 
 class OutOfTimeError(Exception):
@@ -77,39 +87,64 @@ def run(
     """Send the job, pass its output on while it comes, and fetch what it was to bring."""
     deadline = None if timeout is None else time.monotonic() + timeout
     token = f"--mcsd-{secrets.token_hex(16)}"
-    with tempfile.TemporaryFile() as archive:
+    with tempfile.TemporaryFile() as archive, tempfile.TemporaryFile() as sent:
         _pack(archive, job.puts)
         size = archive.seek(0, os.SEEK_END)
         archive.seek(0)
         header = {
             "token": token, "now": time.time(), "seed": secrets.token_hex(32), "size": size,
-            "fresh": job.fresh,
+            "fresh": job.fresh, "then": list(job.then),
             "places": [put.target for put in job.puts], "get": [get.source for get in job.gets],
             "steps": [{"name": step.name, "argv": list(step.argv), "quiet": step.quiet,
                        "environment": dict(step.environment)} for step in job.steps],
         }  # fmt: skip
+        sent.write(json.dumps(header).encode() + b"\n")
+        shutil.copyfileobj(archive, sent)
+        sent.seek(0)
         failures: list[OSError] = []
-        sender = threading.Thread(
-            target=_send, args=(machine.port("in"), header, archive, failures), daemon=True
-        )
+        sender = threading.Thread(target=_send, args=(machine, sent, failures), daemon=True)
         sender.start()
         _stream(machine, token, output, deadline)
         sender.join()
     if failures:
         raise HarnessError(f"the job could not be sent to the guest: {failures[0]}")
     answer = json.loads(_line(machine, deadline))
+    if answer["broken"]:
+        raise HarnessError(f"the agent in the guest failed: {answer['broken']}")
     with tempfile.TemporaryFile() as brought:
         _receive(machine, brought, answer["size"], deadline)
         _unpack(brought, job.gets)
-    return Outcome(answer["exit"], answer["failed"])
+    return Outcome(answer["exit"], answer["failed"], answer["kernel"])
 
 
-def wait_until_ready(machine: Machine, timeout: float) -> Mapping[str, Any]:
-    """What the agent says when the guest's first boot is over."""
-    ready: Mapping[str, Any] = json.loads(_line(machine, time.monotonic() + timeout))
+def wait_until_ready(machine: Machine, patience: float) -> Mapping[str, Any]:
+    """What the agent says when the guest's boot is over; one that goes on says nothing, and is ready."""
+    if machine.resumed:
+        return {}
+    begun = time.monotonic()
+    line = b""
+    while not line.endswith(b"\n"):
+        try:
+            line += _some(machine, "result", min(begun + patience, time.monotonic() + TELLING), limit=1)
+        except OutOfTimeError:
+            waited = time.monotonic() - begun
+            if waited >= patience:
+                raise HarnessError(
+                    f"the guest's agent was not heard in {patience:.0f} s; its console ends with:\n"
+                    f"{machine.last_words()}\n{SLOW}"
+                ) from None
+            say(f"still booting after {waited:.0f} s; last heard: {machine.last_words(1)}")
+    ready: Mapping[str, Any] = json.loads(line)
     if not ready["ready"]:
         raise HarnessError(f"the guest did not become ready: {ready['why']}; {machine.last_words()}")
     return ready
+
+
+def stop(machine: Machine) -> None:
+    """Shut the guest down, where that is how it is kept."""
+    if machine.shuts_down:
+        off = Job([], fresh=False, then=["/usr/bin/systemctl", "--no-block", "poweroff"])
+        run(machine, off, output=lambda _: None, timeout=60)
 
 
 def _pack(archive: IO[bytes], puts: Sequence[Put]) -> None:
@@ -146,13 +181,9 @@ def _unpack(brought: IO[bytes], gets: Sequence[Get]) -> None:
         raise HarnessError(f"the guest has no {names} to get")
 
 
-def _send(
-    port: socket.socket, header: Mapping[str, Any], archive: IO[bytes], failures: list[OSError]
-) -> None:
+def _send(machine: Machine, data: IO[bytes], failures: list[OSError]) -> None:
     try:
-        port.sendall(json.dumps(header).encode() + b"\n")
-        while data := archive.read(1 << 18):
-            port.sendall(data)
+        machine.send(data)
     except OSError as exc:
         failures.append(exc)
 

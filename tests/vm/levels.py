@@ -1,36 +1,38 @@
 """Levels: guests that were stopped at a good moment, to go on from there as often as one likes.
 
-- `booted`: the image, with Docker running and the agent waiting.
+- `booted`: the image, after a first boot with Docker running and the agent waiting.
+- `variant`: that, with what one of `policies/` changes in the policy.
 - `policy`: that, with mcsd's SELinux modules loaded.
 - `code`: that, with mcsd installed as it is in the working tree now.
 
-Each is keyed by what went into it and by what it stands on. A level holds its disk's differences
-(`disk.qcow2`), its RAM (`ram`) and the rest of the machine (`state`). What a compiler made of the C extension
-is kept beside them, because it depends on neither the policy nor the Python code.
+Each is keyed by what went into it and by what it stands on. What is kept of one depends on how guests run:
+with QEMU a stopped guest (`qemu.py`), natively a disk (`uml.py`). What a compiler made of the C extension is
+kept beside them, because it depends on neither the policy nor the Python code.
 """
 
 from __future__ import annotations
 
 import os
-import platform
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from tests.vm import jobs
-from tests.vm.acceleration import best
+from tests.vm.acceleration import best, natively
 from tests.vm.cache import HarnessError, entry, identity, key_of, say, using
-from tests.vm.image import KERNEL_LINE, prepared
-from tests.vm.machine import ACCELERATIONS, CPUS, MEMORY, Machine, overlay
+from tests.vm.image import KERNEL_LINE, prepared, root_tree
+from tests.vm.machine import Machine
+from tests.vm.qemu import Snapshots
 from tests.vm.tree import TREE, matching, tree_put
+from tests.vm.uml import Disks
 
-BOOT_TIMEOUT = 300.0
+BOOT_TIMEOUT = float(os.environ.get("MCSD_VM_BOOT_TIMEOUT", "600"))
 BUILD_TIMEOUT = 1200.0
 BUILT = "/var/cache/mcsd-built"
 """Where guest-install keeps compiled code in the guest."""
@@ -38,67 +40,127 @@ PACKAGES = "/var/cache/mcsd-packages"
 """Where build-packages leaves them in the guest."""
 PACKED = ("mcsd", "systemd", "packaging", "selinux-policy", "setup.py", "pyproject.toml")
 """What packages are made of, as far as scripts may see a difference."""
+POLICIES = Path(__file__).parent / "policies"
+
+
+class Way(Protocol):
+    """How guests run, and what is kept of one: Snapshots or Disks."""
+
+    acceleration: str
+    name: str
+    kernel_line: str
+    boots: bool
+    """Whether a guest boots from what is kept, and does not go on where it was."""
+
+    def key(self) -> str: ...
+    def first(self, image: Path, target: Path, kernel_line: str) -> Machine: ...
+    def copy(self, image: Path, level: Path, target: Path, kernel_line: str) -> Machine: ...
+    def fresh(self, image: Path, level: Path, directory: Path, kernel_line: str) -> Machine: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """Which guest a script asks for; every field has the ordinary one's value by itself."""
+
+    rootfs: Path | None = None
+    boot: str = ""
+    own_kernel: bool = False
+    """The root tree's own kernel, where another would be faster."""
+    policy: str | None = None
+    """A name in `policies/`: what that changes in the guest's policy."""
+
+
+ORDINARY = Guest()
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A directory with `disk.qcow2`, `ram` and `state`, and the image it goes back to."""
+    """A directory that guests go on from, and the image it goes back to."""
 
     image: Path
     path: Path
-    acceleration: str
+    way: Way = field(compare=False)
     below: tuple[Path, ...]
     kernel_line: str
 
 
-def booted(rootfs: Path | None, boot: str = "") -> Level:
-    """The lowest level; a word of `boot` takes the place of the kernel line's word with the same key."""
-    image = prepared(rootfs)
-    acceleration = best(image)
-    kernel_line = _kernel_line(boot.split())
-    version = subprocess.run(["qemu-system-x86_64", "--version"], capture_output=True, check=True).stdout
-    host = platform.processor() + platform.release() if acceleration == "kvm" else ""
-    key = key_of(identity(image), kernel_line, MEMORY, CPUS, repr(ACCELERATIONS[acceleration]), version, host)
-    with using(image):
-        path = entry("booted", key, lambda target: _boot(image, acceleration, kernel_line, target))
-    return Level(image, path, acceleration, (image,), kernel_line)
+def booted(guest: Guest = ORDINARY) -> Level:
+    """A guest without mcsd, after its first boot."""
+    return _varied(_first_boot(_ground(guest)), guest)
 
 
-def _kernel_line(words: Sequence[str]) -> str:
+def _ground(guest: Guest) -> Level:
+    """The image; a word of `guest.boot` takes the place of the kernel line's word with the same key."""
+    with ThreadPoolExecutor(1) as aside:
+        fetching = aside.submit(natively)
+        root_tree(guest.rootfs)
+        kernel = fetching.result()
+    image = prepared(guest.rootfs, kernel / "modules" if kernel else None)
+    acceleration = best(image, own_kernel=guest.own_kernel)
+    way: Way = Disks() if acceleration == "uml" else Snapshots(acceleration)
+    return Level(image, image, way, (), _kernel_line(way.kernel_line, guest.boot.split()))
+
+
+def _first_boot(ground: Level) -> Level:
+    key = key_of(identity(ground.image), ground.kernel_line, ground.way.key())
+    with using(ground.image):
+        path = entry("booted", key, lambda target: _boot(ground, target))
+    return replace(ground, path=path, below=(ground.image,))
+
+
+def _kernel_line(devices: str, words: Sequence[str]) -> str:
     keys = {word.partition("=")[0] for word in words}
-    return " ".join([word for word in KERNEL_LINE.split() if word.partition("=")[0] not in keys] + [*words])
+    usual = f"{devices} {KERNEL_LINE}".split()
+    return " ".join([word for word in usual if word.partition("=")[0] not in keys] + [*words])
 
 
-def installed(rootfs: Path | None, boot: str = "") -> Level:
+def _varied(level: Level, guest: Guest) -> Level:
+    if guest.policy is None:
+        return level
+    name = guest.policy
+    files = sorted(POLICIES.glob(f"{name}.*"))
+    if not any(path.suffix == ".cil" for path in files):
+        known = ", ".join(sorted(path.stem for path in POLICIES.glob("*.cil"))) or "none"
+        raise HarnessError(f"there is no policy {name!r} in {POLICIES.name}/; known: {known}")
+    command = [f"{TREE}/tests/vm/guest-policy", name]
+    recipe = (Path(__file__).parent / "guest-policy").read_text()
+    return _above(level, "variant", command, (recipe, *files), (), f"making the guest's policy {name!r}…")
+
+
+def installed(guest: Guest = ORDINARY) -> Level:
     """The highest level: this very working tree's mcsd, with what takes long built when it last changed."""
-    level = booted(rootfs, boot)
+    ground = _ground(guest)
+    # Where each level boots there is nothing to gain from one that did so before.
+    level = _varied(ground if ground.way.boots else _first_boot(ground), guest)
     # Each of the two keeps one processor busy, and needs nothing of the other.
     with ThreadPoolExecutor(1) as aside:
         compiling = aside.submit(_extension, level)
         policy = matching(("selinux-policy",))
-        level = _above(level, "policy", policy, (), "building and loading mcsd's SELinux policy…")
+        level = _with(level, "policy", policy, (), "building and loading mcsd's SELinux policy…")
         extension = compiling.result()
     code = matching(("mcsd", "systemd", "packaging"))
     built = jobs.Put(extension / "built", BUILT)
-    return _above(level, "code", [*code, extension / "identity"], (built,), "installing mcsd…")
+    return _with(level, "code", [*code, extension / "identity"], (built,), "installing mcsd…")
 
 
 def _extension(level: Level) -> Path:
     """A directory with what the guest's compiler made of mcsd's C files, in `built`."""
-    inputs = matching(("setup.py", "mcsd/relabel/*.c", "mcsd/relabel/*.h"))
+    inputs = matching(("setup.py", "mcsd/*/native/*.[ch]"))
     key = key_of(identity(level.image), _recipe("extension"), *inputs)
 
     def build(target: Path) -> None:
-        say("building mcsd's C extension…")
+        say("building what mcsd has in C…")
         with fresh(level) as machine:
-            _install(machine, "extension", (), [jobs.Get(BUILT, target / "built")])
+            command = [f"{TREE}/tests/vm/guest-install", "extension"]
+            _install(machine, "extension", command, (), [jobs.Get(BUILT, target / "built")])
 
     return entry("extension", key, build)
 
 
-def packages(rootfs: Path | None) -> Path:
+def packages(guest: Guest = ORDINARY) -> Path:
     """A directory with the RPMs that the guest's own tools made of this working tree; see build-packages."""
-    level = booted(rootfs)
+    ground = _ground(Guest(guest.rootfs))
+    level = ground if ground.way.boots else _first_boot(ground)
     recipe = Path(__file__).parent / "build-packages"
     inputs = matching((*PACKED, "tests/vm/build-packages"))
     key = key_of(identity(level.image), recipe, *map(str, inputs), *inputs)
@@ -113,28 +175,39 @@ def packages(rootfs: Path | None) -> Path:
     return entry("packages", key, build) / "rpms"
 
 
-def _above(level: Level, part: str, inputs: Sequence[Path], puts: Sequence[jobs.Put], why: str) -> Level:
-    key = key_of(identity(level.path), _recipe(part), *map(str, inputs), *inputs)
+def _with(level: Level, part: str, inputs: Sequence[Path], puts: Sequence[jobs.Put], why: str) -> Level:
+    """A level with one part of guest-install done."""
+    command = [f"{TREE}/tests/vm/guest-install", part]
+    return _above(level, part, command, (_recipe(part), *map(str, inputs), *inputs), puts, why)
+
+
+def _above(level: Level, part: str, command: Sequence[str], made_of: Sequence[str | Path],
+           puts: Sequence[jobs.Put], why: str) -> Level:  # fmt: skip
+    # An image is nobody's before it booted: how it will is a part of what is made of it.
+    boots = (level.kernel_line, level.way.key()) if level.path == level.image else ()
+    key = key_of(identity(level.path), *boots, *made_of)
 
     def build(target: Path) -> None:
         say(why)
-        with copy(level, target) as machine:
-            _install(machine, part, puts, ())
-            machine.save(target / "state")
-        _finish(target)
+        with level.way.copy(level.image, level.path, target, level.kernel_line) as machine:
+            _ready(machine)
+            _install(machine, part, command, puts, ())
+            jobs.stop(machine)
+            machine.keep()
 
     with _held(level):
         path = entry(part, key, build)
     return replace(level, path=path, below=(*level.below, level.path))
 
 
-def _install(machine: Machine, part: str, puts: Sequence[jobs.Put], gets: Sequence[jobs.Get]) -> None:
-    """One part of guest-install; the tree it came from does not stay, a script gets today's."""
+def _install(machine: Machine, part: str, command: Sequence[str], puts: Sequence[jobs.Put],
+             gets: Sequence[jobs.Get]) -> None:  # fmt: skip
+    """One step of an installation; the tree it came from does not stay, a script gets today's."""
     steps = [
-        jobs.Step(part, [f"{TREE}/tests/vm/guest-install", part], quiet=True),
+        jobs.Step(part, command, quiet=True),
         jobs.Step("tidying", ["/bin/rm", "-rf", TREE], quiet=True),
     ]
-    _do(machine, jobs.Job(steps, [tree_put(), *puts], gets), f"guest-install {part}")
+    _do(machine, jobs.Job(steps, [tree_put(), *puts], gets), " ".join(map(str, command)))
 
 
 def _do(machine: Machine, job: jobs.Job, what: str) -> None:
@@ -158,44 +231,19 @@ def _recipe(part: str) -> str:
     return text[text.index(f"install_{part}() {{") :].partition("\n}\n")[0]
 
 
-def _boot(image: Path, acceleration: str, kernel_line: str, target: Path) -> None:
-    say(f"booting the guest for the first time ({acceleration}; under tcg a minute or more)…")
-    overlay(target / "disk.qcow2", on=image / "disk.raw")
-    with Machine(
-        acceleration=acceleration, image=image, disk=target / "disk.qcow2", memory=target / "ram",
-        private=False, state=None, directory=target, kernel_line=kernel_line,
-    ) as machine:  # fmt: skip
-        try:
-            ready = jobs.wait_until_ready(machine, BOOT_TIMEOUT)
-        except jobs.OutOfTimeError:
-            raise HarnessError(
-                f"the guest did not get ready in {BOOT_TIMEOUT:.0f} s: {machine.last_words()}"
-            ) from None
+def _boot(ground: Level, target: Path) -> None:
+    say(f"booting the guest for the first time ({ground.way.name}; under tcg a minute or more)…")
+    with ground.way.first(ground.image, target, ground.kernel_line) as machine:
+        _ready(machine)
+        jobs.stop(machine)
+        machine.keep()
+
+
+def _ready(machine: Machine) -> None:
+    ready = jobs.wait_until_ready(machine, BOOT_TIMEOUT)
+    if ready:
         mode = "enforcing" if ready["enforcing"] else "NOT ENFORCING"
-        say(f"the guest is up: {mode}, scripts run as {ready['context']}")
-        machine.save(target / "state")
-    _finish(target)
-
-
-def _finish(target: Path) -> None:
-    for name in ("disk.qcow2", "ram", "state"):
-        (target / name).chmod(0o444)
-
-
-@contextmanager
-def copy(level: Level, target: Path) -> Iterator[Machine]:
-    """The level's guest going on in a directory of its own, there to become a level itself."""
-    overlay(target / "disk.qcow2", on=level.path / "disk.qcow2")
-    subprocess.run(
-        ["cp", "--reflink=auto", "--sparse=always", str(level.path / "ram"), str(target / "ram")], check=True
-    )
-    (target / "ram").chmod(0o600)
-    with Machine(
-        acceleration=level.acceleration, image=level.image, disk=target / "disk.qcow2",
-        memory=target / "ram", private=False, state=level.path / "state", directory=target,
-        kernel_line=level.kernel_line,
-    ) as machine:  # fmt: skip
-        yield machine
+        say(f"a guest is up: {mode}, Linux {ready['kernel']}, scripts run as {ready['context']}")
 
 
 @contextmanager
@@ -204,12 +252,9 @@ def fresh(level: Level) -> Iterator[Machine]:
     with _held(level), ExitStack() as held:
         directory = Path(tempfile.mkdtemp(prefix="mcsd-vm-", dir=os.environ.get("TMPDIR", "/var/tmp")))
         held.callback(shutil.rmtree, directory, ignore_errors=True)
-        overlay(directory / "disk.qcow2", on=level.path / "disk.qcow2")
-        yield held.enter_context(
-            Machine(acceleration=level.acceleration, image=level.image, disk=directory / "disk.qcow2",
-                    memory=level.path / "ram", private=True, state=level.path / "state", directory=directory,
-                    kernel_line=level.kernel_line)
-        )  # fmt: skip
+        machine = held.enter_context(level.way.fresh(level.image, level.path, directory, level.kernel_line))
+        jobs.wait_until_ready(machine, BOOT_TIMEOUT)
+        yield machine
 
 
 @contextmanager

@@ -1,12 +1,14 @@
 # mcsd's packages in the guest, for scripts that install them: `. "$MCSD_TREE/tests/vm/packages.sh"` after $TAP.
 # `build-packages` says what the releases are.
+. "$MCSD_TREE/tests/vm/containers.sh"
 packages=/run/mcsd-test/packages
+mcsd_version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$MCSD_TREE/pyproject.toml")
 # Debian has no database of RPMs to look dependencies up in; and a policy where scriptlets have no domain to run
 # in makes rpm's SELinux plug-in refuse them all.
 rpm_options=(--nodeps)
 runcon -t rpm_script_t true 2>/dev/null || rpm_options+=(--noplugins)
 
-of_release() { echo "$packages/mcsd-selinux-0.1.0-$1.noarch.rpm" "$packages/mcsd-0.1.0-$1.x86_64.rpm"; }
+of_release() { echo "$packages/mcsd-selinux-$mcsd_version-$1.noarch.rpm" "$packages/mcsd-$mcsd_version-$1.x86_64.rpm"; }
 # shellcheck disable=SC2046
 install_release() { rpm -i "${rpm_options[@]}" $(of_release "$1"); }
 # shellcheck disable=SC2046
@@ -21,10 +23,6 @@ context_of_mcsd() { tr '\0' '\n' <"/proc/$(systemctl show -P MainPID mcsd.servic
 denials() { ausearch -i -m avc,user_avc,selinux_err -ts boot 2>/dev/null | grep -E 'scontext=[^ ]*:mcsd_t:'; }
 # On a slow machine mcsd may take longer to start than mcsctl waits for an answer.
 answers() { mcsctl status || mcsctl status || mcsctl status; }
-wait_for() { # SECONDS COMMAND…
-  local end=$((SECONDS + $1)); shift
-  until "$@"; do [ $SECONDS -lt $end ] || return 1; sleep 0.2; done
-}
 status_line() { systemctl status --no-pager --full mcsd.service | grep -E '^ *Status:'; }
 is_shown() { status_line | grep -Eq -- "$1"; }
 # shows CLAIM PATTERN: `systemctl status` does, in its one line, soon.

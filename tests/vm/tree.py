@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.vm.cache import HarnessError
 from tests.vm.jobs import Put
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,8 +48,14 @@ def tree_put() -> Put:
 
 
 def matching(patterns: Sequence[str]) -> list[Path]:
-    """The files of the tree that a level was built from."""
+    """Return the files that a level is built from; raise `HarnessError` for a pattern without any.
+
+    A pattern that matches nothing would leave a level as it is when its files change.
+    """
     names = files()
+    for pattern in patterns:
+        if not any(Path(name).match(pattern) or name.startswith(f"{pattern}/") for name in names):
+            raise HarnessError(f"nothing in the tree is called {pattern!r}: see {Path(__file__).parent}")
     return [
         ROOT / name
         for name in names

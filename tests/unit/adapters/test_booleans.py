@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from mcsd.adapters.booleans import KernelBooleans
+from mcsd.adapters.selinux.booleans import KernelBooleans
 from mcsd.errors import BooleanError
 
 pytestmark = pytest.mark.skipif(os.path.exists("/sys/fs/selinux/enforce"), reason="this host has SELinux")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mcsd.adapters.semanage import STORED, PolicyStore, StoredBooleans, main
+from mcsd.adapters.selinux.semanage import STORED, PolicyStore, StoredBooleans, main
 from mcsd.errors import BooleanError
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from mcsd.adapters.docker import DockerEngine, socket_path
-from mcsd.adapters.docker_client import NEWEST_KNOWN, ImageLabels
+from mcsd.adapters.docker.client import NEWEST_KNOWN, ImageLabels
+from mcsd.adapters.docker.engine import DockerEngine, socket_path
 from mcsd.core.containers import LOST, SUBSCRIBED
 from mcsd.errors import (
     ConfigurationError,
@@ -105,7 +105,7 @@ def test_connections_are_kept_and_one_for_each_thread(docker: DockerStandIn) -> 
     docker.populate(50)
 
     async def scenario() -> None:
-        async with engine_of(docker, threads=2) as engine:
+        async with engine_of(docker, places=2) as engine:
             idents = await engine.containers()
             seen = await asyncio.gather(*(engine.inspect(ident) for ident in idents * 4))
             assert {container.id for container in seen} == set(idents)
@@ -215,7 +215,7 @@ def test_the_newest_version_that_both_sides_know(
 
 def test_an_engine_replaced_by_one_that_speaks_other_versions(tmp_path: Path) -> None:
     async def scenario(server: ScriptedSocket) -> None:
-        engine = DockerEngine(server.url, threads=1)
+        engine = DockerEngine(server.url, places=1)
         await engine.containers()
         server.scripts["/version"] = answering({"ApiVersion": "1.52", "MinAPIVersion": "1.44"})
         server.scripts["/containers/json"] = lambda peer: (
@@ -420,7 +420,7 @@ def test_a_stream_that_is_left_alone_ends_with_the_loop(docker: DockerStandIn) -
 
 def test_closing_breaks_streams_and_questions_and_refuses_new_ones(docker: DockerStandIn) -> None:
     async def scenario() -> None:
-        engine = DockerEngine(docker.url, timeout=1000.0, threads=2)
+        engine = DockerEngine(docker.url, timeout=1000.0, places=2)
         await engine.info()
         events, idle = engine.events(), engine.events()
         await anext(events)
@@ -463,7 +463,10 @@ def test_a_url_that_is_not_a_unix_socket(url: str) -> None:
 
 
 def test_the_sdk_is_not_imported_before_it_is_needed() -> None:
-    code = "import sys, mcsd.adapters.docker; sys.exit(any(m in sys.modules for m in ('docker', 'requests')))"
+    code = (
+        "import sys, mcsd.adapters.docker.engine; "
+        "sys.exit(any(m in sys.modules for m in ('docker', 'requests')))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

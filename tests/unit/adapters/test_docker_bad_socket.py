@@ -9,9 +9,12 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+import docker
 import pytest
+import requests
 
-from mcsd.adapters.docker import DockerEngine
+from mcsd.adapters.docker.connection import OLDEST_SDK
+from mcsd.adapters.docker.engine import DockerEngine
 from mcsd.core.containers import SUBSCRIBED
 from mcsd.errors import ContainerGoneError, EngineProtocolError, EngineUnavailableError, McsdError
 from tests.fakes.docker_documents import event_document, recorded
@@ -27,7 +30,7 @@ def refused(url: str, ask: Callable[[DockerEngine], object] | None = None, **opt
     """Ask an engine something, a whole answer or the event stream, and give the error."""
 
     async def scenario() -> McsdError:
-        engine = DockerEngine(url, threads=1, timeout=options.pop("timeout", 20.0), **options)  # type: ignore[arg-type]
+        engine = DockerEngine(url, places=1, timeout=options.pop("timeout", 20.0), **options)  # type: ignore[arg-type]
         try:
             with pytest.raises(McsdError) as caught:
                 if ask is None:
@@ -204,6 +207,24 @@ def test_wrong_http(tmp_path: Path, answer: bytes) -> None:
     assert isinstance(error, EngineProtocolError)
     assert "in HTTP" in error.what
     assert "[docker]" in error.hint
+
+
+def test_an_sdk_that_does_not_know_its_requests_is_not_docker_s_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As docker 7.0 was beside requests 2.32: neither had heard of the other's changes."""
+
+    def knows_none(session: requests.Session, url: str) -> requests.adapters.BaseAdapter:
+        raise requests.exceptions.InvalidSchema(f"No connection adapters were found for {url!r}")
+
+    monkeypatch.setattr(docker.APIClient, "get_adapter", knows_none)
+    error = inspect_refused(tmp_path, answering({}))
+    assert isinstance(error, EngineUnavailableError)
+    assert (
+        f"docker {docker.__version__} and requests {requests.__version__} do not work together" in error.what
+    )
+    assert "docker itself is not at fault" in error.hint
+    assert OLDEST_SDK in error.hint
 
 
 def test_a_huge_body_is_cut_off(tmp_path: Path) -> None:
@@ -428,7 +449,7 @@ def test_an_engine_recovers_on_the_same_socket(tmp_path: Path) -> None:
     """After an error nothing stays broken: the next question has a connection of its own."""
 
     async def scenario(path: Path) -> None:
-        engine = DockerEngine(f"unix://{path}", threads=1, timeout=0.2)
+        engine = DockerEngine(f"unix://{path}", places=1, timeout=0.2)
         for scripts in ({"/info": hanging()}, {"/info": sending(b"")}, {"/info": answering(b"}")}):
             with ScriptedSocket(path, scripts), pytest.raises(McsdError):
                 await engine.info()
@@ -443,7 +464,7 @@ def test_an_engine_recovers_on_the_same_socket(tmp_path: Path) -> None:
 
 def test_questions_do_not_wait_for_each_other(tmp_path: Path) -> None:
     async def scenario(url: str) -> None:
-        engine = DockerEngine(url, threads=2)
+        engine = DockerEngine(url, places=2)
         stuck = asyncio.create_task(engine.inspect(ID))
         assert (await engine.info()).server_version
         assert not stuck.done()

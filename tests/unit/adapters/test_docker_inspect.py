@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcsd.adapters.docker_inspect import (
+from mcsd.adapters.docker.inspect import (
     ApiVersions,
     read_container,
     read_event,
@@ -313,3 +313,43 @@ def test_an_error_answer_is_quoted_whoever_wrote_it() -> None:
     assert read_refusal(b"<html>502 Bad Gateway</html>") == "<html>502 Bad Gateway</html>"
     assert read_refusal(b"\xff\x00") == "�\x00"
     assert len(read_refusal(b"x" * 100_000)) == 200
+
+
+def volume_mount(destination: str) -> Document:
+    """A named volume in `Mounts[]`, as docker 26 has it: the same with a subpath and without."""
+    return {
+        "Type": "volume",
+        "Name": "v",
+        "Source": "/var/lib/docker/volumes/v/_data",
+        "Destination": destination,
+        "Driver": "local",
+        "Mode": "z",
+        "RW": True,
+        "Propagation": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("target", "subpath", "source"),
+    [("/d", "a", "a"), ("/d/", "a/b", "a/b"), ("/d", "/a", "a"), ("//d", "../x", "../x")],
+)
+def test_a_part_of_a_volume_is_what_was_asked_for(target: str, subpath: str, source: str) -> None:
+    """Docker 26: `--mount type=volume,…,volume-subpath=`; what leads out is refused when it is opened."""
+    wanted = [
+        {"Type": "volume", "Source": "v", "Target": target, "VolumeOptions": {"Subpath": subpath}},
+        {"Type": "bind", "Source": "/srv/a", "Target": "/b", "BindOptions": {"NonRecursive": True}},
+        {"Type": "image", "Source": "busybox", "Target": "/i", "ImageOptions": {"Subpath": "etc"}},
+        {"Type": "volume", "Source": "v", "Target": "/whole"},
+        {"Type": "tmpfs", "Target": "/t", "TmpfsOptions": {"SizeBytes": 1}},
+    ]
+    seen = inspected(
+        mounts=[volume_mount("/d"), volume_mount("/whole")], host_config={"Mounts": wanted}
+    ).mounts
+    data = "/var/lib/docker/volumes/v/_data"
+    assert [(mount.source, mount.inside) for mount in seen] == [(f"{data}/{source}", data), (data, "")]
+
+
+def test_a_subpath_that_is_no_text_is_refused_by_name() -> None:
+    wanted = [{"Type": "volume", "Source": "v", "Target": "/d", "VolumeOptions": {"Subpath": 7}}]
+    with pytest.raises(EngineProtocolError, match="Subpath"):
+        inspected(mounts=[volume_mount("/d")], host_config={"Mounts": wanted})

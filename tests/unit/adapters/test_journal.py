@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from mcsd.adapters import journal as adapter
-from mcsd.adapters.journal import SystemdJournal, to_journald, to_standard_error
-from mcsd.adapters.journal_entry import Fields, entry_of, line_of
+from mcsd.adapters.systemd import journal as adapter
+from mcsd.adapters.systemd.journal import SystemdJournal, to_journald, to_standard_error
+from mcsd.adapters.systemd.journal_entry import Fields, entry_of, line_of
 from mcsd.core.notices import Kind, Notice
 from tests.fakes.running import until
 from tests.fakes.settled import settled

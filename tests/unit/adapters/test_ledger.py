@@ -8,17 +8,21 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mcsd.adapters import ledger_opening
-from mcsd.adapters.ledger import SqliteLedger, set_aside
-from mcsd.adapters.ledger_schema import HISTORY_LIMIT, MIGRATIONS
-from mcsd.core.changes import Contents, PutGrant
+from mcsd.adapters.ledger import opening as ledger_opening
+from mcsd.adapters.ledger.database import SqliteLedger, set_aside
+from mcsd.adapters.ledger.schema import HISTORY_LIMIT, MIGRATIONS
+from mcsd.core.changes import LedgerContents, PutGrant
 from mcsd.core.grants import GrantState
+from mcsd.core.labels import CategoryPair
+from mcsd.core.pairs import EVERY_PAIR
 from mcsd.errors import (
     LedgerDamagedError,
     LedgerError,
@@ -30,17 +34,26 @@ from tests.fakes.ledger import Tables
 from tests.fakes.ledger_records import STORY, grant
 from tests.fakes.settled import settled
 
+VERSION_1 = Path(__file__).parents[2] / "fakes" / "ledgers" / "version-1.sql"
+
 NOON = 1795521600.0
 """2026-11-24 12:00:00 UTC."""
 
 
 OWNER = """
 import sys
-from mcsd.adapters.ledger import SqliteLedger
+from mcsd.adapters.ledger.database import SqliteLedger
 ledger = SqliteLedger(sys.argv[1])
 print("held", flush=True)
 input()
 """
+
+
+def rank(low: int, high: int) -> int:
+    """The number by which the ledger knows a pair."""
+    number = EVERY_PAIR.rank_of(CategoryPair(low, high))
+    assert number is not None
+    return number
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +69,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def told(path: Path) -> Contents:
+def told(path: Path) -> LedgerContents:
     """The contents of a ledger at `path` that has been told the first half of the story, and closed."""
     with closing(SqliteLedger(path)) as ledger:
         for changes in STORY[:5]:
@@ -64,7 +77,7 @@ def told(path: Path) -> Contents:
         return ledger.load()
 
 
-def loaded(path: Path) -> Contents:
+def loaded(path: Path) -> LedgerContents:
     with closing(SqliteLedger(path)) as ledger:
         return ledger.load()
 
@@ -94,7 +107,7 @@ class TestOwner:
                 SqliteLedger(path)
             assert caught.value.problem is Problem.LEDGER_LOCKED
             assert "only one mcsd" in caught.value.hint
-        assert loaded(path) == Contents()
+        assert loaded(path) == LedgerContents()
 
     def test_another_process_s_ledger_is_locked_until_that_ends(self, path: Path) -> None:
         command = [sys.executable, "-c", OWNER, str(path)]
@@ -104,7 +117,7 @@ class TestOwner:
             with pytest.raises(LedgerLockedError, match=str(child.pid)):
                 SqliteLedger(path)
             child.kill()
-        assert loaded(path) == Contents()
+        assert loaded(path) == LedgerContents()
 
     def test_administrators_may_read_while_mcsd_runs(self, path: Path) -> None:
         with closing(SqliteLedger(path)) as ledger, closing(sqlite3.connect(path)) as reader:
@@ -131,13 +144,13 @@ class TestOwner:
         with pytest.raises(LedgerDamagedError):
             SqliteLedger(path)
         set_aside(path, NOON)
-        assert loaded(path) == Contents()
+        assert loaded(path) == LedgerContents()
 
 
 class TestPlace:
     """Where the ledger is kept, and who may touch it."""
 
-    def test_only_its_owner_may_read_it(self, path: Path, told: Contents) -> None:
+    def test_only_its_owner_may_read_it(self, path: Path, told: LedgerContents) -> None:
         assert path.parent.stat().st_mode & 0o777 == 0o700
         assert path.stat().st_mode & 0o777 == 0o600
         path.chmod(0o644)
@@ -197,7 +210,7 @@ def _bind(path: Path) -> None:
 class TestVersions:
     """Ledgers of other versions."""
 
-    def test_newer_ledger_is_left_as_it_is(self, path: Path, told: Contents) -> None:
+    def test_newer_ledger_is_left_as_it_is(self, path: Path, told: LedgerContents) -> None:
         sql(path, "PRAGMA user_version = 99")
         before = bytes_of(path)
         with pytest.raises(LedgerNewerError, match="version 99") as caught:
@@ -208,7 +221,7 @@ class TestVersions:
         assert loaded(path) == told
 
     def test_newer_ledger_with_a_log_is_left_as_it_is(
-        self, path: Path, told: Contents, tmp_path: Path
+        self, path: Path, told: LedgerContents, tmp_path: Path
     ) -> None:
         with closing(sqlite3.connect(path, isolation_level=None)) as database:
             database.execute("PRAGMA user_version = 99")
@@ -221,7 +234,7 @@ class TestVersions:
             SqliteLedger(crashed)
         assert bytes_of(crashed) == before
 
-    def test_older_ledger_is_brought_up_to_date(self, path: Path, told: Contents) -> None:
+    def test_older_ledger_is_brought_up_to_date(self, path: Path, told: LedgerContents) -> None:
         added = (*MIGRATIONS, ("CREATE TABLE more (x INTEGER) STRICT", "INSERT INTO more VALUES (7)"))
         with closing(SqliteLedger(path, migrations=added)) as ledger:
             assert ledger.load() == told
@@ -232,13 +245,15 @@ class TestVersions:
         with closing(sqlite3.connect(path)) as database:
             assert database.execute("SELECT x FROM more").fetchall() == [(7,)]
 
-    def test_version_is_in_the_file_itself_while_mcsd_holds_it(self, path: Path, told: Contents) -> None:
+    def test_version_is_in_the_file_itself_while_mcsd_holds_it(
+        self, path: Path, told: LedgerContents
+    ) -> None:
         """A package looks there before a downgrade, with tools that know nothing of SQLite's log."""
         added = (*MIGRATIONS, ("CREATE TABLE more (x INTEGER) STRICT",))
         with closing(SqliteLedger(path, migrations=added)):
             assert int.from_bytes(path.read_bytes()[60:64]) == len(added)
 
-    def test_migration_that_fails_leaves_the_version_before(self, path: Path, told: Contents) -> None:
+    def test_migration_that_fails_leaves_the_version_before(self, path: Path, told: LedgerContents) -> None:
         broken = (*MIGRATIONS, ("CREATE TABLE more (x INTEGER) STRICT", "INSERT INTO nowhere VALUES (1)"))
         with pytest.raises(LedgerError):
             SqliteLedger(path, migrations=broken)
@@ -246,14 +261,45 @@ class TestVersions:
 
     def test_ledger_that_version_1_wrote_is_read(self, path: Path) -> None:
         """A released migration is never edited; the dump beside is what version 1 wrote."""
-        dump = Path(__file__).parents[2] / "fakes" / "ledgers" / "version-1.sql"
         path.parent.mkdir(mode=0o700)
         with closing(sqlite3.connect(path)) as database:
-            database.executescript(dump.read_text(encoding="utf-8"))
+            database.executescript(VERSION_1.read_text(encoding="utf-8"))
         tables = Tables()
         for changes in STORY[:5]:
             tables = tables.apply(changes)
-        assert loaded(path) == tables.contents()
+        known = [rank(5, 6), rank(12, 900)]  # the group's and the grant's; a member's level is no pair
+        assert loaded(path) == replace(tables.contents(), turns=array("I", known))
+
+    def test_what_version_1_shared_on_a_conflict_stays_so(self, path: Path) -> None:
+        path.parent.mkdir(mode=0o700)
+        with closing(sqlite3.connect(path)) as database:
+            database.executescript(VERSION_1.read_text(encoding="utf-8"))
+            database.execute(
+                "UPDATE claims SET mode = 'shared', reason = 'shared because' WHERE grant_id = 1"
+            )
+            database.execute("UPDATE claims SET mode = 'shared' WHERE grant_id = 2")
+            database.commit()
+        with closing(SqliteLedger(path)) as ledger:
+            assert [claim.conceded for claim in ledger.load().claims] == [True, False]
+
+    def test_pairs_that_version_1_had_given_come_last(self, path: Path) -> None:
+        """In the order in which they were freed, as far as the history goes; those that hold at the end."""
+        path.parent.mkdir(mode=0o700)
+        with closing(sqlite3.connect(path)) as database:
+            database.executescript(VERSION_1.read_text(encoding="utf-8"))
+            for number, level in enumerate(
+                ["s0:c7,c8", "s0:c1,c2", "s0:c1.c3", "s0", "s0:c9", "s0:c7,c8", "s0:c3,c1000"]
+            ):
+                row = (number + 10, b"x", "n", level, "adopted", 1.0, "", "", "")
+                database.execute("INSERT INTO history VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+            database.commit()
+        assert loaded(path).turns.tolist() == [
+            rank(5, 6),
+            rank(1, 2),
+            rank(7, 8),
+            rank(3, 1000),
+            rank(12, 900),
+        ]
 
 
 def flip(path: Path) -> None:
@@ -281,6 +327,8 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "unknown phase": statements("UPDATE volumes SET phase = 'bliss'"),
     "level that is none": statements("UPDATE grants SET level = 's0:c5,c5000'"),
     "counts that are none": statements("""UPDATE volumes SET skipped = '["x"]'"""),
+    "left out for no reason": statements("UPDATE volumes SET left_out = '7'"),
+    "pair that is none": statements("INSERT INTO turns VALUES (1, 600000)"),
     "text that is not UTF-8": statements("UPDATE volumes SET target = CAST(X'ff' AS TEXT)"),
     "number as text": statements("UPDATE grants SET name = 7"),
 }
@@ -291,7 +339,7 @@ class TestDamage:
 
     @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
     def test_damage_is_found_at_opening_and_changes_nothing(
-        self, path: Path, told: Contents, damage: Callable[[Path], object]
+        self, path: Path, told: LedgerContents, damage: Callable[[Path], object]
     ) -> None:
         damage(path)
         before = path.read_bytes()
@@ -301,12 +349,14 @@ class TestDamage:
         assert "moves it aside" in caught.value.hint
         assert path.read_bytes() == before
 
-    def test_log_without_its_database_is_damage(self, path: Path, told: Contents) -> None:
+    def test_log_without_its_database_is_damage(self, path: Path, told: LedgerContents) -> None:
         path.rename(path.with_name("ledger.db-wal"))
         with pytest.raises(LedgerDamagedError, match="its write-ahead log is there"):
             SqliteLedger(path)
 
-    def test_damaged_ledger_is_set_aside_whole_under_a_dated_name(self, path: Path, told: Contents) -> None:
+    def test_damaged_ledger_is_set_aside_whole_under_a_dated_name(
+        self, path: Path, told: LedgerContents
+    ) -> None:
         damaged = b"damaged" * 100
         path.write_bytes(damaged)
         with pytest.raises(LedgerDamagedError):
@@ -318,7 +368,7 @@ class TestDamage:
         assert moved.with_name(moved.name + "-wal").read_bytes() == b"log"
         with closing(SqliteLedger(path)) as ledger:
             assert ledger.is_new
-            assert ledger.load() == Contents()
+            assert ledger.load() == LedgerContents()
 
     def test_nothing_set_aside_is_ever_overwritten(self, path: Path) -> None:
         path.parent.mkdir(mode=0o700)
@@ -334,13 +384,13 @@ class TestDamage:
                 set_aside(path, NOON)
             ledger.apply([PutGrant(grant(1))])
 
-    def test_damage_to_the_schema_s_text_is_damage(self, path: Path, told: Contents) -> None:
+    def test_damage_to_the_schema_s_text_is_damage(self, path: Path, told: LedgerContents) -> None:
         content = path.read_bytes()
         path.write_bytes(content.replace(b"CREATE TABLE claims", b"CREATE TABLE \xe9laims"))
         with pytest.raises(LedgerDamagedError):
             SqliteLedger(path)
 
-    def test_any_damaged_byte_is_a_ledger_or_a_clear_error(self, path: Path, told: Contents) -> None:
+    def test_any_damaged_byte_is_a_ledger_or_a_clear_error(self, path: Path, told: LedgerContents) -> None:
         """No other exception, and no crash: a sweep over the whole file."""
         content = path.read_bytes()
         outcomes = set()
@@ -368,18 +418,18 @@ class TestBeginning:
         path.parent.mkdir(mode=0o700)
         for name in ("ledger.db.new", "ledger.db.new-journal", "ledger.db.new-wal"):
             (path.parent / name).write_bytes(b"half")
-        assert loaded(path) == Contents()
+        assert loaded(path) == LedgerContents()
         assert sorted(os.listdir(path.parent)) == ["ledger.db", "ledger.db.lock"]
 
 
 def test_archive_is_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert HISTORY_LIMIT >= 1000
-    monkeypatch.setattr("mcsd.adapters.ledger.HISTORY_LIMIT", 3)
+    monkeypatch.setattr("mcsd.adapters.ledger.database.HISTORY_LIMIT", 3)
     with closing(SqliteLedger(path)) as ledger:
         for number in range(1, 8):
             ledger.apply([PutGrant(grant(number))])
             ledger.apply([PutGrant(grant(number, state=GrantState.FREE))])
-        assert ledger.load() == Contents(next_grant=8)
+        assert ledger.load() == LedgerContents(next_grant=8)
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("SELECT id FROM history ORDER BY sequence").fetchall() == [(5,), (6,), (7,)]
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from mcsd.adapters.netlink import POLICYLOAD, SETENFORCE, SelinuxNetlink
-from mcsd.core.ground import News, NewsKind
+from mcsd.adapters.selinux.netlink import POLICYLOAD, SETENFORCE, SelinuxNetlink
+from mcsd.core.selinux_state import NetlinkEvent, NetlinkEventKind
 from mcsd.errors import SelinuxError
 from tests.fakes.running import run
 
@@ -27,20 +27,20 @@ def message(kind: int, value: int) -> bytes:
 @pytest.mark.parametrize(
     ("data", "news"),
     [
-        (message(SETENFORCE, 0), [News(NewsKind.ENFORCING, 0)]),
-        (message(SETENFORCE, 1), [News(NewsKind.ENFORCING, 1)]),
-        (message(POLICYLOAD, 7), [News(NewsKind.POLICY, 7)]),
+        (message(SETENFORCE, 0), [NetlinkEvent(NetlinkEventKind.ENFORCING, 0)]),
+        (message(SETENFORCE, 1), [NetlinkEvent(NetlinkEventKind.ENFORCING, 1)]),
+        (message(POLICYLOAD, 7), [NetlinkEvent(NetlinkEventKind.POLICY, 7)]),
         (
             message(POLICYLOAD, 7) + message(SETENFORCE, 1),
-            [News(NewsKind.POLICY, 7), News(NewsKind.ENFORCING, 1)],
+            [NetlinkEvent(NetlinkEventKind.POLICY, 7), NetlinkEvent(NetlinkEventKind.ENFORCING, 1)],
         ),
-        (b"", [News(NewsKind.LOST)]),
-        (message(SETENFORCE, 1)[:17], [News(NewsKind.LOST)]),
-        (struct.pack("=IHHIIi", 0, SETENFORCE, 0, 0, 0, 1), [News(NewsKind.LOST)]),
-        (message(0x7F, 1), [News(NewsKind.LOST)]),
+        (b"", [NetlinkEvent(NetlinkEventKind.LOST)]),
+        (message(SETENFORCE, 1)[:17], [NetlinkEvent(NetlinkEventKind.LOST)]),
+        (struct.pack("=IHHIIi", 0, SETENFORCE, 0, 0, 0, 1), [NetlinkEvent(NetlinkEventKind.LOST)]),
+        (message(0x7F, 1), [NetlinkEvent(NetlinkEventKind.LOST)]),
     ],
 )
-def test_datagrams(data: bytes, news: list[News]) -> None:
+def test_datagrams(data: bytes, news: list[NetlinkEvent]) -> None:
     assert SelinuxNetlink().decode(data) == news
 
 
@@ -68,8 +68,8 @@ def test_what_is_received_is_given_one_by_one() -> None:
         netlink._socket = ours
         with kernels:
             kernels.send(message(POLICYLOAD, 3) + message(SETENFORCE, 0))
-            assert await netlink.next() == News(NewsKind.POLICY, 3)
-            assert await netlink.next() == News(NewsKind.ENFORCING, 0)
+            assert await netlink.next() == NetlinkEvent(NetlinkEventKind.POLICY, 3)
+            assert await netlink.next() == NetlinkEvent(NetlinkEventKind.ENFORCING, 0)
         netlink.close()
 
     run(story())
@@ -87,7 +87,7 @@ def test_a_full_buffer_is_a_loss_and_anything_else_an_end(
         netlink._socket = SimpleNamespace(close=lambda: None)  # type: ignore[assignment]
         monkeypatch.setattr(asyncio.get_running_loop(), "sock_recv", fail)
         if lost:
-            assert await netlink.next() == News(NewsKind.LOST)
+            assert await netlink.next() == NetlinkEvent(NetlinkEventKind.LOST)
         else:
             with pytest.raises(SelinuxError, match="cannot be read"):
                 await netlink.next()

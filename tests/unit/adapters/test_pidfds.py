@@ -7,7 +7,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from mcsd.adapters.pidfds import PidFds
+from mcsd.adapters.proc.pidfds import PidFds
 from mcsd.core.containers import ContainerId
 from tests.fakes.running import run, until
 

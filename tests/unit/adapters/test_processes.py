@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from mcsd.adapters import processes as adapter
-from mcsd.adapters.processes import ProcProcesses
+from mcsd.adapters.proc import processes as adapter
+from mcsd.adapters.proc.processes import ProcProcesses
 from mcsd.core.labels import Level
-from mcsd.core.processes import Carrier
+from mcsd.core.processes import ProcessLevel
 from mcsd.errors import SelinuxError
 from mcsd.ports import Processes
 from tests.fakes.processes import FakeProcesses
@@ -58,17 +58,17 @@ def test_fake_says_the_same(proc: Path) -> None:
         fake.run(pid, context.rstrip("\0\n"), container=container)
     found: list[Processes] = [ProcProcesses(proc), fake]
     for one in found:
-        assert one.carriers() == (
-            Carrier(3, "u:r:admin_t:s0:c0.c1023", Level.of(*range(1024))),
-            Carrier(9, "u:r:container_t:s0:c1,c2", Level.of(1, 2)),
-            Carrier(10, "u:r:container_t:s0:c3,c4", Level.of(3, 4), ID),
+        assert one.process_levels() == (
+            ProcessLevel(3, "u:r:admin_t:s0:c0.c1023", Level.of(*range(1024))),
+            ProcessLevel(9, "u:r:container_t:s0:c1,c2", Level.of(1, 2)),
+            ProcessLevel(10, "u:r:container_t:s0:c3,c4", Level.of(3, 4), ID),
         )
 
 
 def test_host_without_selinux_has_no_carriers(proc: Path) -> None:
     run(proc, 9, "u:r:container_t:s0:c1,c2")
     (proc / "filesystems").write_text("nodev\tsysfs\nnodev\tselinuxfs_not\n")
-    assert ProcProcesses(proc).carriers() == ()
+    assert ProcProcesses(proc).process_levels() == ()
 
 
 @pytest.mark.parametrize("what", ["attr/current", "cgroup", ""])
@@ -79,13 +79,13 @@ def test_process_that_ends_while_it_is_looked_at_is_left_out(proc: Path, what: s
         shutil.rmtree(ended)
     else:
         ended.unlink()
-    assert [one.pid for one in ProcProcesses(proc).carriers()] == [8]
+    assert [one.pid for one in ProcProcesses(proc).process_levels()] == [8]
 
 
 def test_process_that_ends_while_it_is_read_is_left_out(proc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(proc, 9, "u:r:container_t:s0:c3,c4")
     monkeypatch.setattr(adapter, "_read", _failing(errno.ESRCH))
-    assert ProcProcesses(proc).carriers() == ()
+    assert ProcProcesses(proc).process_levels() == ()
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EINVAL, errno.EIO])
@@ -96,7 +96,7 @@ def test_process_that_may_not_be_read_is_not_taken_for_nobody(
     run(proc, 9, "u:r:container_t:s0:c3,c4")
     monkeypatch.setattr(adapter, "_read", _failing(number))
     with pytest.raises(SelinuxError, match="process 9: its label cannot be read") as caught:
-        ProcProcesses(proc).carriers()
+        ProcProcesses(proc).process_levels()
     assert "getattr" in caught.value.hint
 
 
@@ -110,8 +110,8 @@ def _failing(number: int) -> object:
 def test_name_that_is_not_utf_8_harms_nobody(proc: Path) -> None:
     run(proc, 9, "u:r:container_t:s0:c3,c4")
     (proc / "9" / "cgroup").write_bytes(b"0::/docker/\xff\xfe\n")
-    assert [one.container for one in ProcProcesses(proc).carriers()] == [""]
+    assert [one.container for one in ProcProcesses(proc).process_levels()] == [""]
 
 
 def test_own_host_is_read_without_complaint() -> None:
-    assert all(one.level.categories for one in ProcProcesses().carriers())
+    assert all(one.level.categories for one in ProcProcesses().process_levels())

@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 import selinux
 
-from mcsd.adapters import selinux as adapter
-from mcsd.adapters import selinux_paths, selinux_types
-from mcsd.adapters.selinux import KernelSelinux, XattrSelinux, open_selinux
-from mcsd.adapters.selinux_paths import PathLabels
-from mcsd.adapters.selinux_types import file_types
+from mcsd.adapters.selinux import kernel as adapter
+from mcsd.adapters.selinux import paths as selinux_paths
+from mcsd.adapters.selinux import types as selinux_types
+from mcsd.adapters.selinux.kernel import KernelSelinux, XattrSelinux, open_selinux
+from mcsd.adapters.selinux.paths import PathLabels
+from mcsd.adapters.selinux.types import file_types
 from mcsd.core.host import Host, SelinuxStatus
 from mcsd.core.isolation import Why, host_reasons
 from mcsd.errors import SelinuxError

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from mcsd.adapters import systemd as adapter
-from mcsd.adapters.systemd import Notifier, inherited_sockets
+from mcsd.adapters.systemd import service as adapter
+from mcsd.adapters.systemd.service import Notifier, inherited_sockets
 from mcsd.errors import ConfigurationError
 from tests.fakes.settled import settled
 
@@ -70,13 +70,6 @@ class TestNotifier:
         asyncio.run(tell())
         assert [told(manager), told(manager)] == [["STATUS=one"], ["STATUS=two"]]
 
-    def test_reloading_says_when_it_began(self, manager: socket.socket) -> None:
-        """sd_notify(3): Type=notify-reload wants the monotonic time with it."""
-        Notifier().reloading()
-        first, second = told(manager)
-        assert first == "RELOADING=1"
-        assert second.removeprefix("MONOTONIC_USEC=").isdecimal()
-
     def test_text_cannot_forge_an_assignment(self, manager: socket.socket) -> None:
         Notifier().status("evil\nMAINPID=1\nSTOPPING=1")
         assert told(manager) == ["STATUS=evil\\nMAINPID=1\\nSTOPPING=1"]
@@ -85,7 +78,7 @@ class TestNotifier:
         monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
         notifier = Notifier()
         assert not notifier.is_available
-        for say in (notifier.ready, notifier.stopping, notifier.reloading, notifier.watchdog):
+        for say in (notifier.ready, notifier.stopping, notifier.watchdog):
             say()
 
     def test_manager_that_is_gone_is_survived(self, manager: socket.socket) -> None:
@@ -163,7 +156,7 @@ class TestNotifier:
 
 ASK = """
 import os, sys
-from mcsd.adapters.systemd import inherited_sockets
+from mcsd.adapters.systemd.service import inherited_sockets
 from mcsd.errors import ConfigurationError
 os.environ["LISTEN_PID"] = str(os.getpid())
 try:

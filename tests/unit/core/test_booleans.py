@@ -8,9 +8,9 @@ import pytest
 
 from mcsd.core.booleans import (
     MOST_REQUESTS,
+    BooleanLease,
     Order,
     Refused,
-    Request,
     Standing,
     Wish,
     admit,
@@ -35,8 +35,8 @@ def container(label: str | None, **fields: Any) -> Container:
     return Container(ONE, "one", **({"running": True, "pid": 7, "labels": labels} | fields))
 
 
-def asked(*names: str) -> list[Request]:
-    return [Request(ONE, "one", name) for name in names]
+def asked(*names: str) -> list[BooleanLease]:
+    return [BooleanLease(ONE, "one", name) for name in names]
 
 
 @pytest.mark.parametrize(

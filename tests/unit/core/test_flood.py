@@ -6,17 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcsd.core.flood import Admission, Flood
+from mcsd.core.flood import Flood, FloodDecision
 
-YES = Admission(True)
-NO = Admission(False)
+YES = FloodDecision(True)
+NO = FloodDecision(False)
 
 
 def test_burst_goes_through_and_the_rest_waits_for_the_rate() -> None:
     flood: Flood[str] = Flood(burst=2, rate=1.0)
     assert [flood.admit("a", 100.0) for _ in range(4)] == [YES, YES, NO, NO]
     assert flood.admit("a", 100.9) == NO
-    assert flood.admit("a", 101.0) == Admission(True, held_back=3)
+    assert flood.admit("a", 101.0) == FloodDecision(True, held_back=3)
     assert flood.admit("a", 101.5) == NO
 
 
@@ -47,7 +47,7 @@ def test_count_is_overdue_once_there_is_a_token_and_takes_it() -> None:
 def test_clock_that_stands_still_or_goes_back_gives_nothing() -> None:
     flood: Flood[str] = Flood(burst=1, rate=1.0)
     assert [flood.admit("a", now) for now in (5.0, 5.0, 1.0, 5.5)] == [YES, NO, NO, NO]
-    assert flood.admit("a", 6.0) == Admission(True, held_back=3)
+    assert flood.admit("a", 6.0) == FloodDecision(True, held_back=3)
 
 
 def test_drain_gives_every_count_at_the_end() -> None:

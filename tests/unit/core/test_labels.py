@@ -137,7 +137,6 @@ def test_what_is_not_a_context_is_refused(text: str) -> None:
         Context.parse(text)
 
 
-def test_a_context_moves_to_another_level_or_type() -> None:
+def test_a_context_moves_to_another_level() -> None:
     context = Context.parse("u:object_r:a_t:s0-s0:c1")
     assert str(context.at(Level.of(4, 5))) == "u:object_r:a_t:s0:c4,c5"
-    assert str(context.with_type("b_t")) == "u:object_r:b_t:s0-s0:c1"

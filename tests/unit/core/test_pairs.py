@@ -90,7 +90,7 @@ def test_more_levels_than_fit_in_a_byte_may_block_a_rank() -> None:
 
 @pytest.mark.parametrize("total", [1, 6, 400])
 def test_what_is_free_is_drawn_at_any_fill_on_the_way_up_and_down(total: int) -> None:
-    """By trying, from the list, and by trying again."""
+    """By chance, by looking for the next one, and from those that were given."""
     chance, free, taken = random.Random(total), FreePairs(total), []
     while len(free):
         taken.append(free.draw(chance))
@@ -106,14 +106,57 @@ def test_what_is_free_is_drawn_at_any_fill_on_the_way_up_and_down(total: int) ->
     assert sorted(free) == list(range(total))
 
 
-@pytest.mark.parametrize("fill", [0, 50, 74, 76, 95])
-def test_each_free_rank_is_drawn_as_often(fill: int) -> None:
+@pytest.mark.parametrize("fill", [0, 50, 74, 86])
+def test_each_rank_that_was_never_given_is_drawn_as_often(fill: int) -> None:
     chance, free = random.Random(fill), FreePairs(100)
     for rank in chance.sample(range(100), fill):
         free.block(rank)
     drawn = Counter(free.draw(chance) for _ in range(400 * len(free)))
     assert drawn.keys() == set(free)
     assert all(250 < count < 550 for count in drawn.values())
+
+
+def test_the_last_few_are_drawn_too() -> None:
+    chance, free = random.Random(1), FreePairs(100)
+    for rank in chance.sample(range(100), 95):
+        free.block(rank)
+    assert {free.draw(chance) for _ in range(500)} == set(free)
+
+
+def test_what_was_never_given_comes_first_and_then_what_has_been_free_longest() -> None:
+    chance, free = random.Random(2), FreePairs(5)
+    for rank in (3, 1, 4):
+        free.give(rank)
+    assert {free.draw(chance) for _ in range(50)} == {0, 2}
+    assert list(free.given_in_turn()) == [3, 1, 4] and free.never_given == 2
+    for rank in (0, 2):
+        free.block(rank)
+        free.give(rank)
+    assert free.draw(chance) == 3
+    free.block(1)  # an engine chose it out of turn
+    free.unblock(0)
+    free.unblock(1)
+    assert list(free.given_in_turn()) == [3, 4, 0, 1]
+    free.give(3)  # what was given is given
+    assert list(free.given_in_turn()) == [3, 4, 0, 1] and len(free) == 4
+    free.unblock(2)
+    assert len(free) == 5 and not any(map(free.is_fresh, range(5)))
+
+
+def test_years_of_starts_take_no_more_room() -> None:
+    """Four bytes for each that is free, and what was taken from the middle is not kept for ever."""
+    chance, free = random.Random(3), FreePairs(1000)
+    for rank in range(1000):
+        free.give(rank)
+    order = list(range(1000))
+    for step in range(50_000):
+        rank = free.draw(chance) if step % 3 else order[chance.randrange(len(order))]
+        order.remove(rank)
+        free.block(rank)
+        free.unblock(rank)
+        order.append(rank)
+    assert list(free.given_in_turn()) == order
+    assert len(free._waiting._places) < 3000
 
 
 def test_a_draw_ends_whatever_chance_does() -> None:

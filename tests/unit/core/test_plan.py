@@ -10,7 +10,18 @@ from mcsd.core.changes import Group, PutGrant, PutGroup
 from mcsd.core.containers import ContainerId
 from mcsd.core.grants import Grant, GrantEvent, GrantState, Origin
 from mcsd.core.labels import Context, Level
-from mcsd.core.plan import Adopt, Advance, Assign, Label, Occupy, Rename, SetClaim, Unusable, Vacate, plan
+from mcsd.core.plan import (
+    Adopt,
+    Advance,
+    Assign,
+    LabelVolume,
+    Occupy,
+    RenameGrant,
+    SetClaim,
+    Unusable,
+    Vacate,
+    plan,
+)
 from mcsd.core.sharing import conflicts_of
 from mcsd.core.volumes import Claim, ClaimMode, ClaimState, GrantId
 from tests.properties.plan_host import BORN, Luck, PlanHost, file_context, label_of
@@ -39,13 +50,13 @@ def settled(
 
 
 def grant_of(host: PlanHost, key: ContainerId) -> Grant:
-    grant = host.book.grant_of(key)
+    grant = host.cache.grant_of(key)
     assert grant is not None
     return grant
 
 
 def claims(host: PlanHost, key: ContainerId) -> dict[str, Claim]:
-    return {claim.destination: claim for claim in host.book.claims_of(grant_of(host, key).id)}
+    return {claim.destination: claim for claim in host.cache.claims_of(grant_of(host, key).id)}
 
 
 def removed(host: PlanHost, key: ContainerId) -> None:
@@ -58,7 +69,7 @@ def removed(host: PlanHost, key: ContainerId) -> None:
 
 def test_what_the_engine_chose_is_adopted(host: PlanHost) -> None:
     key = created(host)
-    assert plan(host.look(key), host.book, host.policy) == (Adopt(host.containers[key], L12),)
+    assert plan(host.look(key), host.cache, host.policy) == (Adopt(host.containers[key], L12),)
 
 
 def test_where_the_engine_does_not_label_a_pair_is_assigned(host: PlanHost) -> None:
@@ -68,14 +79,14 @@ def test_where_the_engine_does_not_label_a_pair_is_assigned(host: PlanHost) -> N
     engine = seen.host.engine
     assert engine is not None
     seen = replace(seen, host=replace(seen.host, engine=replace(engine, selinux=False)))
-    assert plan(seen, host.book, host.policy) == (Assign(host.containers[key]),)
-    assert plan(replace(seen, host=replace(seen.host, engine=None)), host.book, host.policy) == ()
+    assert plan(seen, host.cache, host.policy) == (Assign(host.containers[key]),)
+    assert plan(replace(seen, host=replace(seen.host, engine=None)), host.cache, host.policy) == ()
 
 
 def test_what_the_engine_did_not_confine_gets_no_grant(host: PlanHost) -> None:
     key = created(host)
     host.containers[key] = replace(host.containers[key], process_label="", privileged=True)
-    assert plan(host.look(key), host.book, host.policy) == ()
+    assert plan(host.look(key), host.cache, host.policy) == ()
 
 
 def test_a_reservation_is_occupied_by_who_comes_with_its_level(host: PlanHost) -> None:
@@ -84,23 +95,23 @@ def test_a_reservation_is_occupied_by_who_comes_with_its_level(host: PlanHost) -
     )
     host.commit([PutGrant(reserved)])
     key = created(host)
-    assert plan(host.look(key), host.book, host.policy) == (Occupy(host.containers[key], GrantId(1)),)
+    assert plan(host.look(key), host.cache, host.policy) == (Occupy(host.containers[key], GrantId(1)),)
     host.settle(key)
     removed(host, key)
-    assert host.book.grants() == (replace(reserved, since=host.now),), "the reservation has it back"
+    assert host.cache.grants() == (replace(reserved, since=host.now),), "the reservation has it back"
 
 
 def test_exit_start_and_another_name_are_followed(host: PlanHost) -> None:
     key = settled(host)
     host.run(key, running=False)
-    assert plan(host.look(key), host.book, host.policy) == (Advance(GrantId(1), GrantEvent.EXITED),)
+    assert plan(host.look(key), host.cache, host.policy) == (Advance(GrantId(1), GrantEvent.EXITED),)
     host.settle(key)
     assert grant_of(host, key).state is GrantState.IDLE, "Docker keeps the level"
     host.run(key, running=True)
     host.settle(key)
     assert grant_of(host, key).state is GrantState.ACTIVE
     host.containers[key] = replace(host.containers[key], name="blog")
-    assert plan(host.look(key), host.book, host.policy) == (Rename(GrantId(1), "blog"),)
+    assert plan(host.look(key), host.cache, host.policy) == (RenameGrant(GrantId(1), "blog"),)
 
 
 @pytest.mark.parametrize("running", [True, False])
@@ -126,9 +137,9 @@ def test_an_intent_comes_first_and_a_finished_walk_is_not_planned_again(host: Pl
     key = created(host, L12, ("/c", "/x"))
     host.settle(key, Luck.FAILING)
     assert claims(host, key)["/x"].state is ClaimState.FAILED
-    (action,) = plan(host.look(key), host.book, host.policy)
-    assert isinstance(action, Label), "what failed is tried again in the next pass"
-    assert plan(host.look(key, frozenset({"/x"})), host.book, host.policy) == (), "and not in this one"
+    (action,) = plan(host.look(key), host.cache, host.policy)
+    assert isinstance(action, LabelVolume), "what failed is tried again in the next pass"
+    assert plan(host.look(key, frozenset({"/x"})), host.cache, host.policy) == (), "and not in this one"
     host.settle(key)
     assert claims(host, key)["/x"].state is ClaimState.READY and host.labels["/c"] == file_context(L12)
 
@@ -136,8 +147,8 @@ def test_an_intent_comes_first_and_a_finished_walk_is_not_planned_again(host: Pl
 def test_a_root_that_was_relabelled_behind_our_back_is_walked_again(host: PlanHost) -> None:
     key = settled(host, L12, ("/c", "/x"))
     host.labels["/c"] = "system_u:object_r:etc_t:s0"
-    (action,) = plan(host.look(key), host.book, host.policy)
-    assert isinstance(action, Label)
+    (action,) = plan(host.look(key), host.cache, host.policy)
+    assert isinstance(action, LabelVolume)
 
 
 def test_a_directory_mounted_twice_is_walked_once(host: PlanHost) -> None:
@@ -146,13 +157,13 @@ def test_a_directory_mounted_twice_is_walked_once(host: PlanHost) -> None:
     assert [claim.state for claim in claims(host, key).values()] == [ClaimState.FAILED] * 2
     host.settle(key)
     assert [claim.state for claim in claims(host, key).values()] == [ClaimState.READY] * 2
-    assert len(host.book.volumes()) == 1
+    assert len(host.cache.volumes()) == 1
 
 
 def test_a_directory_inside_another_of_the_same_container_is_part_of_it(host: PlanHost) -> None:
     """Promise 6: one volume has the originals of both, whatever order they are given back in."""
     key = settled(host, L12, ("/a/b", "/x"), ("/a", "/y"))
-    assert [volume.path for volume in host.book.volumes()] == ["/a"]
+    assert [volume.path for volume in host.cache.volumes()] == ["/a"]
     assert {claim.state for claim in claims(host, key).values()} == {ClaimState.READY}
     removed(host, key)
     host.now += 700
@@ -163,7 +174,7 @@ def test_a_directory_inside_another_of_the_same_container_is_part_of_it(host: Pl
 def test_what_cannot_be_used_says_why(host: PlanHost) -> None:
     key = settled(host, L45, ("/c", "/x"))
     sights = {"/x": Unusable(ClaimState.REFUSED, "it is protected", "name it")}
-    (action,) = plan(replace(host.look(key), sights=sights), host.book, host.policy)
+    (action,) = plan(replace(host.look(key), sights=sights), host.cache, host.policy)
     assert isinstance(action, SetClaim)
     assert (action.claim.state, action.claim.reason) == (ClaimState.REFUSED, "it is protected")
     assert action.claim.volume is None, "what is refused is let go of"
@@ -173,7 +184,7 @@ def test_hands_off_means_hands_off(host: PlanHost) -> None:
     """Promise 10."""
     key = settled(host, L12, ("/c", "/x"), wish="ignore")
     assert claims(host, key)["/x"].state is ClaimState.UNMANAGED
-    assert host.labels == BORN and host.book.volumes() == ()
+    assert host.labels == BORN and host.cache.volumes() == ()
 
 
 def test_a_second_private_claim_is_refused_and_told_who(host: PlanHost) -> None:
@@ -207,14 +218,14 @@ def test_a_volume_goes_straight_from_who_is_gone_to_the_next(host: PlanHost) -> 
     settled(host, L45, ("/c", "/y"))
     assert host.labels["/c"] == file_context(L45)
     host.reclaim()
-    assert [grant.level for grant in host.book.grants()] == [L45]
+    assert [grant.level for grant in host.cache.grants()] == [L45]
 
 
 def test_a_gone_container_s_volume_in_the_way_is_vacated_and_the_new_one_labelled(host: PlanHost) -> None:
     removed(host, settled(host, L12, ("/a", "/x")))
     key = created(host, L45, ("/a/b", "/y"))
     host.commit([PutGrant(Grant(GrantId(9), key, "web", L45, Origin.ADOPTED, GrantState.ACTIVE, 1.0))])
-    (action,) = plan(host.look(key), host.book, host.policy)
+    (action,) = plan(host.look(key), host.cache, host.policy)
     assert action == Vacate((GrantId(1),), "/y")
     host.settle(key)
     assert claims(host, key)["/y"].state is ClaimState.READY
@@ -248,13 +259,13 @@ def test_a_stranger_at_the_level_is_a_conflict_for_what_is_not_labelled_yet(host
     """Promises 1 and 9."""
     key = created(host, L12, ("/c", "/x"))
     host.commit([PutGrant(Grant(GrantId(1), key, "web", L12, Origin.ADOPTED, GrantState.ACTIVE, 1.0))])
-    seen = replace(host.look(key), intruders=("process 7 at s0:c1,c2",))
-    (action,) = plan(seen, host.book, host.policy)
+    seen = replace(host.look(key), conflicting=("process 7 at s0:c1,c2",))
+    (action,) = plan(seen, host.cache, host.policy)
     assert isinstance(action, SetClaim) and action.claim.state is ClaimState.REFUSED
     assert "process 7" in action.claim.reason
     host.settle(key)
-    seen = replace(host.look(key), intruders=("process 7 at s0:c1,c2",))
-    assert plan(seen, host.book, host.policy) == (), "what is labelled stays so: taking it away helps nobody"
+    seen = replace(host.look(key), conflicting=("process 7 at s0:c1,c2",))
+    assert plan(seen, host.cache, host.policy) == (), "what is labelled stays so: taking it away helps nobody"
 
 
 def test_a_container_re_created_at_its_old_level_has_its_volumes(host: PlanHost) -> None:
@@ -264,7 +275,7 @@ def test_a_container_re_created_at_its_old_level_has_its_volumes(host: PlanHost)
     assert claims(host, key)["/x"].state is ClaimState.READY
     host.reclaim()
     assert host.labels["/a"] == BORN["/a"], "what the new one does not claim is not left at its level"
-    assert conflicts_of(grant_of(host, key), host.book) == ()
+    assert conflicts_of(grant_of(host, key), host.cache) == ()
 
 
 def test_sharing_another_s_ipc_is_sharing_its_level_on_purpose(host: PlanHost) -> None:
@@ -273,9 +284,9 @@ def test_sharing_another_s_ipc_is_sharing_its_level_on_purpose(host: PlanHost) -
     second = next(reversed(host.containers))
     host.settle(second)
     assert grant_of(host, second).shares_with == first
-    assert conflicts_of(grant_of(host, second), host.book) == ()
+    assert conflicts_of(grant_of(host, second), host.cache) == ()
     third = settled(host, L12)
-    assert len(conflicts_of(grant_of(host, third), host.book)) == 2
+    assert len(conflicts_of(grant_of(host, third), host.cache)) == 2
 
 
 def test_a_group_s_volume_needs_a_member_and_carries_the_group_s_pair(host: PlanHost) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mcsd.core.labels import Level, LevelRange
-from mcsd.core.processes import Carrier, carrier_of, held_level, is_overlord, may_carry
+from mcsd.core.processes import ProcessLevel, carrier_of, held_level, is_overlord, may_carry
 
 ID = "0123456789abcdef" * 4
 
@@ -45,7 +45,7 @@ def test_level_that_counts_is_the_high_one_unless_that_means_no_limit(held: str,
 )
 def test_container_is_read_from_the_control_group(cgroup: str, container: str) -> None:
     context = "system_u:system_r:container_t:s0:c1,c2"
-    assert carrier_of(7, context, cgroup) == Carrier(7, context, Level.of(1, 2), container)
+    assert carrier_of(7, context, cgroup) == ProcessLevel(7, context, Level.of(1, 2), container)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,21 @@ def test_a_line_of_mountinfo() -> None:
     assert mount.is_read_only  # the file system is, whatever the mount says
 
 
+@pytest.mark.parametrize(
+    ("options", "label"),
+    [
+        ("rw,seclabel", ""),
+        ("rw,context=system_u:object_r:container_file_t:s0", "system_u:object_r:container_file_t:s0"),
+        ('rw,context="a:b:c_t:s0:c1,c2",vers=4', "a:b:c_t:s0:c1,c2"),
+        ('context="a:b:c_t:s0:c1,c2"', "a:b:c_t:s0:c1,c2"),
+        ("rw,rootcontext=a:b:c_t:s0,defcontext=a:b:d_t:s0", ""),
+    ],
+)
+def test_the_label_that_a_file_system_is_mounted_with(options: str, label: str) -> None:
+    mount = mounts._parse(f"1 0 0:50 / /srv/nas rw - nfs4 nas:/export {options}".encode())
+    assert mount.fixed_label == label
+
+
 def test_a_position_is_the_same_for_every_bind_mount() -> None:
     whole = mounts._parse(b"1 0 8:1 / / rw - ext4 /dev/a rw")
     part = mounts._parse(b"2 1 8:1 /usr /srv/x rw - ext4 /dev/a rw")
@@ -65,6 +80,15 @@ def test_a_handle_leads_to_a_renamed_directory_and_not_to_its_successor(tmp_path
 def test_nothing_is_proven_where_the_file_system_is_not_mounted() -> None:
     """Promise 2: not found is not gone."""
     assert open_again(Handle(1, b"\x01" * 8), Identity(os.makedev(250, 77), 5), "/no/such/place") is None
+
+
+def test_what_was_in_memory_is_gone_with_its_last_mount() -> None:
+    """Its pair is free then: nothing carries it any more."""
+    handle, identity = Handle(1, b"\x01" * 8), Identity(os.makedev(250, 77), 5)
+    for file_system in ("tmpfs", "ramfs"):
+        with pytest.raises(GoneError):
+            open_again(handle, identity, "/no/such/place", file_system)
+    assert open_again(handle, identity, "/no/such/place", "ext4") is None
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="opening by handle needs CAP_DAC_READ_SEARCH")

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 
 import pytest
 
-from mcsd.core.protected import TYPES, Lift, Place, ProtectionRules, Reach
+from mcsd.core.protected import TYPES, Lift, ProtectedPlace, ProtectionRules, Reach, is_left_alone
 from mcsd.core.volumes import Identity
 from mcsd.errors import VolumeRefusedError
 from mcsd.relabel.mounts import mount_table
-from mcsd.relabel.places import LASTS, Atlas, Atlases, Spot, is_left_alone, judge_place, judge_type
+from mcsd.relabel.places import (
+    LASTS,
+    Location,
+    PathIndex,
+    PathIndexes,
+    judge_place,
+    judge_type,
+    within,
+)
 
 RULES = ProtectionRules.of(
     homes=["/home/ann", "/root", "/"], storage=["/data/docker"], state=["/var/lib/mcsd"]
@@ -18,18 +27,21 @@ RULES = ProtectionRules.of(
 PLACES = [place for place in RULES.places() if place.path != "/"]
 
 
-class Host(Atlas):
+class Host(PathIndex):
     """Every path is a directory of one file system; its inode is its own."""
 
     def __init__(self, *, missing: frozenset[str] = frozenset(), same: dict[str, str] | None = None) -> None:
         self._missing, self._same = missing, same or {}
 
-    def spot(self, path: str) -> Spot | None:
+    def location(self, path: str) -> Location | None:
         if path in self._missing:
             return None
         real = PurePosixPath(self._same.get(path, path))
         chain = tuple(self._inode(one) for one in (real, *real.parents))
-        return Spot(chain, ("1:1", real))
+        return Location(chain, ("1:1", real))
+
+    def gather(self, paths: Iterable[str]) -> None:
+        """Every path is known."""
 
     @staticmethod
     def _inode(path: PurePosixPath) -> Identity:
@@ -40,36 +52,39 @@ HOST = Host()
 
 
 def rule_for(path: str, *allowed: str, host: Host = HOST) -> str:
-    """Give the name of the rule that refuses a volume, "" where none does."""
-    spot = host.spot(path)
-    assert spot is not None
+    """Return the name of the rule that refuses a volume, "" where none does."""
+    location = host.location(path)
+    assert location is not None
     try:
-        judge_place(spot, path, RULES, allowed, host)
+        judge_place(location, path, RULES, allowed, host)
     except VolumeRefusedError as refused:
-        assert refused.hint
+        lift = next(one.rule.lift for one in RULES.places() if one.rule.name == refused.rule)
+        assert bool(refused.hint) is (lift is not Lift.NEVER), "who cannot have it allowed is told no way to"
         assert repr(path) in refused.what
         return refused.rule
     return ""
 
 
-def name(place: Place) -> str:
+def name(place: ProtectedPlace) -> str:
     return f"{place.rule.name}:{place.path}"
 
 
 @pytest.mark.parametrize("place", PLACES, ids=name)
-def test_a_protected_place_is_refused_and_so_is_what_contains_it(place: Place) -> None:
+def test_a_protected_place_is_refused_and_so_is_what_contains_it(place: ProtectedPlace) -> None:
     """Promise 10."""
     for path in (place.path, *map(str, PurePosixPath(place.path).parents)):
         assert rule_for(path), path
 
 
 @pytest.mark.parametrize("place", PLACES, ids=name)
-def test_what_lies_inside_is_refused_where_the_rule_is_for_the_tree(place: Place) -> None:
+def test_what_lies_inside_is_refused_where_the_rule_is_for_the_tree(place: ProtectedPlace) -> None:
     assert bool(rule_for(f"{place.path}/zzz/deep")) or place.rule.reach is Reach.ITSELF
 
 
 @pytest.mark.parametrize("place", PLACES, ids=name)
-def test_what_the_configuration_names_is_admitted_as_far_as_the_rule_can_be_lifted(place: Place) -> None:
+def test_what_the_configuration_names_is_admitted_as_far_as_the_rule_can_be_lifted(
+    place: ProtectedPlace,
+) -> None:
     inside = f"{place.path}/zzz"
     match place.rule.lift:
         case Lift.NEVER:
@@ -103,6 +118,19 @@ def test_another_name_for_a_protected_place_is_that_place() -> None:
     assert rule_for("/srv/deeper", host=host) == "system"
 
 
+def test_what_is_below_a_place_is_found_by_any_name_of_it(tmp_path: Path) -> None:
+    """A bind mount, a link, a detour, a slash too many; what is gone goes by its name."""
+    alias = Host(same={"/mnt/alias": "/srv/a"}, missing=frozenset({"/srv/gone", "/mnt/alias/gone"}))
+    paths = ["/srv/a", "/srv/a/b", "/srv/ab", "/srv/gone", "/mnt/alias/gone"]
+    assert within("/mnt/alias", paths, alias) == {"/srv/a", "/srv/a/b", "/mnt/alias/gone"}
+    inside = tmp_path / "real" / "deep"
+    inside.mkdir(parents=True)
+    (tmp_path / "link").symlink_to("real")
+    found = {str(inside), f"{tmp_path}/link/deep", f"{tmp_path}/link/../real//deep/"}
+    for top in (f"{tmp_path}/link", f"{tmp_path}/real/", f"{tmp_path}/link/../real"):
+        assert within(top, [*found, str(tmp_path)], PathIndex()) == found
+
+
 def test_a_place_that_is_not_there_protects_nothing() -> None:
     host = Host(missing=frozenset(place.path for place in PLACES))
     assert not rule_for("/var/lib/docker/volumes", host=host)
@@ -132,20 +160,20 @@ def test_other_labels_protect_nothing(label: bytes | None) -> None:
 def test_a_view_of_the_places_is_used_for_a_moment_only() -> None:
     """Promise 10: what is protected is looked at again, and many looks at once share one."""
     now = [100.0]
-    atlases = Atlases(clock=lambda: now[0])
-    first = atlases.latest()
+    path_indexes = PathIndexes(clock=lambda: now[0])
+    first = path_indexes.latest()
     now[0] += LASTS / 2
-    assert atlases.latest() is first
+    assert path_indexes.latest() is first
     now[0] += LASTS / 2
-    assert atlases.latest() is not first
+    assert path_indexes.latest() is not first
 
 
 def test_a_view_ends_with_the_mounts_it_was_made_of(monkeypatch: pytest.MonkeyPatch) -> None:
     """Promise 10: a bind mount makes another path lead to a protected place."""
-    atlases = Atlases(clock=lambda: 0.0)
-    first = atlases.latest()
+    path_indexes = PathIndexes(clock=lambda: 0.0)
+    first = path_indexes.latest()
     more = mount_table() + b"9999 1 8:1 /etc /srv/etc rw - ext4 /dev/sda1 rw\n"
     monkeypatch.setattr("mcsd.relabel.places.mount_table", lambda: more)
-    second = atlases.latest()
+    second = path_indexes.latest()
     assert second is not first and second.mount(9999) is not None
-    assert atlases.latest() is second
+    assert path_indexes.latest() is second

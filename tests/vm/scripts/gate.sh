@@ -1,6 +1,7 @@
 #!/bin/bash
 # The gate as a story: switched on, ready before a container's first instruction, switched off.
 # With an argument it reads that many times, `tests/vm/run tests/vm/scripts/gate.sh -- 50`, which takes its time.
+# policies: debian fedora-like
 set -u
 . "$TAP"
 . "$MCSD_TREE/tests/vm/gate_story.sh"

@@ -14,7 +14,7 @@ typed() { # PAGE COMMAND: types a command that the page has, and remembers it
 recipe() { typed mcsd-recipes.7 "$1"; }
 ELSEWHERE='README	make demo
 README	make test
-README	make rpm && dnf install ./dist/mcsd-0.1.0*.rpm ./dist/mcsd-selinux-0.1.0*.rpm
+README	make rpm && dnf install ./dist/mcsd-[0-9]*."$(arch)".rpm ./dist/mcsd-selinux-[0-9]*.noarch.rpm
 mcsd-recipes.7	mount -o context=system_u:object_r:container_file_t:s0 nas:/export /srv/nas'
 # make demo and make test are how this script is run; package.sh installs the packages; the guest has no NFS server.
 all_typed() { diff <(sort -u /run/documented) <({ cat /run/typed; printf '%s\n' "$ELSEWHERE"; } | sort -u); }
@@ -94,10 +94,11 @@ ok "levels of others" recipe 'mcsctl pairs --state foreign'
 ok "conflicts" recipe 'mcsctl containers --conflicts'
 
 comment "after restorecon"
-ok "somebody puts the policy's labels on a volume" restorecon -RF /srv/web
-refused "the difference is told, and what to do" 'do not carry' recipe 'mcsctl verify'
-says "it is mended" 'ok +/srv/web: .* mended' recipe 'mcsctl verify --repair'
-ok "every inode carries the level" carries /srv/web/index.html web
+ok "somebody puts the policy's labels on a volume" recipe 'restorecon -RF /srv/web'
+ok "mcsd sees it and puts them right" wait_for 30 carries /srv/web/index.html web
+says "it is told" 'volume-touched' mcsctl --json events
+ok "verify agrees by then" wait_for 30 recipe 'mcsctl verify'
+says "and has nothing to mend" 'agree' recipe 'mcsctl verify --repair'
 says "it reads its volume" hello docker exec web cat /data/index.html
 says "verify is content" 'disk, processes and ledger agree' mcsctl verify web
 
@@ -143,6 +144,8 @@ mcsctl restore /mnt/big/web >/dev/null
 mkdir -p /srv/web
 ok "a container at a level that stays" started web typed mcsctl.1 'docker run -d --name web --security-opt label=level:$(mcsctl reserve web) -v /srv/web:/data nginx'
 says "the reservation is its level" "$(mcsctl reserve web)" docker inspect --format '{{.ProcessLabel}}' web
+says "why something was denied" 'denied' typed mcsctl.1 'mcsctl why web --since 10min'
+says "what else is open, of what is high: nothing" '"version": "2.1.0"' typed mcsctl.1 'mcsctl audit --severity high --sarif'
 ok "volumes that need somebody" typed mcsctl.1 'mcsctl volumes -q --state failed --state partial --state stranded'
 
 comment "mcsd(8): the socket"

@@ -2,6 +2,8 @@
 # guest: --no-install --packages
 # The life of a package: installed with rpm, at work, upgraded and refused a downgrade while containers run, removed
 # without a trace but its ledger and its configuration, and installed again.
+# policies: debian
+# long policies: fedora-like
 set -u
 . "$TAP"
 . "$MCSD_TREE/tests/vm/packages.sh"
@@ -16,8 +18,8 @@ ledger_version() { sqlite3 -readonly /var/lib/mcsd/ledger.db "PRAGMA user_versio
 same_payload() { # the same tree, packed twice
   local first second
   set -o pipefail
-  first=$(rpm2cpio "$packages/mcsd-0.1.0-1.x86_64.rpm" | sha256sum) || return
-  second=$(rpm2cpio "$packages/mcsd-0.1.0-2.x86_64.rpm" | sha256sum) || return
+  first=$(rpm2cpio "$packages/mcsd-$mcsd_version-1.x86_64.rpm" | sha256sum) || return
+  second=$(rpm2cpio "$packages/mcsd-$mcsd_version-2.x86_64.rpm" | sha256sum) || return
   printf '%s\n' "$first" "$second"
   [ "$first" = "$second" ]
 }
@@ -75,7 +77,7 @@ version=$(ledger_version)
 before=$(date '+%Y-%m-%d %H:%M:%S')
 level=$(level_of package)
 ok "rpm upgrades" upgrade_meanwhile 3
-says "both packages are the new ones" '0.1.0-3' release
+says "both packages are the new ones" "$mcsd_version-3" release
 ok "mcsd answers again" answers
 says "the ledger is migrated" "^$((version + 1))$" ledger_version
 says "by the new mcsd's own step" migrated sqlite3 -readonly /var/lib/mcsd/ledger.db 'SELECT what FROM later'
@@ -96,7 +98,7 @@ ok "nothing else is" test "$(verify_packages | wc -l)" = 1
 
 comment "a downgrade"
 refused "an mcsd that could not read the ledger is refused" "has version $((version + 1))" upgrade_to 1 --oldpackage
-says "and nothing was changed" '^mcsd 0.1.0-3$' release
+says "and nothing was changed" "^mcsd $mcsd_version-3\$" release
 ok "nor interrupted" mcsctl wait --timeout 60 package
 
 comment "removing"

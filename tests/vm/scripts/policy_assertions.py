@@ -7,8 +7,12 @@ the boolean stands. Speaks TAP. Works with the reference policy and with Fedora'
 
 from __future__ import annotations
 
+import fnmatch
+import re
 import sys
+import tomllib
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import setools
 
@@ -49,15 +53,36 @@ ORDINARY = words("""
 SECRET = words("""
     shadow_t sshd_key_t ssh_home_t gpg_secret_t tls_privkey_t krb5_keytab_t auditd_log_t semanage_store_t
 """)
+# How policies name what guards something; neither has an attribute for it.
+SENSITIVE = re.compile(
+    "(?<!joc)(?<!mon)key|secret|passw|cred|priv(?!oxy)|auth|shadow|cert|token|gpg|ssl|tls|luks|crypt|krb"
+    "|ssh(?!_r)|(?<!s)pam|sudo|login|unit_file"
+)
+STAYS = {
+    "*_log_t": "logs are what log shippers get; the audit trail and the journal are apart",
+    "*_lock_t": "an empty file",
+    "*_tmp_t": "lies in /tmp for as long as its program runs; agents' sockets are apart",
+    "*_tmpfs_t": "shared memory of a program that runs",
+    "*_runtime_t": "/run is a protected place; what asks for passwords there is apart",
+    "*_var_run_t": "the same, by Fedora's name",
+    "*_sessions_t": "the same: who is logged in",
+    "*_content_t": "what a web server shows",
+    "*_htaccess_t": "the same",
+    "local_login_home_t": "~/.hushlogin",
+    "shadow_lock_t": "an empty file",
+    "systemd_logind_var_lib_t": "whose services go on after he has left",
+}
+"""Types with such a name that may be relabelled all the same, and why that does no harm."""
 SOCKETS_OF_ITS_OWN = {
     "unix_stream_socket", "unix_dgram_socket", "netlink_selinux_socket", "netlink_route_socket",
 }  # fmt: skip
-TALKS_TO = {"mcsd_t", "syslogd_t", "init_t", "kernel_t"}
-# The engines' sockets (var_run_t is what systemd makes for Podman), the journal's, systemd's, its own.
+# SSSD says where the homes of accounts are that no local file lists.
+TALKS_TO = {"mcsd_t", "syslogd_t", "init_t", "kernel_t", "sssd_t"}
+# The engines' sockets (var_run_t: what systemd makes for Podman), the journal's, systemd's, SSSD's, its own.
 KNOCKS_AT = words("""
     container_runtime_t container_var_run_t container_runtime_tmpfs_t var_run_t devlog_t syslogd_runtime_t
     syslogd_var_run_t init_runtime_t init_var_run_t systemd_runtime_notify_t mcsd_runtime_t
-    mcsd_gate_runtime_t
+    mcsd_gate_runtime_t sssd_var_lib_t
 """)
 
 
@@ -109,7 +134,7 @@ class Policy:
     def grants(
         self, source: str = DOMAIN, classes: Iterable[str] = ()
     ) -> Iterator[tuple[str, str, set[str]]]:
-        """Give (target type, class, permissions) for every rule that reaches the source."""
+        """Return (target type, class, permissions) for every rule that reaches the source."""
         wanted = set(classes)
         return (rule for rule in self.rules[source] if not wanted or rule[1] in wanted)
 
@@ -125,6 +150,18 @@ class Policy:
         for its_target, _, perms in self.grants(source, [tclass]):
             if its_target == target:
                 found |= perms
+        return found
+
+    def mounted_on(self, source: str) -> dict[str, set[str]]:
+        """Return, for each class, the types that the source may mount on."""
+        names = {source, *self.attributes(source)}
+        found: dict[str, set[str]] = {}
+        for rule in self.policy.terules():
+            if str(rule.source) not in names or rule.ruletype != setools.TERuletype.allow:
+                continue
+            if "mounton" in {str(one) for one in rule.perms}:
+                targets = rule.target.expand() if hasattr(rule.target, "expand") else [rule.target]
+                found.setdefault(str(rule.tclass), set()).update(map(str, targets))
         return found
 
 
@@ -163,6 +200,15 @@ def labels(policy: Policy, tap: Tap) -> None:
     tap.claim(
         "relabels no type of accounts, keys, programs, libraries, policy or audit trail",
         (both & never) - kept,
+    )
+    tap.claim("relabels no domain, though it be a type of files", both & policy.of("domain"))
+    tap.claim(
+        "relabels nothing that the policy's own names call a secret, but for what the table says",
+        {
+            name
+            for name in both
+            if SENSITIVE.search(name) and not any(fnmatch.fnmatchcase(name, one) for one in STAYS)
+        },
     )
     tap.claim(
         "relabels what ordinary volumes carry, from and to",
@@ -218,7 +264,8 @@ def kernel(policy: Policy, tap: Tap) -> None:
     security: set[str] = set()
     for _, _, perms in policy.grants(classes=["security"]):
         security |= perms
-    harmless = {"check_context", "compute_av", "setbool", "read_policy", "validate_trans"}
+    # compute_create: asking which label a policy gives to new files, to know whose new files must be watched.
+    harmless = {"check_context", "compute_av", "compute_create", "setbool", "read_policy", "validate_trans"}
     tap.claim(
         "asks the kernel and sets booleans, but loads no policy and changes no mode", security - harmless
     )
@@ -244,7 +291,7 @@ def sockets(policy: Policy, tap: Tap) -> None:
         if perms & {"name_connect", "name_bind", "node_bind"}:
             created.add(f"{target}:{tclass}")
     tap.claim("opens Unix and netlink sockets only", created)
-    tap.claim("connects to the engine, the journal and systemd, and to nobody else", reached)
+    tap.claim("connects to the engine, the journal, systemd and SSSD, and to nobody else", reached)
     knocked = {
         target for target, _, perms in policy.grants(classes=["sock_file"]) if perms & {"write", "append"}
     }
@@ -262,6 +309,23 @@ def sockets(policy: Policy, tap: Tap) -> None:
         or (target in OWN and tclass == "dir" and perms & CHANGE)
         or (target == DOMAIN and perms & {"connectto", "ptrace", "signal"})
     })  # fmt: skip
+
+
+def mounts(policy: Policy, tap: Tap) -> None:
+    facts = tomllib.loads((Path(__file__).parent.parent / "policies/mounts.toml").read_text(encoding="utf-8"))
+    known = {
+        name: {one for one in facts[name]["forbidden"] if policy.has(one)} for name in ("refpolicy", "fedora")
+    }
+    given = policy.mounted_on("init_t")
+    files = policy.of("file_type")
+    denied = files - (given.get("dir", set()) & given.get("file", set()))
+    tap.claim("systemd may mount where the table of facts says, and nowhere else",
+              () if denied in known.values() else denied)  # fmt: skip
+    which = ("refpolicy", "fedora").index("fedora" if policy.engine == "container_runtime_t" else "refpolicy")
+    wrong = {
+        f"{path}: no {found[which]}" for path, found in facts["types"].items() if not policy.has(found[which])
+    }
+    tap.claim("it has the types that the table says paths have", wrong)
 
 
 def standing(policy: Policy, tap: Tap) -> None:
@@ -284,7 +348,7 @@ def main() -> int:
         print(f"Bail out! the policy has no {DOMAIN}: load selinux-policy/mcsd.pp first")
         return 1
     policy.look_at(DOMAIN, policy.engine, "container_t")
-    for part in (labels, contents, programs, kernel, sockets, standing):
+    for part in (labels, contents, programs, kernel, sockets, mounts, standing):
         part(policy, tap)
     return tap.done()
 

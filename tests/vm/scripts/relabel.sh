@@ -4,7 +4,7 @@
 set -u
 . "$TAP"
 cd /usr/src/mcsd || exit 125
-cp /var/cache/mcsd-built/*.so mcsd/relabel/
+cp /var/cache/mcsd-built/*.so mcsd/relabel/native/
 mkdir -p /var/tmp/relabel
 
 suite() { # NAME OPTIONS…: everything passes, and nothing is left out
@@ -14,7 +14,7 @@ suite() { # NAME OPTIONS…: everything passes, and nothing is left out
 denied() { ausearch -m avc,selinux_err -ts boot 2>/dev/null | grep -E 'comm="(python3|pytest)'; }
 
 says "SELinux enforces" Enforcing getenforce
-says "the C loop is built here" _walk ls mcsd/relabel
+says "the C loop is built here" _walk ls mcsd/relabel/native
 says "whoever owns the tree: links, renames, mounts and hard links while it is walked" ' passed' suite attacks
 says "labels, originals, undo" ' passed' suite engine
 says "whatever the file system answers" ' passed' suite errors

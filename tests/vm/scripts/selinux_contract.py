@@ -18,8 +18,8 @@ from pathlib import Path
 
 sys.path.insert(0, "/usr/src/mcsd")  # where the harness puts the project's tree
 
-from mcsd.adapters.processes import ProcProcesses
-from mcsd.adapters.selinux import KernelSelinux
+from mcsd.adapters.proc.processes import ProcProcesses
+from mcsd.adapters.selinux.kernel import KernelSelinux
 from mcsd.core.labels import Level
 from tests.contracts.selinux import SelinuxContract
 
@@ -45,13 +45,13 @@ class KernelWorld:
         name = said("docker", "run", *options, self._image, "sleep", "1000")
         pid = int(said("docker", "inspect", "-f", "{{.State.Pid}}", name))
         self._containers[pid] = name
-        carriers = {one.pid: one for one in ProcProcesses().carriers()}
-        assert (carriers[pid].level, carriers[pid].container) == (Level.parse(level), name)
+        process_levels = {one.pid: one for one in ProcProcesses().process_levels()}
+        assert (process_levels[pid].level, process_levels[pid].container) == (Level.parse(level), name)
         return pid
 
     def end(self, pid: int) -> None:
         said("docker", "rm", "-f", self._containers.pop(pid))
-        assert pid not in {one.pid for one in ProcProcesses().carriers()}
+        assert pid not in {one.pid for one in ProcProcesses().process_levels()}
 
     def set_enforcing(self, *, enforcing: bool) -> None:
         said("setenforce", str(int(enforcing)))

@@ -1,6 +1,7 @@
 #!/bin/bash
-# guest: --no-install --packages --boot "systemd.unified_cgroup_hierarchy=0 SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"
+# guest: --own-kernel --no-install --packages --boot "systemd.unified_cgroup_hierarchy=0 SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"
 # A stranger's host: control groups of version 1, as older distributions have them. The main job works all the same.
+# The distribution's own kernel, because the one that runs natively has no memory controller of version 1.
 set -u
 . "$TAP"
 . "$MCSD_TREE/tests/vm/packages.sh"

@@ -7,7 +7,7 @@ set -u
 
 with_podman() { docker -H unix:///run/podman/podman.sock "$@"; }
 is_gone() { ! mcsctl show stranger; }
-complaints() { journalctl -u mcsd.service -o cat --no-pager | grep 'could not be looked after'; }
+complaints() { journalctl -u mcsd.service -o cat --no-pager | grep 'could not be handled'; }
 
 comment "no Docker at all"
 ok "there is no Docker" systemctl mask --now docker.socket docker.service containerd.service

@@ -1,6 +1,7 @@
 #!/bin/bash
 # The unit: what each of its capabilities is for, that a hanging daemon is ended and started again, and that Docker
 # starts and stops as if mcsd were not there.
+# policies: debian fedora-like
 set -u
 . "$TAP"
 . "$MCSD_TREE/tests/vm/packages.sh"
@@ -13,6 +14,11 @@ with_setting() { # LINE…: the unit with these in addition, until the next call
   # So many starts in so little time are the test's, not a failure's.
   systemctl reset-failed mcsd.service
   systemctl restart mcsd.service
+}
+answer_of() { # COMMAND…: its exit status, and what it says, if it says it while there is still somebody to hear it
+  local said status
+  said=$(timeout 25 "$@" 2>&1) && status=0 || status=$?
+  echo "$status: $said"
 }
 bounded() { grep -E '^CapBnd:' "/proc/$(pid)/status"; }
 pid() { systemctl show -P MainPID mcsd.service; }
@@ -92,8 +98,13 @@ printf '[docker]\nurn = 1\n' >/etc/mcsd/conf.d/wrong.toml
 not "a configuration that is wrong" systemctl restart mcsd.service
 says "is shown in one line" 'Status: ".*urn' status_line
 says "and is not tried again" '^78$' systemctl show -P ExecMainStatus mcsd.service
+says "who asks is told so, at once and in systemd's words" '^3: .*systemd says' answer_of mcsctl status
 rm /etc/mcsd/conf.d/wrong.toml
 systemctl reset-failed mcsd.service mcsd.socket mcsd-gate.socket
 ok "it starts when that is mended" systemctl restart mcsd.socket mcsd-gate.socket mcsd.service
+# A mount that cannot be made ends each start before the program begins; the sockets listen on.
+not "a unit that cannot be started" with_setting ReadOnlyPaths=/nowhere/at/all
+says "is no riddle either" '^3: .*systemd says auto-restart .*226/NAMESPACE' answer_of mcsctl status
+ok "it starts when that is mended as well" with_setting WatchdogSec=60
 not "mcsd was denied nothing" denials
 plan

@@ -1,19 +1,11 @@
 #!/bin/bash
 # Every shape that a volume comes in, as mcsd(8) decides about it: the kernel and the labels say whether it does.
+# policies: debian fedora-like
 set -u
 . "$TAP"
+. "$MCSD_TREE/tests/vm/containers.sh"
 
-wait_for() { # SECONDS COMMAND…
-  local end=$((SECONDS + $1)); shift
-  until "$@"; do [ $SECONDS -lt $end ] || return 1; sleep 0.5; done
-}
-create() { docker create --name "$1" --network none "${@:2}" bb sleep 100000; }
-runs() { create "$@" && mcsctl wait --timeout 60 "$1" && docker start "$1"; }
-level() { mcsctl --json show "$1" | jq -r .level; }
 carries() { [ "$(ls -dZ "$1" | cut -d' ' -f1 | cut -d: -f4-)" = "$2" ]; } # PATH LEVEL
-claims() { mcsctl --json show "$1" | jq -r '.claims[] | "\(.destination) \(.mode) \(.state)"'; }
-labels_below() { find "$@" -exec getfattr --absolute-names -h -n security.selinux -e hex {} + 2>/dev/null | sort; }
-nobody_holds() { [ "$(mcsctl --json pairs | jq '.items | length')" = 0 ]; }
 denials_of_mcsd() { ausearch -i -m avc,user_avc,selinux_err -ts boot 2>/dev/null | grep -E 'scontext=[^ ]*:mcsd_t:'; }
 
 mkdir -p /etc/mcsd/conf.d
@@ -87,7 +79,7 @@ says "the outer carries what it did" ':var_t:s0' ls -dZ /srv/apart /srv/apart/f
 comment "a symbolic link is not followed out of what was named"
 ln -s /etc /srv/link
 ok "one names a link" create link -v /srv/link:/data
-not "mcsd labels nothing of what it leads to" mcsctl wait --timeout 60 link
+says "mcsd labels nothing of what it leads to" ' 0/0 volumes' mcsctl wait --timeout 60 link
 says "which carries what it did" ':etc_t:s0' ls -dZ /etc
 
 comment "the end"

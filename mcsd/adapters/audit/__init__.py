@@ -1,0 +1,1 @@
+"""Audit records and the loaded policy's rules."""

@@ -1,0 +1,1 @@
+"""Docker, behind `mcsd.ports.ContainerEngine`."""

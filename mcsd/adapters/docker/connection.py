@@ -1,0 +1,254 @@
+"""One conversation at a time with Docker's API: questions and the event stream, as bytes within limits.
+
+The SDK's `APIClient` is the session; its transport is an adapter of `requests` over a `GuardedSocket`,
+mounted as `requests` documents it. Its methods that decode are left aside on purpose: they read a body
+without bound, wait for a stream's next byte for ever, and take a stream that broke for one that ended
+(`CancellableStream`), where mcsd must know the difference.
+
+An `APIClient` holds state between requests, so each `GuardConnection` has its own and belongs to one thread.
+Importing this module imports the SDK, which is slow: import it where the first connection is made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import docker
+import requests
+import urllib3
+from docker import APIClient
+from docker.constants import MINIMUM_DOCKER_API_VERSION
+from requests.adapters import HTTPAdapter
+
+from mcsd.adapters.docker.socket import DOWN_HINT, HANGS_HINT, URL_HINT, Guard
+from mcsd.errors import EngineProtocolError, EngineUnavailableError, McsdError
+
+OLDEST_SDK = "7.1"
+"""The oldest release of Docker's SDK for Python that mcsd works with."""
+
+_READ_SIZE = 65536
+_SCHEME = "http+docker://"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    """What came back for a question that was answered in HTTP, whatever it says."""
+
+    status: int
+    body: bytes
+
+
+class GuardConnection:
+    """Questions to the guard's socket, one at a time.
+
+    `limit` bounds an answer, in bytes. Errors as in `mcsd.ports.ContainerEngine`. It ends by `guard.shut`
+    from any thread, and must then be closed, like any other, when no thread uses it.
+    """
+
+    def __init__(self, guard: Guard, *, limit: int) -> None:
+        self._guard = guard
+        self._limit = limit
+        # The version is part of the paths that are asked for; naming one keeps the SDK from asking now.
+        self._client = APIClient(base_url=f"unix://{guard.path}", version=MINIMUM_DOCKER_API_VERSION)
+        self._client.trust_env = False  # no proxies and no .netrc for a Unix socket
+        self._client.headers.update({"Accept": "application/json", "Accept-Encoding": "identity"})
+        self._client.mount(_SCHEME, _GuardedAdapter(guard))
+
+    def get(self, path: str, query: Mapping[str, str] | None = None, *, seconds: float) -> HttpReply:
+        """Ask, and read the whole answer, within `seconds`."""
+        what = f"GET {path}"
+        self._guard.ask(what, seconds=seconds, limit=self._limit)
+        with _explained(self._guard, what):
+            return _read(self._request(path, query))
+
+    def stream(
+        self, path: str, query: Mapping[str, str], *, seconds: float, line_limit: int
+    ) -> tuple[Stream | None, HttpReply]:
+        """Open a stream of lines within `seconds`; there is none where the answer's status is not success.
+
+        A line of more than `line_limit` bytes will be an `EngineProtocolError`.
+        """
+        what = f"GET {path}"
+        self._guard.ask(what, seconds=seconds, limit=self._limit)
+        with _explained(self._guard, what):
+            response = self._request(path, query)
+            if response.status_code != http.client.OK:
+                return None, _read(response)
+            return Stream(self._guard, what, response, line_limit), HttpReply(response.status_code, b"")
+
+    def close(self) -> None:
+        """Release the connection."""
+        self._client.close()
+
+    def _request(self, path: str, query: Mapping[str, str] | None) -> requests.Response:
+        return self._client.get(
+            f"{self._client.base_url}{path}", params=query, stream=True, timeout=None, allow_redirects=False
+        )
+
+
+class Stream:
+    """The lines of an open response, without their ends; empty ones are left out."""
+
+    def __init__(self, guard: Guard, what: str, response: requests.Response, line_limit: int) -> None:
+        self._guard = guard
+        self._what = what
+        self._response = response
+        self._line_limit = line_limit
+        self._rest = bytearray()
+
+    def lines(self, *, silence: float, still_there: Callable[[], None]) -> Iterator[bytes]:
+        """Read line after line; raise `EngineUnavailableError` when the stream ends, however it does.
+
+        `still_there` is called after every `silence` seconds without a byte and raises when nobody is.
+        """
+
+        def judge() -> None:
+            if self._rest or self._response.raw.chunk_left:
+                raise self._broken(f"stopped in the middle of an event, {silence:g} s ago", HANGS_HINT)
+            still_there()
+
+        self._guard.follow(seconds=silence, limit=self._line_limit + 2 * _READ_SIZE, on_silence=judge)
+        with _explained(self._guard, self._what):
+            for piece in self._pieces():
+                yield from self._split(piece)
+                self._guard.renew()
+        raise self._broken("ended", DOWN_HINT)
+
+    def close(self) -> None:
+        """Release the response and, as it is not read to its end, the connection."""
+        self._response.close()
+
+    def _pieces(self) -> Iterator[bytes]:
+        raw = self._response.raw
+        # Without chunks a read waits until it has all it asked for: only single bytes come in time.
+        yield from raw.stream(_READ_SIZE if raw.chunked else 1, decode_content=False)
+
+    def _split(self, piece: bytes) -> list[bytes]:
+        self._rest += piece
+        lines: list[bytes] = []
+        if b"\n" in piece:
+            *lines, rest = bytes(self._rest).split(b"\n")
+            self._rest = bytearray(rest)
+        if len(self._rest) > self._line_limit:
+            raise EngineProtocolError(
+                f"docker at {self._guard.path!r} sent an event of more than {self._line_limit} bytes",
+                hint="look at the labels of the newest containers: docker events",
+            )
+        # A record separator goes before each object of application/json-seq (RFC 7464).
+        return [stripped for line in lines if (stripped := line.strip(b"\x1e \t\r"))]
+
+    def _broken(self, how: str, hint: str) -> EngineUnavailableError:
+        return EngineUnavailableError(f"the event stream of docker at {self._guard.path!r} {how}", hint=hint)
+
+
+def _read(response: requests.Response) -> HttpReply:
+    try:
+        # As sent: a Content-Encoding could unpack to any size, and none was asked for.
+        body = b"".join(response.raw.stream(_READ_SIZE, decode_content=False))
+        if missing := _missing(response, body):
+            raise http.client.IncompleteRead(b"", missing)
+        return HttpReply(response.status_code, body)
+    finally:
+        response.close()
+
+
+def _missing(response: requests.Response, body: bytes) -> int:
+    """Count the bytes that the head promised and that did not come; urllib3 before 2 does not look."""
+    promised = response.headers.get("Content-Length", "")
+    if promised.isdecimal():
+        return max(0, int(promised) - len(body))
+    # Nothing until the connection's end: the head was cut off, which http.client takes for complete.
+    return int(response.status_code == http.client.OK and not body and not response.raw.chunked)
+
+
+@contextlib.contextmanager
+def _explained(guard: Guard, what: str) -> Iterator[None]:
+    """Turn what the libraries raise into an error that says what happened, and to which question."""
+    try:
+        yield
+    except McsdError:
+        raise
+    except (
+        requests.RequestException,
+        urllib3.exceptions.HTTPError,
+        http.client.HTTPException,
+        OSError,
+    ) as exc:
+        raise _explain(guard, what, exc) from exc
+
+
+def _explain(guard: Guard, what: str, exc: Exception) -> McsdError:
+    where = f"docker at {guard.path!r}"
+    cause = _innermost(exc)
+    if guard.is_shut:
+        return guard.shut_error()
+    if guard.has_ended or isinstance(cause, ConnectionError):
+        return EngineUnavailableError(
+            f"{where} closed the connection before its answer to {what} was complete", hint=DOWN_HINT
+        )
+    if isinstance(exc, requests.RequestException) and not guard.has_asked:
+        # docker 7.0 with requests 2.32 was like that: neither had heard of the other's changes.
+        return EngineUnavailableError(
+            f"{where} was not asked {what}: python's docker {docker.__version__} and requests "
+            f"{requests.__version__} do not work together: {type(cause).__name__}: {cause}",
+            hint=f"docker itself is not at fault: install python3-docker {OLDEST_SDK} or newer",
+        )
+    if isinstance(cause, OSError):
+        return EngineUnavailableError(f"{where} failed at {what}: {cause}", hint=HANGS_HINT)
+    return EngineProtocolError(
+        f"{where} did not answer {what} in HTTP: {type(cause).__name__}: {cause}", hint=URL_HINT
+    )
+
+
+def _innermost(exc: Exception) -> Exception:
+    """Find what it was at first: `requests` and `urllib3` pass a cause on as an argument."""
+    inner = [arg for arg in exc.args if isinstance(arg, Exception)]
+    return _innermost(inner[-1]) if inner else exc
+
+
+class _Wire(http.client.HTTPConnection):
+    """HTTP over a socket that a guard makes."""
+
+    def __init__(self, guard: Guard) -> None:
+        super().__init__("localhost")
+        self._guard = guard
+
+    def connect(self) -> None:
+        self.sock = self._guard.connect()
+
+
+class _GuardedAdapter(HTTPAdapter):
+    """A transport of `requests` for one question at a time, each on a connection of its own.
+
+    To reuse one is worth little on a Unix socket, and takes knowing whether all of the last answer was read.
+    """
+
+    def __init__(self, guard: Guard) -> None:
+        super().__init__()
+        self._wire = _Wire(guard)
+
+    def send(self, request: requests.PreparedRequest, *_: object, **__: object) -> requests.Response:
+        """Ask, and return the answer with its body unread; raise what `http.client` and the guard raise."""
+        assert request.method is not None
+        self._wire.close()
+        self._wire.request(request.method, request.path_url, headers=dict(request.headers))
+        answer = self._wire.getresponse()
+        unread = urllib3.HTTPResponse(
+            body=answer,
+            headers=dict(answer.headers.items()),
+            status=answer.status,
+            version=answer.version,
+            reason=answer.reason,
+            preload_content=False,
+            decode_content=False,
+            original_response=answer,
+        )
+        return self.build_response(request, unread)
+
+    def close(self) -> None:
+        """Release the connection."""
+        self._wire.close()
+        super().close()

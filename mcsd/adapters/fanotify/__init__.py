@@ -1,0 +1,1 @@
+"""Watching volumes by fanotify(7), behind `mcsd.ports.DiskWatch`."""

@@ -1,0 +1,1 @@
+"""The host's own files: what they contain, where engines keep theirs."""

@@ -1,0 +1,161 @@
+"""The ledger's tables, as a list of migrations, and the one way to apply them.
+
+`MIGRATIONS[n]` takes a database from version n to n + 1; `PRAGMA user_version` holds the version. Each
+runs in a transaction of its own together with the new version number, so a crash leaves one version or
+the next. A migration that has been released is never edited: a change is a new one at the end, and
+`tests/fakes/ledgers` gets a dump of what the version before wrote.
+
+Two conventions. Columns of type ANY hold text that is not mcsd's own: TEXT where it is valid Unicode and
+BLOB where it has lone surrogates (a file name that is not UTF-8), so that no path is refused or bent.
+Device and inode numbers are unsigned 64-bit in the kernel and two's complement here. Foreign keys are
+deferred: a transaction is judged by where it ends, whatever the order of its changes.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+APPLICATION_ID = 0x6D637364
+"""`mcsd` in ASCII: SQLite's mark of whose database it is (https://www.sqlite.org/pragma.html)."""
+
+HISTORY_LIMIT = 10_000
+"""Freed grants kept for people to read; the oldest go first."""
+
+_VERSION_1 = (
+    """
+    CREATE TABLE counters (
+        name TEXT PRIMARY KEY,
+        value INTEGER NOT NULL CHECK (value > 0)
+    ) STRICT, WITHOUT ROWID
+    """,
+    "INSERT INTO counters VALUES ('next_grant', 1)",
+    """
+    CREATE TABLE grants (
+        id INTEGER PRIMARY KEY CHECK (id > 0),
+        container ANY NOT NULL,
+        name ANY NOT NULL,
+        level TEXT NOT NULL,
+        origin TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state <> 'free'),
+        since REAL NOT NULL,
+        shares_with ANY NOT NULL,
+        group_name ANY NOT NULL,
+        reservation ANY NOT NULL
+    ) STRICT
+    """,
+    """
+    CREATE TABLE history (
+        sequence INTEGER PRIMARY KEY,
+        id INTEGER NOT NULL,
+        container ANY NOT NULL,
+        name ANY NOT NULL,
+        level TEXT NOT NULL,
+        origin TEXT NOT NULL,
+        since REAL NOT NULL,
+        shares_with ANY NOT NULL,
+        group_name ANY NOT NULL,
+        reservation ANY NOT NULL
+    ) STRICT
+    """,
+    """
+    CREATE TABLE volumes (
+        id TEXT PRIMARY KEY,
+        path ANY NOT NULL,
+        device INTEGER NOT NULL,
+        inode INTEGER NOT NULL,
+        target TEXT NOT NULL,
+        phase TEXT NOT NULL,
+        since REAL NOT NULL,
+        inodes INTEGER NOT NULL,
+        skipped TEXT NOT NULL,
+        detail ANY NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE claims (
+        grant_id INTEGER NOT NULL REFERENCES grants (id) DEFERRABLE INITIALLY DEFERRED,
+        destination ANY NOT NULL,
+        source ANY NOT NULL,
+        mode TEXT NOT NULL,
+        state TEXT NOT NULL,
+        volume TEXT REFERENCES volumes (id) DEFERRABLE INITIALLY DEFERRED,
+        writable INTEGER NOT NULL CHECK (writable IN (0, 1)),
+        reason ANY NOT NULL,
+        hint ANY NOT NULL,
+        PRIMARY KEY (grant_id, destination)
+    ) STRICT, WITHOUT ROWID
+    """,
+    "CREATE INDEX claims_by_volume ON claims (volume) WHERE volume IS NOT NULL",
+    """
+    CREATE TABLE groups (
+        name ANY PRIMARY KEY NOT NULL,
+        low INTEGER NOT NULL,
+        high INTEGER NOT NULL,
+        since REAL NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+)
+
+_VERSION_2 = (
+    # Pairs that were ever somebody's, in the order in which they last were: `pair` is the rank of
+    # {low < high} among all there are, high (high - 1) / 2 + low.
+    """
+    CREATE TABLE turns (
+        turn INTEGER PRIMARY KEY,
+        pair INTEGER NOT NULL UNIQUE CHECK (pair BETWEEN 0 AND 523775)
+    ) STRICT
+    """,
+    # What is known of it by now: the freed grants that are kept for people to read, and those that hold.
+    """
+    INSERT OR REPLACE INTO turns (pair)
+    SELECT high * (high - 1) / 2 + low FROM (
+        SELECT at, CAST(substr(level, 5, instr(level, ',') - 5) AS INTEGER) AS low,
+            CAST(substr(level, instr(level, ',') + 2) AS INTEGER) AS high
+        FROM (
+            SELECT sequence AS at, level FROM history
+            UNION ALL SELECT id + (SELECT coalesce(max(sequence), 0) FROM history), level FROM grants
+            UNION ALL SELECT 0, 's0:c' || low || ',c' || high FROM groups
+        )
+        WHERE level GLOB 's0:c*,c*' AND level NOT GLOB '*[.]*' AND level NOT GLOB '*,*,*'
+    ) ORDER BY at
+    """,
+    # What the last complete walk left as it is by rule, as [reason, path below the root] in JSON.
+    "ALTER TABLE volumes ADD COLUMN left_out TEXT NOT NULL DEFAULT '[]'",
+)
+
+_VERSION_3 = (
+    # Whether a claim is shared because several containers claimed the volume as private; before, that was to
+    # be read from the reason, which a failure wrote over.
+    "ALTER TABLE claims ADD COLUMN conceded INTEGER NOT NULL DEFAULT 0 CHECK (conceded IN (0, 1))",
+    "UPDATE claims SET conceded = 1 WHERE mode = 'shared' AND reason <> ''",
+)
+
+Migration = Sequence[str]
+
+MIGRATIONS: tuple[Migration, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
+
+
+def version_of(database: sqlite3.Connection) -> int:
+    """Read the version a database is at; 0 is one without tables."""
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def migrate(database: sqlite3.Connection, migrations: Sequence[Migration] = MIGRATIONS) -> None:
+    """Bring a database up to the last version; `sqlite3.Error` leaves it at the last one that was reached.
+
+    The connection must be in autocommit mode (`isolation_level=None`), foreign keys enforced or not:
+    a migration that rebuilds a table needs them off, and whatever it leaves is checked at opening.
+    """
+    for version in range(version_of(database), len(migrations)):
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            for statement in migrations[version]:
+                database.execute(statement)
+            database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            database.execute(f"PRAGMA user_version = {version + 1}")
+            database.execute("COMMIT")
+        finally:
+            if database.in_transaction:
+                database.execute("ROLLBACK")

@@ -1,0 +1,1 @@
+"""Processes and interfaces, as the kernel shows them."""

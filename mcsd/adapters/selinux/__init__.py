@@ -1,0 +1,1 @@
+"""SELinux, by libselinux, libsemanage and netlink."""

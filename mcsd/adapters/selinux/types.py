@@ -1,0 +1,41 @@
+"""The names that policies have for the one file type that containers may use.
+
+Fedora's has had all three over time, the older two now aliases of `container_file_t`; the reference policy
+has not always had any but `svirt_lxc_file_t`. What the policy itself names in its container contexts comes
+first. A type that an administrator has chosen besides these is taken as it is or not at all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import selinux
+
+NAMES = ("svirt_sandbox_file_t", "container_file_t", "svirt_lxc_file_t")
+
+_CONTAINERS = Path("/usr/share/containers/selinux/contexts")
+_FILE = re.compile(r"""^\s*file\s*=\s*["']?[^:\s"']+:[^:\s"']+:([A-Za-z0-9_]+)""", re.MULTILINE)
+
+
+def file_types(configured: str) -> Iterator[str]:
+    """Return the configured type, then what else a policy may call it, most likely first."""
+    yield configured
+    if configured not in NAMES:
+        return
+    seen = {configured}
+    for name in (*_named_by_policy(), *NAMES):
+        if name not in seen:
+            seen.add(name)
+            yield name
+
+
+def _named_by_policy() -> Iterator[str]:
+    for path in (_CONTAINERS, Path(selinux.selinux_lxc_contexts_path() or "/dev/null")):
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            continue
+        if found := _FILE.search(text):
+            yield found[1]

@@ -1,0 +1,1 @@
+"""systemd: notifications, sockets, the journal."""

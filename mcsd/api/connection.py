@@ -1,0 +1,201 @@
+"""One connection to the socket: judged before a byte is read, one request, one answer, the end.
+
+The head of a request is collected here, byte by byte if somebody sends it so, and handed to the HTTP
+server only when it is complete; an idle connection costs a few hundred bytes and no task. There is one
+request on a connection, so nothing can queue up behind it, and what a client may send is bounded by the
+sizes of one head and one body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from http import HTTPStatus
+
+from mcsd.api.limits import ConnectionLimiter, Limits
+from mcsd.api.peers import Peer, peer_of
+from mcsd.api.problems import problem_report, raw_response
+from mcsd.errors import Problem
+
+_END = b"\r\n\r\n"
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.01, 1.0
+"""Seconds between two reads of a head that does not come whole; each pause is twice as long as the last."""
+
+
+class Connection(asyncio.Protocol):
+    """Stands between the transport and the HTTP server's own protocol."""
+
+    def __init__(
+        self,
+        *,
+        limits: Limits,
+        admission: ConnectionLimiter,
+        group: int | None,
+        make_inner: Callable[[Connection], asyncio.Protocol],
+        begun: Callable[[Connection], None],
+        ended: Callable[[Connection], None],
+    ) -> None:
+        self.peer = Peer(0, 0xFFFFFFFF, 0xFFFFFFFF)
+        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the other end is gone or the daemon stops: long answers end then."""
+        self._limits = limits
+        self._admission = admission
+        self._group = group
+        self._make_inner = make_inner
+        self._begun = begun
+        self._ended = ended
+        self._inner: asyncio.Protocol | None = None
+        self._transport: asyncio.Transport | None = None
+        self._head = bytearray()
+        self._received = 0
+        self._entered = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._pause = FIRST_PAUSE
+        self._resumption: asyncio.TimerHandle | None = None
+
+    @property
+    def uid(self) -> int:
+        """The user at the other end."""
+        return self.peer.uid
+
+    # --- the transport's calls ---------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._begun(self)
+        try:
+            self.peer = peer_of(transport.get_extra_info("socket"))
+        except OSError:
+            transport.abort()
+            return
+        if not self.peer.may_read(self._group):
+            self._admission.refused += 1
+            transport.abort()
+            return
+        self._entered = self._admission.enter(self)
+        if not self._entered:
+            self._refuse(Problem.BUSY, "too many connections are at work", "try again in a moment")
+            return
+        self._start_timer(self._limits.request_time, self._too_slow)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += len(data)
+        if self._inner is None:
+            if self._entered:
+                self._collect(data)
+            return
+        self._inner.data_received(data)
+        if self._received > self._limits.head_size + 2 * self._limits.body_size and self._transport:
+            self._transport.pause_reading()
+
+    def eof_received(self) -> bool | None:
+        return self._inner.eof_received() if self._inner is not None else False
+
+    def pause_writing(self) -> None:
+        if self._inner is not None:
+            self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._inner is not None:
+            self._inner.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        self.interrupt()
+        self._leave()
+        if self._inner is not None:
+            self._inner.connection_lost(exc)
+        self._transport = None
+        self._ended(self)
+
+    # --- the head ----------------------------------------------------------------------------------
+
+    def _collect(self, data: bytes) -> None:
+        start = max(0, len(self._head) - len(_END))
+        self._head += data if self._head else data.lstrip(b"\r\n")
+        end = self._head.find(_END, start)
+        if end > self._limits.head_size or (end < 0 and len(self._head) > self._limits.head_size):
+            self._refuse(
+                Problem.REQUEST,
+                f"the request's head is longer than {self._limits.head_size} bytes",
+                "send a shorter one",
+                status=HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+            )
+        elif end >= 0:
+            self._begin()
+        elif self._transport is not None:
+            self._rest(self._transport)
+
+    def _rest(self, transport: asyncio.Transport) -> None:
+        """Read on in a while: who sends byte by byte must not keep the daemon busy."""
+        transport.pause_reading()
+        loop = asyncio.get_running_loop()
+        self._resumption = loop.call_later(self._pause, transport.resume_reading)
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+
+    def _begin(self) -> None:
+        assert self._transport is not None
+        self._admission.begin_work(self)
+        # The body's own limit comes first; this one is for a head that HTTP makes nothing of.
+        self._start_timer(2 * self._limits.request_time, self.evict)
+        self._inner = self._make_inner(self)
+        head, self._head = bytes(self._head), bytearray()
+        self._inner.connection_made(self._transport)
+        self._inner.data_received(head)
+
+    # --- time --------------------------------------------------------------------------------------
+
+    def request_complete(self) -> None:
+        """The request is here whole: how long the work takes is not the client's doing."""
+        self._stop_timer()
+
+    def answer_begins(self) -> None:
+        """The answer is ready: from here on it is the client's time again."""
+        self._start_timer(self._limits.answer_time, self.evict)
+
+    def interrupt(self) -> None:
+        """End a long answer."""
+        if not self.gone.done():
+            self.gone.set_result(None)
+
+    def evict(self) -> None:
+        """Close at once, whatever is going on."""
+        self._stop_timer()
+        self._leave()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _too_slow(self) -> None:
+        self._refuse(
+            Problem.REQUEST,
+            f"no complete request came within {self._limits.request_time:g} s",
+            "send the request at once",
+            status=HTTPStatus.REQUEST_TIMEOUT,
+        )
+
+    def _start_timer(self, seconds: float, then: Callable[[], None]) -> None:
+        self._stop_timer()
+        self._timer = asyncio.get_running_loop().call_later(seconds, then)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._resumption is not None:
+            self._resumption.cancel()
+            self._resumption = None
+
+    def _leave(self) -> None:
+        if self._entered:
+            self._entered = False
+            self._admission.leave(self)
+
+    def _refuse(self, problem: Problem, detail: str, hint: str, *, status: int | None = None) -> None:
+        """Answer without a request, and close; the answer fits the socket's buffer."""
+        self._stop_timer()
+        self._leave()
+        if self._transport is not None:
+            self._transport.write(raw_response(problem_report(problem, detail, hint, status=status)))
+            self._transport.close()

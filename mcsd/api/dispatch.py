@@ -1,0 +1,300 @@
+"""HTTP on the socket: from a request to a route, from what it gives or raises to a response.
+
+aiohttp's low-level server reads and writes HTTP; which paths there are is the table of `mcsd.api.routes`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from operator import itemgetter
+from typing import TypeVar
+from urllib.parse import unquote
+
+from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import Response, StreamResponse
+from aiohttp.web_server import Server
+from pydantic import BaseModel
+
+from mcsd import __version__
+from mcsd.api.connection import Connection
+from mcsd.api.limits import ConnectionLimiter, Limits
+from mcsd.api.peers import Peer
+from mcsd.api.problems import MEDIA_TYPE, of_error, problem_report
+from mcsd.api.queries import NoQuery, PageQuery, read_body, read_query
+from mcsd.api.reports.models import ProblemReport
+from mcsd.api.reports.pages import page_of
+from mcsd.api.service import Service
+from mcsd.errors import ForbiddenError, McsdError, Problem
+
+T = TypeVar("T", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiRequest:
+    """One request, read and checked. `name` is what stood in the path for `{name}`."""
+
+    service: Service
+    request: BaseRequest
+    connection: Connection
+    admission: ConnectionLimiter
+    query: BaseModel
+    body: BaseModel
+    name: str = ""
+
+    @property
+    def peer(self) -> Peer:
+        """Who asks."""
+        return self.connection.peer
+
+
+Respond = Callable[[ApiRequest], Awaitable[StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One thing that can be asked for. `answer` is None for one without a JSON object in its body."""
+
+    method: str
+    path: str
+    summary: str
+    respond: Respond
+    answer: type[BaseModel] | None
+    query: type[BaseModel] = NoQuery
+    body: type[BaseModel] = NoQuery
+    status: HTTPStatus = HTTPStatus.OK
+    media_type: str = "application/json"
+    problems: tuple[Problem, ...] = ()
+    body_size: int = 0
+    """Bytes of a body at most, where that is another number than `Limits.body_size`."""
+    also: tuple[tuple[HTTPStatus, str, type[BaseModel]], ...] = ()
+    """Further answers: status, media type, model."""
+
+    @property
+    def changes(self) -> bool:
+        """Whether only root may ask."""
+        return self.method not in {"GET", "HEAD"}
+
+    @property
+    def has_body(self) -> bool:
+        """Whether the request carries an object."""
+        return self.body is not NoQuery
+
+
+def _written(answer: BaseModel) -> bytes:
+    return json.dumps(answer.model_dump(mode="json"), ensure_ascii=False).encode()
+
+
+def as_response(answer: BaseModel, *, status: int = 200, media_type: str = "application/json") -> Response:
+    """Make a response of an answer."""
+    return Response(body=_written(answer), status=status, headers={"Content-Type": media_type})
+
+
+_NO_ITEMS = b'{"items": ['
+
+
+def as_page(
+    frame: type[BaseModel],
+    reports: Iterable[T],
+    place: Callable[[T], str],
+    query: PageQuery,
+    **more: object,
+) -> Response:
+    """Make a response of a page of reports: `frame` with its items, which are its first field.
+
+    Each report is written out before the next is made: all of a thousand at once, as objects, take ten
+    times the memory that their text takes, and the process keeps it.
+    """
+    written = ((place(report), _written(report)) for report in reports)
+    page = page_of(written, itemgetter(0), after=query.after, limit=query.limit)
+    empty = _written(frame(items=(), total=page.total, next=page.next, **more))
+    assert empty.startswith(_NO_ITEMS), "a page begins with its items"
+    items = b", ".join(text for _, text in page.items)
+    body = b"".join((_NO_ITEMS, items, empty.removeprefix(_NO_ITEMS)))
+    return Response(body=body, headers={"Content-Type": "application/json"})
+
+
+def as_problem(report: ProblemReport, **headers: str) -> Response:
+    """Make a response of a problem."""
+    response = as_response(report, status=report.status, media_type=MEDIA_TYPE)
+    response.headers.update(headers)
+    return response
+
+
+class _RefusedError(Exception):
+    """A request that HTTP itself has a status for."""
+
+    def __init__(self, status: HTTPStatus, what: str, hint: str, **headers: str) -> None:
+        super().__init__(what)
+        problem = Problem.NOT_FOUND if status is HTTPStatus.NOT_FOUND else Problem.REQUEST
+        self.report = problem_report(problem, what, hint, status=status.value)
+        self.headers = headers
+
+
+def match_path(template: str, path: str) -> str | None:
+    """Return what stands for `{name}` in a path ("" where the template has none), None when it differs."""
+    name = ""
+    wanted, given = template.split("/"), path.split("/")
+    if len(wanted) != len(given):
+        return None
+    for want, got in zip(wanted, given, strict=True):
+        if want.startswith("{") and got:
+            name = unquote(got)
+        elif want != got:
+            return None
+    return name
+
+
+class Dispatcher:
+    """Turns requests into responses. `report_bug` takes what nobody foresaw."""
+
+    def __init__(
+        self,
+        service: Service,
+        routes: Sequence[Route],
+        limits: Limits,
+        admission: ConnectionLimiter,
+        *,
+        answered: Callable[[str, str, int], None],
+    ) -> None:
+        self._service = service
+        self._routes = routes
+        self._limits = limits
+        self._admission = admission
+        self._answered = answered
+
+    async def __call__(self, request: BaseRequest) -> StreamResponse:
+        """Answer one request; the connection ends with it."""
+        handler = request.protocol
+        assert isinstance(handler, Handler)
+        route: Route | None = None
+        try:
+            route, name = self._route(request)
+            call = await self._read(request, handler.connection, route, name)
+            handler.connection.request_complete()
+            response = await route.respond(call)
+        except _RefusedError as refused:
+            response = as_problem(refused.report, **refused.headers)
+        except McsdError as error:
+            response = as_problem(of_error(error))
+        except ConnectionError:
+            raise
+        except Exception as error:  # noqa: BLE001  the boundary: a bug in one answer must not stop the others
+            self._service.report_bug(f"{request.method} {route.path if route else '?'}", error)
+            response = as_problem(bug_report())
+        if not response.prepared:
+            response.headers["Server"] = f"mcsd/{__version__}"
+            response.force_close()
+            handler.connection.answer_begins()
+        self._answered(request.method, route.path if route else "", response.status)
+        return response
+
+    def _route(self, request: BaseRequest) -> tuple[Route, str]:
+        path = request.rel_url.raw_path
+        found = [(r, name) for r in self._routes if (name := match_path(r.path, path)) is not None]
+        if not found:
+            raise _RefusedError(
+                HTTPStatus.NOT_FOUND,
+                f"there is nothing at {path!r}",
+                "GET /v1/openapi.json lists what there is",
+            )
+        method = "GET" if request.method == "HEAD" else request.method
+        for route, name in found:
+            if route.method == method:
+                return route, name
+        allowed = ", ".join(sorted({route.method for route, _ in found}))
+        raise _RefusedError(
+            HTTPStatus.METHOD_NOT_ALLOWED,
+            f"{path!r} does not take {request.method!r}",
+            f"use {allowed}",
+            Allow=allowed,
+        )
+
+    async def _read(
+        self, request: BaseRequest, connection: Connection, route: Route, name: str
+    ) -> ApiRequest:
+        if route.changes and not connection.peer.may_change:
+            raise ForbiddenError(
+                f"user {connection.peer.uid} may not change anything",
+                hint="do it as root; others may only read",
+            )
+        parameters: dict[str, list[str]] = {}
+        for key, value in request.rel_url.query.items():
+            parameters.setdefault(key, []).append(value)
+        query = read_query(route.query, parameters)
+        body = read_body(route.body, await self._body(request, route)) if route.has_body else NoQuery()
+        return ApiRequest(self._service, request, connection, self._admission, query, body, name)
+
+    async def _body(self, request: BaseRequest, route: Route) -> bytes:
+        longest = route.body_size or self._limits.body_size
+        too_long = _RefusedError(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"the body is longer than {longest} bytes",
+            "send less",
+        )
+        if request.content_type != "application/json" or request.headers.get("Content-Encoding"):
+            raise _RefusedError(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                "the body is not plain application/json",
+                "send Content-Type: application/json and no Content-Encoding",
+            )
+        if (request.content_length or 0) > longest:
+            raise too_long
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._limits.request_time):
+                async for chunk in request.content.iter_chunked(self._limits.body_size):
+                    body += chunk
+                    if len(body) > longest:
+                        raise too_long
+        except TimeoutError as exc:
+            raise _RefusedError(
+                HTTPStatus.REQUEST_TIMEOUT, "the request's body did not come in time", "send it at once"
+            ) from exc
+        return bytes(body)
+
+
+def bug_report() -> ProblemReport:
+    """Describe a failure that nobody foresaw, without its details, which the journal has."""
+    return problem_report(
+        Problem.INTERNAL, "an unforeseen failure", "see journalctl -u mcsd -p crit, and please report it"
+    )
+
+
+class Handler(RequestHandler):
+    """aiohttp's protocol for one connection, with our errors."""
+
+    def __init__(self, server: Server, connection: Connection, limits: Limits) -> None:
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            tcp_keepalive=False,
+            access_log=None,  # type: ignore[arg-type]
+            max_line_size=limits.head_size,
+            max_field_size=limits.head_size,
+            lingering_time=limits.linger_time,
+            auto_decompress=False,
+        )
+        self.connection = connection
+
+    def handle_error(
+        self,
+        request: BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> StreamResponse:
+        """Answer what is not HTTP, or went wrong outside any route."""
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            report = bug_report()
+        else:
+            detail = (message or "the request is not HTTP").strip().splitlines()[0]
+            report = problem_report(Problem.REQUEST, detail, "send an HTTP/1.1 request", status=status)
+        response = as_problem(report)
+        response.force_close()
+        self.connection.answer_begins()
+        return response

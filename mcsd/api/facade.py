@@ -1,0 +1,275 @@
+"""What the daemon answers to requests: `mcsd.api.service.Service` over the parts that do the work."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+from mcsd import __version__
+from mcsd.api.service import BooleanKeeper
+from mcsd.blocking.calls import Blocking
+from mcsd.control.engine_watch import Watcher
+from mcsd.control.reclaimer import Reclaimer
+from mcsd.control.reservations import Reservations
+from mcsd.control.scanner import Scanner
+from mcsd.control.verifier import Verifier, volume_at
+from mcsd.control.volume_watch import VolumeWatch
+from mcsd.core.audit.told import ToldAudit
+from mcsd.core.blocked import Blocked, Party, Subject
+from mcsd.core.booleans import BooleanView
+from mcsd.core.denials.telling import Newest, ToldDenial
+from mcsd.core.figures import Figures
+from mcsd.core.grants import Grant
+from mcsd.core.hints import Hint
+from mcsd.core.notices import Kind, Notice
+from mcsd.core.selinux_state import SelinuxState, findings
+from mcsd.core.snapshot import Event, ForeignHolder, PairCounts, Snapshot
+from mcsd.core.strays import Catch
+from mcsd.core.verification import Restoration, Verification
+from mcsd.core.volumes import Volume, of_it
+from mcsd.errors import (
+    ConflictError,
+    HostError,
+    VolumeFailedError,
+)
+from mcsd.ports import Clock
+from mcsd.state.state import State
+
+LOOKING = 5.0
+"""Seconds within which somebody who claims a volume is looked at once more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """Who does what is asked for."""
+
+    reclaimer: Reclaimer
+    reservations: Reservations
+    watcher: Watcher
+    verifier: Verifier
+    scanner: Scanner
+    volume_watch: VolumeWatch
+    booleans: BooleanKeeper
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """What is asked of the host for an answer."""
+
+    blocking: Blocking
+    within: Callable[[str, Collection[str]], frozenset[str]]
+    """Blocking: those of the paths that lead to a place or below it."""
+    resolve: Callable[[str], Awaitable[str]]
+    """Where a path leads; the path itself where that cannot be told in time."""
+    selinux: Callable[[], SelinuxState]
+    """The kernel's SELinux as last looked at."""
+    stored_bytes: Callable[[], int]
+    """Blocking: bytes of the originals on disk."""
+    places_blocked: Callable[[], tuple[Blocked, ...]]
+    """What does not answer when it is asked where protected places are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything that answering needs. `started` is when mcsd was, in seconds since the epoch."""
+
+    clock: Clock
+    started: float
+    state: State
+    control: Control
+    questions: Questions
+
+
+class ApiFacade:
+    """Owned by the event loop's thread."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._denials = Newest()
+        self._audit: ToldAudit | None = None
+
+    def snapshot(self) -> Snapshot:
+        """Return everything as it is now."""
+        parts = self._parts
+        return replace(
+            self.standing(),
+            synced=parts.control.watcher.is_synced,
+            container_status=parts.state.container_status.all(),
+            disks={
+                volume.id: parts.state.disk.state(volume.id) for volume in parts.state.store.cache.volumes()
+            },
+            walks=parts.state.walks.progress(),
+            pairs=self._pairs(),
+            foreign=self._foreign(),
+            problems=parts.state.bus.problems(),
+            booleans=parts.control.booleans.report(),
+            refusals=parts.control.booleans.refusals(),
+            denials=self._denials.all(),
+        )
+
+    def standing(self) -> Snapshot:
+        """Return the part of the picture that tells of the host and the ledger alone; quick."""
+        parts = self._parts
+        return Snapshot(
+            now=parts.clock.now(),
+            version=__version__,
+            started=parts.started,
+            host=parts.state.host(),
+            cache=parts.state.store.cache,
+            engine_error=parts.control.watcher.error,
+            engine_hint=parts.control.watcher.error_hint,
+            ledger_error=parts.state.store.error,
+            findings=findings(parts.questions.selinux()),
+            blocked=(*parts.questions.blocking.blocked(), *parts.questions.places_blocked()),
+        )
+
+    async def within(self, top: str, paths: Collection[str]) -> frozenset[str]:
+        """Return those of the paths that lead to `top` or below it; by name where its disk hangs."""
+        with contextlib.suppress(HostError):  # shown while it lasts
+            subject = Subject(Party.VOLUME, top)
+            questions = self._parts.questions
+            return await questions.blocking.run(subject, lambda: questions.within(top, paths))
+        return frozenset(path for path in paths if PurePosixPath(path).is_relative_to(top))
+
+    def _foreign(self) -> tuple[ForeignHolder, ...]:
+        known = self._parts.state.container_status.known()
+        return self._parts.state.process_levels.foreign(lambda container: container in known)
+
+    def _pairs(self) -> PairCounts:
+        counts = self._parts.state.store.allocator.counts()
+        return PairCounts(
+            total=counts.total,
+            free=counts.free,
+            granted=counts.granted,
+            reserved=counts.reserved + counts.grouped,
+            quarantined=counts.quarantined,
+            foreign=counts.foreign,
+            configured=counts.configured,
+        )
+
+    async def figures(self) -> Figures:
+        """Return what was counted, and measure what is on disk."""
+        watcher = self._parts.control.watcher
+        resyncs = {why.value: count for why, count in watcher.resyncs.items()}
+        volumes = self._parts.control.volume_watch
+        return Figures(
+            watcher.lag,
+            resyncs,
+            await self._stored_bytes(),
+            watched=volumes.counts(),
+            watched_directories=volumes.directories(),
+            stray_levels=len(self._parts.control.scanner.catch().strays),
+        )
+
+    async def _stored_bytes(self) -> int | None:
+        try:
+            return await self._parts.questions.blocking.run(
+                Subject(Party.ORIGINALS), self._parts.questions.stored_bytes
+            )
+        except (VolumeFailedError, HostError):
+            return None  # a scrape without this figure is worth more than none; walks tell of the cause
+
+    def events(self, *, after: int | None = None) -> AsyncIterator[Event | int]:
+        """Stream events; see `EventBus.stream`."""
+        return self._parts.state.bus.stream(after=after)
+
+    def recent_events(self) -> tuple[Event, ...]:
+        """The events still remembered, oldest first."""
+        return self._parts.state.bus.recent()
+
+    def report_bug(self, where: str, error: BaseException) -> None:
+        """Tell the journal, whole, of a failure that nobody foresaw."""
+        self._parts.state.bus.report_bug(where, error)
+
+    def strays(self) -> Catch:
+        """Return what scans have found outside every volume, and how far one is that runs."""
+        return self._parts.control.scanner.catch()
+
+    def scan(self, top: str, *, gently: bool) -> None:
+        """Begin to scan everything below a path, "" for all."""
+        self._parts.control.scanner.start(top, gently=gently)
+
+    def denials(self) -> tuple[ToldDenial, ...]:
+        """Return the newest denials that somebody told of, the newest first."""
+        return self._denials.all()
+
+    def tell_denials(self, denials: Sequence[ToldDenial]) -> None:
+        """Take note of denials, and tell everybody."""
+        for one in denials:
+            self._denials.add(one)
+            fields = {"name": one.name or "unknown", "rule": one.cause, "reason": one.text}
+            self._parts.state.bus.emit(Notice(Kind.DENIED, fields, one.container))
+
+    def audit(self) -> ToldAudit | None:
+        """Return the newest audit that somebody told of, None where nobody has."""
+        return self._audit
+
+    def tell_audit(self, audit: ToldAudit) -> None:
+        """Take note of an audit, and tell everybody."""
+        self._audit = replace(audit, time=self._parts.clock.now())
+        fields = {"findings": str(audit.open), "containers": str(audit.containers)}
+        self._parts.state.bus.emit(Notice(Kind.AUDITED, fields))
+
+    async def reserve(self, name: str, *, group: str | None) -> Grant:
+        """Set a level aside under a name."""
+        return await self._parts.control.reservations.reserve(name, group=group)
+
+    async def release(self, name: str) -> None:
+        """Release a reservation."""
+        await self._parts.control.reservations.release(name)
+
+    async def set_boolean(self, name: str, order: str) -> BooleanView:
+        """Hold a boolean, or let it go; see `Booleans.set`."""
+        return await self._parts.control.booleans.set(name, order)
+
+    async def verify(self, target: str | None, *, repair: bool) -> Verification:
+        """Compare disk, processes and ledger; see `Verifier`."""
+        return await self._parts.control.verifier.verify(target, repair=repair)
+
+    async def restore(self, path: str) -> Restoration:
+        """Put a volume's original labels back now; refused while a container still claims it."""
+        real = await self._parts.questions.resolve(path)
+        volume = volume_at(self._parts.state.store.cache, path, real)
+        if self._living_on(volume):
+            await self._look_at(volume)  # one that was removed a moment ago may not have been missed yet
+        self._refuse_for(volume, self._living_on(volume))
+        walk = await self._parts.control.reclaimer.restore(volume.id)
+        if walk is None:
+            now = self._parts.state.store.cache.volume(volume.id)
+            why = now.detail if now and now.detail else "it is claimed again"
+            raise VolumeFailedError(
+                f"volume {volume.path!r} could not be restored: {of_it(why, volume.path)}",
+                hint="fix the cause (is it mounted?), then repeat it; journalctl -u mcsd -x says more",
+            )
+        self._parts.control.reclaimer.wake()
+        return Restoration(volume.path, walk.changed, sum(walk.skipped.values()), walk.complete, walk.seconds)
+
+    async def _look_at(self, volume: Volume) -> None:
+        cache, hints = self._parts.state.store.cache, self._parts.control.watcher.hints
+        grants = (cache.grant(claim.grant) for claim in cache.claims_on(volume.id))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOKING):
+                await hints.add([grant.container for grant in grants if grant and grant.container])
+                await hints.quiet()
+
+    def _refuse_for(self, volume: Volume, holders: tuple[Grant, ...]) -> None:
+        containers = sorted({grant.name for grant in holders if grant.container})
+        if containers:
+            raise ConflictError(
+                f"volume {volume.path!r} is still claimed by {', '.join(containers)}",
+                hint=Hint.REMOVE_HOLDERS.say(path=volume.path),
+            )
+        if holders:
+            name = holders[0].reservation
+            raise ConflictError(
+                f"volume {volume.path!r} is kept for the next container of the reservation {name!r}",
+                hint=Hint.RELEASE_FIRST.say(name=name),
+            )
+
+    def _living_on(self, volume: Volume) -> tuple[Grant, ...]:
+        cache = self._parts.state.store.cache
+        grants = (cache.grant(claim.grant) for claim in cache.claims_on(volume.id))
+        return tuple(grant for grant in grants if grant and grant.state.is_living)

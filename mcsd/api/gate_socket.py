@@ -1,0 +1,146 @@
+"""The socket that only the gate may use: one JSON line in, one JSON line out, then closed.
+
+The socket's file is root's alone, and each connection's credentials are checked too. The gate runs as root in
+the container runtime's domain; what it passes on from a container's configuration is somebody else's text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Sequence
+from typing import Annotated, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mcsd.api.peers import peer_of
+from mcsd.control.start_admission import StartLabels, StartRequest
+from mcsd.core.containers import ContainerId
+from mcsd.core.matching import Matching
+from mcsd.errors import GateError, McsdError
+
+LINE_LIMIT = 256 * 1024
+"""Bytes that a request may have."""
+QUEUE = 1024
+"""Starts that may wait to be taken in: a host may start all its containers at once."""
+REQUEST_TIME = 5.0
+"""Seconds that a request may take to arrive."""
+
+
+class Keeper(Protocol):
+    """What the server asks; `mcsd.control.start_admission.StartAdmission` in production."""
+
+    async def create(self, request: StartRequest) -> StartLabels: ...
+
+    def delete(self, container: ContainerId) -> None: ...
+
+
+class Bugs(Protocol):
+    """Who is told of what nobody foresaw."""
+
+    def report_bug(self, where: str, error: BaseException) -> None: ...
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+    version: Literal[1]
+    operation: Literal["create", "delete"]
+    container: Annotated[str, Matching(r"[0-9a-f]{64}", "a full container id")]
+    process_label: str = Field(default="", max_length=4096)
+    mount_label: str = Field(default="", max_length=4096)
+    security_options: list[str] = []
+    ipc_mode: str = Field(default="", max_length=512)
+    pid_mode: str = Field(default="", max_length=512)
+    subpaths: dict[str, str] = {}
+    obstacle: str = Field(default="", max_length=8192)
+
+    def start(self) -> StartRequest:
+        """Return it as the daemon's value."""
+        return StartRequest(
+            container=ContainerId(self.container),
+            process_label=self.process_label,
+            mount_label=self.mount_label,
+            security_options=tuple(self.security_options),
+            ipc_mode=self.ipc_mode,
+            pid_mode=self.pid_mode,
+            subpaths=tuple(self.subpaths.items()),
+            obstacle=self.obstacle,
+        )
+
+
+class GateServer:
+    """Answers the gate. Owned by the event loop's thread; `start` and `stop` once each."""
+
+    def __init__(self, keeper: Keeper, bugs: Bugs) -> None:
+        self._keeper = keeper
+        self._bugs = bugs
+        self._servers: list[asyncio.Server] = []
+        self._busy: set[asyncio.Task[None]] = set()
+
+    async def start(self, sockets: Sequence[socket.socket]) -> None:
+        """Serve on sockets that are bound."""
+        for sock in sockets:
+            sock.setblocking(False)
+            # Not start_unix_server(): from Python 3.13 on that removes the socket's file at the end, and the
+            # file is systemd's, which goes on listening there while mcsd is restarted.
+            self._servers.append(
+                await asyncio.start_server(self._serve, sock=sock, limit=LINE_LIMIT, backlog=QUEUE)
+            )
+
+    async def stop(self) -> None:
+        """Take no more; starts that are being prepared are told that mcsd is gone."""
+        for server in self._servers:
+            server.close()
+        for task in self._busy:
+            task.cancel()
+        if self._busy:
+            await asyncio.wait(self._busy)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._busy.add(task)
+        try:
+            peer = peer_of(writer.get_extra_info("socket"))
+            if peer.uid == 0:
+                answer = await self._answer(reader)
+                writer.write(json.dumps(answer).encode() + b"\n")
+                await writer.drain()
+        except OSError:
+            return  # the gate has gone; its start fails or goes on without us, and we look for ourselves
+        finally:
+            self._busy.discard(task)
+            writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader) -> dict[str, object]:
+        try:
+            async with asyncio.timeout(REQUEST_TIME):
+                line = await reader.readline()
+            request = _Request.model_validate_json(line)
+        except (TimeoutError, ValueError, ValidationError) as exc:
+            return _refusal(GateError(f"what the gate asks cannot be read: {exc}"))
+        try:
+            return await self._carry_out(request)
+        except McsdError as exc:
+            return _refusal(exc)
+        except Exception as exc:  # noqa: BLE001  the boundary: a bug must end one start, not the daemon
+            self._bugs.report_bug(f"the gate's {request.operation} of {request.container[:12]}", exc)
+            return _refusal(GateError("mcsd failed", hint="see journalctl -u mcsd -p err"))
+
+    async def _carry_out(self, request: _Request) -> dict[str, object]:
+        if request.operation == "delete":
+            self._keeper.delete(ContainerId(request.container))
+            return {"admitted": True}
+        admission = await self._keeper.create(request.start())
+        return {
+            "admitted": True,
+            "process_label": admission.process_label,
+            "mount_label": admission.mount_label,
+            "warning": admission.warning,
+        }
+
+
+def _refusal(error: McsdError) -> dict[str, object]:
+    return {"admitted": False, "reason": error.what, "hint": error.hint}

@@ -1,0 +1,27 @@
+"""What is said of denials: the answer to `GET /v1/denials`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mcsd.api.reports.models import DenialReport, DenialsReport
+from mcsd.core.denials.telling import ToldDenial
+from mcsd.core.json_values import moment
+
+
+def denials_report(denials: Iterable[ToldDenial]) -> DenialsReport:
+    """Return the denials that mcsd was told of, in their order."""
+    return DenialsReport(
+        items=tuple(
+            DenialReport(
+                time=moment(one.time),
+                container=one.container or None,
+                name=one.name,
+                cause=one.cause,
+                text=one.text,
+                because=one.because,
+                hint=one.hint,
+            )
+            for one in denials
+        )
+    )

@@ -1,0 +1,340 @@
+"""The status: one line for each thing an administrator wants to know first, with what to do next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from mcsd.api.reports.booleans import is_good
+from mcsd.api.reports.containers import summarize
+from mcsd.api.reports.models import (
+    BlockedReport,
+    CheckReport,
+    Condition,
+    ContainerSummary,
+    EngineReport,
+    EventReport,
+    HealthReport,
+    SelinuxReport,
+    StatusReport,
+    VolumeState,
+)
+from mcsd.api.reports.pairs import pair_summary
+from mcsd.api.reports.volumes import TROUBLED, count_states, progress_report, volume_reports
+from mcsd.core.blocked import Blocked
+from mcsd.core.denials.telling import RECENT
+from mcsd.core.exposure import Barrier, Weak
+from mcsd.core.isolation import Why, host_reasons
+from mcsd.core.json_values import moment, texts
+from mcsd.core.selinux_state import Trouble
+from mcsd.core.snapshot import Event, PairCounts, Snapshot
+
+_ORDER = (Condition.GOOD, Condition.BUSY, Condition.WARNING, Condition.BAD)
+
+_SHOWN = {
+    Weak.HOST_ROOT: "the host's root",
+    Weak.ENGINE_SOCKET: "an engine's socket",
+    Weak.ENGINE_STORAGE: "an engine's storage",
+    Weak.DEVICES: "the host's devices",
+    Weak.PROCESSES: "the host's processes",
+    Weak.KERNEL: "kernel settings",
+    Weak.OTHERS: "others' volumes",
+}
+
+_TOLD_BY_HOST = {Trouble.DISABLED, Trouble.PERMISSIVE, Trouble.NO_MCS}
+"""What `host_reasons` says too."""
+
+FEW_PAIRS = 0.05
+"""Below this share of the range, running out of pairs is worth a word."""
+
+
+def event_report(event: Event) -> EventReport:
+    """Report one event."""
+    return EventReport(
+        sequence=event.sequence,
+        time=moment(event.time),
+        kind=event.kind,
+        message=event.message,
+        priority=event.priority,
+        container=event.container or None,
+        fields=texts(event.fields),
+    )
+
+
+def worst_of(conditions: Iterable[Condition]) -> Condition:
+    """Return the worst condition; good when there are none."""
+    return max(conditions, key=_ORDER.index, default=Condition.GOOD)
+
+
+def _check(subject: str, condition: Condition, text: str, hint: str = "") -> CheckReport:
+    return CheckReport(subject=subject, condition=condition, text=text, hint=hint)
+
+
+def _selinux(snapshot: Snapshot) -> CheckReport:
+    status = snapshot.host.selinux
+    missing = [(r.text, r.hint) for r in host_reasons(snapshot.host) if r.why is not Why.ENGINE_OFF]
+    more = [finding for finding in snapshot.findings if finding.trouble not in _TOLD_BY_HOST]
+    is_bad = bool(missing) or any(finding.trouble is not Trouble.DEAF for finding in more)
+    missing += [(finding.text, finding.hint) for finding in more]
+    if missing:
+        condition = Condition.BAD if is_bad else Condition.WARNING
+        return _check("SELinux", condition, "; ".join(text for text, _ in missing), missing[0][1])
+    policy = f"policy {status.policy}" if status.policy else "policy unknown"
+    return _check("SELinux", Condition.GOOD, f"enforcing, {policy}, with categories")
+
+
+def _docker(snapshot: Snapshot) -> CheckReport:
+    engine = snapshot.host.engine
+    if snapshot.engine_error:
+        return _check(
+            "Docker", Condition.BAD, snapshot.engine_error, snapshot.engine_hint or "systemctl status docker"
+        )
+    if engine is None:
+        return _check(
+            "Docker", Condition.BUSY, "has not answered yet", "systemctl status docker, if it stays so"
+        )
+    off = [reason for reason in host_reasons(snapshot.host) if reason.why is Why.ENGINE_OFF]
+    if off:
+        return _check(
+            "Docker", Condition.BAD, f"{engine.server_version}, does not label containers", off[0].hint
+        )
+    return _check("Docker", Condition.GOOD, f"{engine.server_version}, labels containers")
+
+
+def _ledger(snapshot: Snapshot) -> CheckReport:
+    if snapshot.ledger_error:
+        return _check("Ledger", Condition.BAD, snapshot.ledger_error, "journalctl -u mcsd -p err")
+    grants = len(snapshot.cache.grants())
+    text = f"written; {grants} {'level' if grants == 1 else 'levels'} held"
+    return _check("Ledger", Condition.GOOD, text)
+
+
+def _counted(counts: Sequence[tuple[int, str]]) -> str:
+    return ", ".join(f"{count} {what}" for count, what in counts if count) or "none"
+
+
+def _containers(snapshot: Snapshot, summary: ContainerSummary) -> CheckReport:
+    text = _counted(
+        [
+            (summary.isolated, "isolated"),
+            (summary.not_isolated, "not isolated"),
+            (summary.in_conflict, "in conflict"),
+            (summary.passing, "starting or ending"),
+            (summary.not_running, "not running"),
+            (summary.failed, "could not be handled"),
+            (summary.unsettled, "in work"),
+        ]
+    )
+    if summary.not_isolated:  # those in conflict are among them, and those that failed and run
+        return _check("Containers", Condition.BAD, text, "mcsctl containers --isolated no")
+    if summary.failed:
+        return _check("Containers", Condition.BAD, text, "mcsctl containers --failed")
+    if summary.in_conflict:
+        return _check("Containers", Condition.WARNING, text, "mcsctl containers --conflicts")
+    if not snapshot.synced:
+        text = f"{text}; not all have been looked at yet"
+        return _check("Containers", Condition.BUSY, text, "mcsctl status, in a moment")
+    if summary.unsettled:
+        return _check("Containers", Condition.BUSY, text, "mcsctl wait CONTAINER, until it is ready")
+    return _check("Containers", Condition.GOOD, text)
+
+
+def _volumes(counts: dict[VolumeState, int]) -> CheckReport:
+    text = _counted([(count, state.value) for state, count in counts.items()])
+    troubled = [state for state in TROUBLED if counts.get(state)]
+    if troubled:
+        return _check(
+            "Volumes",
+            Condition.BAD,
+            text,
+            "mcsctl volumes " + " ".join(f"--state {state.value}" for state in troubled),
+        )
+    busy = counts.get(VolumeState.PENDING) or counts.get(VolumeState.RESTORING)
+    return _check(
+        "Volumes", Condition.BUSY if busy else Condition.GOOD, text, "mcsctl volumes" if busy else ""
+    )
+
+
+def _mounts(snapshot: Snapshot) -> CheckReport | None:
+    """Say who is shown the host, or others, through a mount: most of all those whom nothing holds back."""
+    running = [one for one in snapshot.container_status if one.container.running]
+    shown = [weakness for one in running for weakness in one.weaknesses]
+    if not shown:
+        return None
+    weak = [(one, weakness) for one in running for weakness in one.weaknesses if weakness.barrier.weakens]
+    kinds = Counter(weakness.what for _, weakness in weak)
+    held = len(shown) - len(weak)
+    text = _counted(
+        [*((kinds[what], f"showing {_SHOWN[what]}") for what in Weak), (held, "held back by the policy")]
+    )
+    if any(weakness.barrier is Barrier.NOTHING for _, weakness in weak):
+        return _check("Mounts", Condition.WARNING, text, "mcsctl containers --weakened")
+    return _check("Mounts", Condition.GOOD, text)
+
+
+def _pairs(counts: PairCounts | None) -> CheckReport | None:
+    if counts is None:
+        return None
+    text = _counted(
+        [
+            (counts.granted, "granted"),
+            (counts.reserved, "reserved"),
+            (counts.quarantined, "in quarantine"),
+            (counts.foreign, "held by others"),
+        ]
+    )
+    text = f"{text}; {counts.free:,} of {counts.total:,} free"
+    if not counts.free:
+        return _check(
+            "Pairs", Condition.BAD, text, "widen [categories] range, or see mcsctl pairs --state quarantined"
+        )
+    if counts.free < counts.total * FEW_PAIRS:
+        return _check("Pairs", Condition.WARNING, text, "mcsctl pairs --state quarantined")
+    return _check("Pairs", Condition.GOOD, text)
+
+
+def _booleans(snapshot: Snapshot) -> CheckReport | None:
+    if not snapshot.booleans and not snapshot.refusals:
+        return None
+    wrong = [view.ruling.asked for view in snapshot.booleans if not is_good(view)]
+    held = sum(bool(view.holdings) for view in snapshot.booleans)
+    text = _counted(
+        [
+            (len(snapshot.booleans) - len(wrong), "as wanted"),
+            (len(wrong), "not as wanted"),
+            (held, "leased"),
+            (len(snapshot.refusals), "refused to containers"),
+        ]
+    )
+    if wrong:
+        return _check("Booleans", Condition.BAD, text, "mcsctl booleans")
+    if snapshot.refusals:
+        return _check("Booleans", Condition.WARNING, text, "mcsctl booleans")
+    return _check("Booleans", Condition.GOOD, text)
+
+
+def _denials(snapshot: Snapshot) -> CheckReport | None:
+    """Name the newest denial while it is new; nothing where nobody tells of any."""
+    recent = [one for one in snapshot.denials if snapshot.now - one.time < RECENT]
+    if not recent:
+        return None
+    first = recent[0]
+    more = f", and {len(recent) - 1} more in the last hour" if len(recent) > 1 else ""
+    who = f"{first.name}: " if first.name else ""
+    hint = f"mcsctl why {first.name}" if first.name else "mcsctl why"
+    return _check("Denials", Condition.WARNING, f"{who}{first.text} ({first.cause}){more}", hint)
+
+
+def _waiting(snapshot: Snapshot) -> CheckReport | None:
+    """Name what does not answer; everything that needs none of it goes on."""
+    if not snapshot.blocked:
+        return None
+    first, *more = snapshot.blocked
+    text = first.sentence + (f", and {len(more)} more do not answer" if more else "")
+    return _check("Waiting", Condition.BAD, text, first.subject.hint)
+
+
+def _blocked_report(blocked: Blocked) -> BlockedReport:
+    subject = blocked.subject
+    return BlockedReport(
+        party=subject.party,
+        name=subject.name,
+        seconds=blocked.seconds,
+        text=blocked.sentence,
+        hint=subject.hint,
+    )
+
+
+def _engine(snapshot: Snapshot) -> EngineReport:
+    engine = snapshot.host.engine
+    return EngineReport(
+        reachable=engine is not None and not snapshot.engine_error,
+        error=snapshot.engine_error,
+        hint=snapshot.engine_hint,
+        version=engine.server_version if engine else None,
+        api_version=engine.api_version if engine else None,
+        labels_containers=engine.selinux if engine else None,
+        storage_driver=engine.storage_driver if engine else None,
+        default_runtime=engine.default_runtime if engine else None,
+    )
+
+
+def _selinux_report(snapshot: Snapshot) -> SelinuxReport:
+    status = snapshot.host.selinux
+    return SelinuxReport(
+        backend=status.backend,
+        enabled=status.enabled,
+        enforcing=status.enforcing,
+        mls=status.mls,
+        policy=status.policy,
+        generation=status.generation,
+    )
+
+
+def status_report(snapshot: Snapshot) -> StatusReport:
+    """Report everything at one glance."""
+    summary = summarize(snapshot.container_status)
+    counts = count_states(volume_reports(snapshot))
+    lines = [
+        _selinux(snapshot),
+        _docker(snapshot),
+        _ledger(snapshot),
+        _containers(snapshot, summary),
+        _volumes(counts),
+        _mounts(snapshot),
+        _pairs(snapshot.pairs),
+        _booleans(snapshot),
+        _denials(snapshot),
+        _waiting(snapshot),
+    ]
+    checks = tuple(line for line in lines if line is not None)
+    return StatusReport(
+        version=snapshot.version,
+        now=moment(snapshot.now),
+        started=moment(snapshot.started),
+        condition=worst_of(check.condition for check in checks),
+        synced=snapshot.synced,
+        ledger_error=snapshot.ledger_error,
+        selinux=_selinux_report(snapshot),
+        engine=_engine(snapshot),
+        containers=summary,
+        volumes=counts,
+        pairs=pair_summary(snapshot.pairs),
+        checks=checks,
+        work=tuple(progress_report(walk) for walk in snapshot.walks),
+        blocked=tuple(map(_blocked_report, snapshot.blocked)),
+        problems=tuple(event_report(event) for event in snapshot.problems),
+    )
+
+
+def headline(snapshot: Snapshot) -> str:
+    """Say in one line how mcsd and the host stand: what is amiss and what to do first, or that nothing is."""
+    checks = [_selinux(snapshot), _docker(snapshot), _ledger(snapshot)]
+    if (waiting := _waiting(snapshot)) is not None:
+        checks.append(waiting)
+    amiss = [check for check in checks if check.condition is not Condition.GOOD]
+    amiss.sort(key=lambda check: _ORDER.index(check.condition), reverse=True)
+    text = "; ".join(map(_sentence, amiss or checks))
+    return f"{text} (next: {amiss[0].hint})" if amiss and amiss[0].hint else text
+
+
+def _sentence(check: CheckReport) -> str:
+    has_subject = check.text.lower().startswith(check.subject.lower())
+    return check.text if has_subject else f"{check.subject}: {check.text}"
+
+
+def health_report(snapshot: Snapshot) -> HealthReport:
+    """Report whether mcsd itself can do its work: bad when it can write nothing down.
+
+    A host that does not enforce is the status' business, not this one's.
+    """
+    lines = [_ledger(snapshot)]
+    docker = _docker(snapshot)
+    if snapshot.engine_error or snapshot.host.engine is None:
+        lines.append(docker.model_copy(update={"condition": Condition.WARNING}))
+    ill = [line for line in lines if line.condition is not Condition.GOOD]
+    return HealthReport(
+        condition=worst_of(line.condition for line in ill),
+        version=snapshot.version,
+        reasons=tuple(f"{line.subject}: {line.text}" for line in ill),
+    )

@@ -1,0 +1,158 @@
+"""The socket: everything that programs and `mcsctl` ask of the daemon comes in here.
+
+Made to be left alone by whoever is outside: who may come in is judged by the kernel's credentials
+(`api_peers`), how many and how long by `api_limits`, and one connection carries one request
+(`api_connection`). The routes are a table (`api_routes`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import stat
+import sys
+from collections.abc import Sequence
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from aiohttp.web_response import Response, StreamResponse
+from aiohttp.web_server import Server
+
+from mcsd import __version__
+from mcsd.api.connection import Connection
+from mcsd.api.dispatch import ApiRequest, Dispatcher, Handler, Route
+from mcsd.api.limits import ConnectionLimiter, Limits
+from mcsd.api.metrics import CONTENT_TYPE, Metrics
+from mcsd.api.openapi import openapi
+from mcsd.api.peers import group_of
+from mcsd.api.routes import ROUTES
+from mcsd.api.service import Service
+from mcsd.errors import ConfigurationError
+
+_KEEP_FILE: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+"""The socket's file is systemd's and outlives the daemon."""
+
+
+def open_socket(path: Path, *, mode: int = 0o660, gid: int = -1) -> socket.socket:
+    """Make a socket at `path` for `ApiServer`, where systemd has not made one; replace a dead one.
+
+    Owner and mode are set before it listens, so nobody can connect in between. Raises
+    `ConfigurationError` where something else is in the way.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        if path.exists() and stat.S_ISSOCK(path.lstat().st_mode):
+            path.unlink()
+        sock.bind(str(path))
+        os.chown(path, -1, gid)
+        path.chmod(mode)
+    except OSError as exc:
+        sock.close()
+        raise ConfigurationError(
+            f"the socket {path} cannot be made: {exc.strerror}",
+            hint="see whether its directory exists and nothing else is there; mcsd.socket makes both",
+        ) from exc
+    return sock
+
+
+class ApiServer:
+    """Answers on Unix sockets. Owned by the event loop's thread; `start` and `stop` once each."""
+
+    def __init__(
+        self, service: Service, *, metrics: Metrics | None = None, limits: Limits | None = None
+    ) -> None:
+        self.limits = limits or Limits()
+        self.metrics = metrics or Metrics(service)
+        self.admission = ConnectionLimiter(self.limits)
+        self.routes = (
+            *ROUTES,
+            Route("GET", "/v1/openapi.json", "this API's description", self._openapi, None),
+            Route(
+                "GET", "/metrics", "measurements for Prometheus", self._metrics, None, media_type="text/plain"
+            ),
+        )
+        self._dispatcher = Dispatcher(
+            service, self.routes, self.limits, self.admission, answered=self.metrics.answered
+        )
+        self._document = json.dumps(openapi(self.routes, version=__version__)).encode()
+        self._service = service
+        self._connections: set[Connection] = set()
+        self._all_ended = asyncio.Event()
+        self._servers: list[asyncio.Server] = []
+        self._sockets: list[socket.socket] = []
+        self._http: Server | None = None
+        self._counting: asyncio.Task[None] | None = None
+
+    async def start(self, sockets: Sequence[socket.socket]) -> None:
+        """Serve on sockets that are bound: systemd's, or one of `open_socket`'s."""
+        loop = asyncio.get_running_loop()
+        self._http = Server(self._dispatcher)
+        self._counting = loop.create_task(self._count_events())
+        for sock in sockets:
+            sock.setblocking(False)
+            serve = partial(self._connection, group_of(sock))
+            server = await loop.create_unix_server(
+                serve, sock=sock, backlog=self.limits.backlog, **_KEEP_FILE
+            )
+            self._servers.append(server)
+            self._sockets.append(sock)
+            sock.listen(self.limits.queue)
+
+    async def stop(self) -> None:
+        """Take no more requests, end the streams, give what is in work a little time, close everything."""
+        await self._stop_listening()
+        for connection in self._connections:
+            connection.interrupt()
+        if self._http is not None:
+            await self._http.shutdown(self.limits.stop_time)
+        for connection in tuple(self._connections):
+            connection.evict()
+        while self._connections:
+            self._all_ended.clear()
+            await self._all_ended.wait()
+        if self._counting is not None:
+            self._counting.cancel()
+            await asyncio.wait([self._counting])
+
+    async def _stop_listening(self) -> None:
+        """Whoever is being taken in when a server closes would be lost, unclosed: that is let end first."""
+        loop = asyncio.get_running_loop()
+        for sock in self._sockets:
+            loop.remove_reader(sock)
+        for _ in ("the transport is made", "it calls connection_made()"):
+            await asyncio.sleep(0)
+        for server in self._servers:
+            server.close()
+
+    async def _count_events(self) -> None:
+        async for event in self._service.events(after=0):
+            self.metrics.happened(event)
+
+    def _connection(self, group: int | None) -> Connection:
+        return Connection(
+            limits=self.limits,
+            admission=self.admission,
+            group=group,
+            make_inner=self._handler,
+            begun=self._connections.add,
+            ended=self._ended,
+        )
+
+    def _ended(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        self._all_ended.set()
+
+    def _handler(self, connection: Connection) -> asyncio.Protocol:
+        assert self._http is not None
+        return Handler(self._http, connection, self.limits)
+
+    async def _openapi(self, _: ApiRequest) -> StreamResponse:
+        return Response(body=self._document, headers={"Content-Type": "application/json"})
+
+    async def _metrics(self, call: ApiRequest) -> StreamResponse:
+        body = self.metrics.text(call.admission, await call.service.figures())
+        return Response(body=body, status=HTTPStatus.OK, headers={"Content-Type": CONTENT_TYPE})

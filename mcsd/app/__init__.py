@@ -1,0 +1,1 @@
+"""The application: builds every part and runs them. Nothing imports it."""

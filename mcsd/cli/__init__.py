@@ -1,0 +1,1 @@
+"""mcsctl, the command."""

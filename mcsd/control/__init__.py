@@ -1,0 +1,1 @@
+"""What runs: loops that look, decide by `mcsd.core` and act."""

@@ -1,0 +1,310 @@
+"""Watching the engine: events are hints, looking is the truth.
+
+Subscribe, then list and inspect everything, then follow the hints; again whenever the stream breaks, says
+that it lost something, and from time to time. Hints are a set of container ids, so a storm of events about
+one container is one look at it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
+from enum import StrEnum
+
+from mcsd.control.reconciler import Reconciler
+from mcsd.core.containers import LOST, ContainerId, EngineEvent, EngineInfo
+from mcsd.core.figures import Distribution
+from mcsd.core.notices import Kind, Notice
+from mcsd.errors import (
+    EngineProtocolError,
+    EngineUnavailableError,
+    McsdError,
+)
+from mcsd.ports import ContainerEngine
+from mcsd.state.events import EventBus
+from mcsd.state.walk_queue import WalkQueue
+
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 30.0
+RETRY = 15.0
+LOOKERS = 8
+"""Containers looked at side by side."""
+LENGTH = 0.5
+"""Seconds of a look after which the next one begins beside it."""
+LAG = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0)
+"""Upper bounds, in seconds, of what is told about how far behind Docker's events mcsd is."""
+
+
+class Resync(StrEnum):
+    """Why all containers are looked at anew."""
+
+    CONNECTED = "connected"
+    LOST = "lost"
+    ASKED = "asked"
+    TIMER = "timer"
+
+
+_BECAUSE = {
+    Resync.CONNECTED: "Docker was reached",
+    Resync.LOST: "events were lost, or Docker has reloaded",
+    Resync.ASKED: "the policy or a boolean changed, or somebody asked",
+}
+
+_TELLING = {
+    *("create", "start", "die", "stop", "kill", "destroy"),
+    *("restart", "pause", "unpause", "rename", "update", "oom"),
+}
+
+
+def is_telling(action: str) -> bool:
+    """Tell whether an action may change anything mcsd cares about; `exec_…` and health checks do not."""
+    return action in _TELLING
+
+
+class Hints:
+    """Containers to look at, each once however often it is named.
+
+    Each goes with the time of the oldest event that told of it, in seconds since the epoch, None where no
+    event did.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[ContainerId, float | None] = {}
+        self._running: set[ContainerId] = set()
+        self._changed = asyncio.Condition()
+
+    async def add(self, containers: Iterable[ContainerId], *, told: float | None = None) -> None:
+        """Ask for a look at each."""
+        async with self._changed:
+            for container in containers:
+                earlier = self._waiting.get(container)
+                self._waiting[container] = told if earlier is None else earlier
+            self._changed.notify_all()
+
+    async def take(self) -> tuple[ContainerId, float | None]:
+        """Wait for the next one that nobody is looking at."""
+        async with self._changed:
+            while True:
+                for container, told in self._waiting.items():
+                    if container not in self._running:
+                        del self._waiting[container]
+                        self._running.add(container)
+                        return container, told
+                await self._changed.wait()
+
+    async def done(self, container: ContainerId) -> None:
+        """The look is over; a hint that came meanwhile is taken up now."""
+        async with self._changed:
+            self._running.discard(container)
+            self._changed.notify_all()
+
+    def is_quiet(self, *, but: Collection[ContainerId]) -> bool:
+        """Tell whether there is nothing to look at and nobody looking, but at these."""
+        return not self._waiting and self._running <= set(but)
+
+    async def quiet(self) -> None:
+        """Wait until there is nothing to look at and nobody looking."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self._waiting and not self._running)
+
+
+class Watcher:
+    """Keeps everything looked at. `tasks` lists what to run side by side."""
+
+    def __init__(
+        self,
+        *,
+        engine: ContainerEngine,
+        reconciler: Reconciler,
+        walks: WalkQueue,
+        bus: EventBus,
+        resync: float,
+        engine_is: Callable[[EngineInfo | None], None],
+        synced: Callable[[], Awaitable[None]],
+        now: Callable[[], float],
+    ) -> None:
+        self.hints = Hints()
+        self.error = ""
+        self.error_hint = ""
+        self.is_synced = False
+        self.lag = Distribution.over(LAG)
+        self.resyncs = dict.fromkeys(Resync, 0)
+        self._now = now
+        self._engine = engine
+        self._reconciler = reconciler
+        self._walks = walks
+        self._bus = bus
+        self._resync = resync
+        self._engine_is = engine_is
+        self._synced = synced
+        self._pause = FIRST_PAUSE
+        self._later: set[ContainerId] = set()
+        self._listed = False
+        """Whether the engine has listed its containers since it was last reached."""
+        self._soon: set[ContainerId] = set()
+        self._again = asyncio.Event()
+        self._hinting: set[asyncio.Task[None]] = set()
+
+    def tasks(self) -> tuple[Callable[[], Coroutine[None, None, None]], ...]:
+        """What runs for ever: the stream, the timers, and `LOOKERS` who look."""
+        return (self.follow, self.resync_often, self.retry, self.settle, *[self.look] * LOOKERS)
+
+    async def follow(self) -> None:
+        """Stay connected for ever, with growing pauses while the engine is down."""
+        while True:
+            try:
+                await self._follow()
+            except (EngineUnavailableError, EngineProtocolError) as exc:
+                self._down(exc)
+                await asyncio.sleep(self._pause)
+                self._pause = min(self._pause * 2, LONGEST_PAUSE)
+
+    async def _follow(self) -> None:
+        info = await self._engine.info()
+        self._engine_is(info)
+        async for event in self._engine.events():
+            if event.container:
+                await self._hint(event)
+            else:  # subscribed, or the adapter says that it lost events, or Docker has reloaded
+                self._up(info)
+                await self.resync(Resync.LOST if event.action == LOST else Resync.CONNECTED)
+
+    def _up(self, info: EngineInfo) -> None:
+        self._pause = FIRST_PAUSE
+        if self.error or not self.is_synced:
+            fields = {"version": info.server_version, "selinux": "yes" if info.selinux else "no"}
+            self._bus.emit(Notice(Kind.ENGINE_UP, fields))
+        self.error = self.error_hint = ""
+
+    def _down(self, exc: McsdError) -> None:
+        if self.error != exc.what:
+            self._bus.emit(Notice(Kind.ENGINE_DOWN, {"reason": exc.what, "hint": exc.hint}))
+        self.error, self.error_hint = exc.what, exc.hint
+        self.is_synced = self._listed = False
+
+    async def _hint(self, event: EngineEvent) -> None:
+        if event.action == "destroy":
+            self._walks.cancel(event.container)
+        if is_telling(event.action):
+            await self.hints.add([event.container], told=event.time_ns / 1e9)
+
+    async def resync(self, why: Resync = Resync.ASKED) -> None:
+        """Look at the engine, which may have reloaded, and at everything that it or the ledger knows."""
+        self._engine_is(await self._engine.info())
+        listed = await self._engine.containers()
+        everyone = dict.fromkeys([*listed, *sorted(self._reconciler.everyone() - set(listed))])
+        await self.hints.add(everyone)
+        self._listed = True
+        self.resyncs[why] += 1
+        if why is not Resync.TIMER:  # which is counted, and worth no message
+            fields = {"containers": len(everyone), "reason": _BECAUSE[why], "code": why.value}
+            self._bus.emit(Notice(Kind.RESYNCED, fields))
+
+    def look_again(self) -> None:
+        """Look at everything soon: something changed that concerns all, and that no event tells of."""
+        self._again.set()
+
+    def look_at(self, container: ContainerId) -> None:
+        """Look at one container now, and once more after `RETRY`: the engine may be behind what was seen."""
+        self.look_later(container)
+        self._keep(self.hints.add([container]))
+
+    def _keep(self, hint: Coroutine[None, None, None]) -> None:
+        hinting = asyncio.get_running_loop().create_task(hint)
+        self._hinting.add(hinting)
+        hinting.add_done_callback(self._hinting.discard)
+
+    def look_soon(self, container: ContainerId, seconds: float) -> None:
+        """Look at one container so many seconds from now, or when it is already to be looked at so."""
+        if container in self._soon:
+            return
+        self._soon.add(container)
+
+        async def hint() -> None:
+            await asyncio.sleep(seconds)
+            self._soon.discard(container)
+            await self.hints.add([container])
+
+        self._keep(hint())
+
+    def look_later(self, container: ContainerId) -> None:
+        """Look at one container within `RETRY`."""
+        self._later.add(container)
+
+    async def resync_often(self) -> None:
+        """Look at everything when asked, and from time to time, because events get lost."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._resync):
+                    await self._again.wait()
+            why = Resync.ASKED if self._again.is_set() else Resync.TIMER
+            self._again.clear()
+            if self.error:
+                continue
+            try:
+                await self.resync(why)
+            except (EngineUnavailableError, EngineProtocolError):
+                # Whether Docker is there is for the stream to say, which asks when it is silent.
+                await asyncio.sleep(RETRY)
+                self._again.set()
+
+    async def retry(self) -> None:
+        """Look, after a while, at what could not be handled, or is to be looked at once more."""
+        while True:
+            await asyncio.sleep(RETRY)
+            waiting, self._later = self._later, set()
+            await self.hints.add(sorted(waiting))
+
+    async def settle(self) -> None:
+        """Say when all that was hinted at has been looked at, each time anew.
+
+        What has come as far as its walks was: its claims are written down, and a walk may take for ever.
+        """
+        while True:
+            is_quiet = self.hints.is_quiet(but=self._reconciler.walking())
+            if is_quiet and self._listed and not self.error and not self.is_synced:
+                self.is_synced = True
+                await self._synced()
+            await asyncio.sleep(0.2)
+
+    async def look(self) -> None:
+        """Work through the hints for ever; run `LOOKERS` of these.
+
+        A look that takes long is left to itself: it waits for a walk, or for what hangs, and others do not.
+        """
+        aside: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                container, told = await self.hints.take()
+                task = asyncio.create_task(self._look_once(container, told))
+                aside.add(task)
+                task.add_done_callback(aside.discard)
+                await asyncio.wait({task}, timeout=LENGTH)
+        finally:
+            for task in aside:
+                task.cancel()
+            if aside:
+                await asyncio.wait(aside)
+
+    async def _look_once(self, container: ContainerId, told: float | None) -> None:
+        try:
+            await self._look(container)
+            if told is not None:
+                self.lag = self.lag.with_value(max(0.0, self._now() - told))
+        finally:
+            await self.hints.done(container)
+
+    async def _look(self, container: ContainerId) -> None:
+        try:
+            if not await self._reconciler.reconcile(container):
+                self.look_later(container)
+        except McsdError as exc:
+            self.look_later(container)
+            if isinstance(exc, EngineUnavailableError) and self.error:
+                return  # told already, of Docker as a whole
+            # One answer that does not come says nothing of Docker: it may be busy with this container alone.
+            fields = {"name": container[:12], "reason": exc.what, "hint": exc.hint, "code": exc.problem}
+            self._bus.emit(Notice(Kind.CONTAINER_FAILED, fields, container))
+        except Exception as exc:  # noqa: BLE001  the boundary: a bug with one container must not stop the others
+            self._bus.report_bug(f"container {container[:12]}", exc, container)

@@ -1,0 +1,280 @@
+"""Observing: one look at one container, from the engine, the volumes' roots and its process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+from mcsd.blocking.calls import Blocking
+from mcsd.core.blocked import Party, Subject
+from mcsd.core.containers import Container, ContainerId, Mount, MountKind
+from mcsd.core.exposure import Survey
+from mcsd.core.gating import has_passed, is_gated, may_have_passed
+from mcsd.core.hints import Hint
+from mcsd.core.host import Host
+from mcsd.core.interfaces import Network, network_kind
+from mcsd.core.labels import Level
+from mcsd.core.modes import VolumePolicy, mode_for
+from mcsd.core.plan import Observed, RootSight, Unusable, Usable
+from mcsd.core.processes import FirstProcess, ProcessSight, Stage
+from mcsd.core.refusals import is_left_alone
+from mcsd.core.volumes import ClaimState, Volume, of_it
+from mcsd.core.wishes import is_claimable
+from mcsd.errors import (
+    ContainerGoneError,
+    HostError,
+    SelinuxError,
+    VolumeFailedError,
+    VolumeRefusedError,
+)
+from mcsd.ports import ContainerEngine, Networks, Selinux, VolumeEngine
+from mcsd.state.start_tracker import StartTracker
+
+_LEAVING = {"removing", "dead"}
+"""Docker's words for a container on its way out, whose volumes may be gone already."""
+
+
+def _require_inside(path: str, volume: str) -> None:
+    """Refuse a part of a volume that a link in it leads out of: whoever wrote there can have made it."""
+    if not PurePosixPath(path).is_relative_to(volume):
+        raise VolumeRefusedError(
+            f"volume {path!r} is not inside {volume!r}, of which a part is to be mounted",
+            hint=Hint.PART_ITSELF.say(),
+            rule="symlink-in-path",
+        )
+
+
+def _mounts(container: Container) -> tuple[Mount, ...]:
+    """Return what is to be looked at; the volumes of one that is being removed go with it."""
+    return () if container.status in _LEAVING else container.mounts
+
+
+def first_process(selinux: Selinux, pid: int) -> FirstProcess:
+    """Look at a container's first process: what it is to become before what it is.
+
+    In this order a process that becomes the container's in between is seen as such, and not as the runtime's.
+    """
+    upcoming = selinux.next_context(pid)
+    return FirstProcess(selinux.process_context(pid), upcoming)
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeRules:
+    """What is asked for volumes, and which of them no rule may reach."""
+
+    policy: VolumePolicy
+    explicit_paths: Collection[str]
+    """Paths that a rule of the configuration names."""
+    file_type: str
+    storage: Callable[[], Collection[str]]
+    """Where the engine and drivers of volumes say that their storage is."""
+
+
+class Observer:
+    """Looks, and decides nothing."""
+
+    def __init__(
+        self,
+        engine: ContainerEngine,
+        volumes: VolumeEngine,
+        selinux: Selinux,
+        networks: Networks,
+        blocking: Blocking,
+        host: Callable[[], Host],
+        starts: StartTracker,
+        rules: VolumeRules,
+    ) -> None:
+        self._storage = rules.storage
+        self._blocking = blocking
+        self._networks = networks
+        self._starts = starts
+        self._file_type = rules.file_type
+        self._engine = engine
+        self._volumes = volumes
+        self._selinux = selinux
+        self._host = host
+        self._policy = rules.policy
+        self._explicit_paths = tuple(rules.explicit_paths)
+        # Of two names for one place the later rule decides, as of two rules with one name.
+        self._ruled = tuple(rule.path for rule in reversed(rules.policy.rules))
+
+    async def look(self, container_id: ContainerId) -> Observed:
+        """Inspect a container and examine its volumes; raises `EngineUnavailableError` and its kin."""
+        try:
+            container = await self._engine.inspect(container_id)
+        except ContainerGoneError:
+            return Observed(container_id, None, self._host())
+        return await self.look_at(container)
+
+    async def look_at(self, container: Container) -> Observed:
+        """Examine the volumes of a container that has been inspected."""
+        host = self._host()
+        surveys = await self.surveys(container)
+        sights = await self.sights(container, surveys)
+        through_gate = self._starts.is_starting(container.id)
+        passed = may_have_passed(container, host)
+        process = await self._first_of(container) if passed else None
+        is_passing = process is not None and host.selinux.enabled and process.stage is not Stage.RUNNING
+        context = process.context if process is not None and not is_passing else None
+        return Observed(
+            container.id,
+            container,
+            host,
+            sights,
+            surveys=surveys,
+            # A running container stays what it was started as, whatever the engine would do with it next; and
+            # what is about to become its process, or has been it, says nothing about that.
+            gated=through_gate or is_gated(container, host) or is_passing or has_passed(container, context),
+            process=context,
+        )
+
+    async def surveys(self, container: Container) -> dict[str, Survey]:
+        """Find out where the sources of the bind mounts are, and what they show of the host."""
+        mounts = [mount for mount in _mounts(container) if mount.source]
+        surveys = await asyncio.gather(*(self._surveyed(mount, container) for mount in mounts))
+        found = zip(mounts, surveys, strict=True)
+        return {mount.destination: survey for mount, survey in found if survey is not None}
+
+    async def _surveyed(self, mount: Mount, container: Container) -> Survey | None:
+        with suppress(HostError):  # shown while it lasts; of what cannot be looked at nothing is said
+            return await self._blocking.run(
+                Subject(Party.VOLUME, mount.source), lambda: self._survey(mount, container)
+            )
+        return None
+
+    async def sights(self, container: Container, surveys: Mapping[str, Survey]) -> dict[str, RootSight]:
+        """Examine the volumes alone, by destination: side by side, since one of them may hang."""
+        mounts = [
+            mount
+            for mount in _mounts(container)
+            if is_claimable(mount) and self._is_labelled(mount, container, surveys.get(mount.destination))
+        ]
+        if not mounts:
+            return {}
+        lacking = await self._lacking()
+        sights = await asyncio.gather(*(self._sight(mount, lacking) for mount in mounts))
+        return {mount.destination: sight for mount, sight in zip(mounts, sights, strict=True)}
+
+    def _is_labelled(self, mount: Mount, container: Container, survey: Survey | None) -> bool:
+        ruled = survey.ruled if survey else ()
+        return mode_for(mount, container, self._policy, ruled=ruled).is_labelled
+
+    async def _sight(self, mount: Mount, lacking: Unusable | None) -> RootSight:
+        try:
+            return await self._blocking.run(
+                Subject(Party.VOLUME, mount.source), lambda: self._examine(mount, lacking)
+            )
+        except HostError as exc:
+            return Unusable(ClaimState.FAILED, of_it(exc.what, mount.source), exc.hint)
+
+    async def identify(self, volumes: Iterable[Volume]) -> tuple[Volume, ...]:
+        """Return those of the volumes whose device has another number now, with that.
+
+        One whose file system hangs is as it was: it is asked again when its container is looked at.
+        """
+        found = await asyncio.gather(*map(self._identify, volumes))
+        return tuple(one for one in found if one is not None)
+
+    async def _identify(self, volume: Volume) -> Volume | None:
+        with suppress(HostError):  # shown while it lasts
+            now = await self._blocking.run(
+                Subject(Party.VOLUME, volume.path),
+                lambda: self._volumes.identify(volume.id, volume.path, volume.identity),
+            )
+            return replace(volume, identity=now) if now != volume.identity else None
+        return None
+
+    async def _first_of(self, container: Container) -> FirstProcess | None:
+        pid = container.pid
+        if not container.running or pid is None:
+            return None
+        return await self._blocking.run(_process(pid), lambda: first_process(self._selinux, pid))
+
+    async def process_of(self, container: Container) -> ProcessSight:
+        """Read what the container's init process runs as; raises `SelinuxError` and `HostError`."""
+        pid = container.pid
+        if not container.running or pid is None:
+            return ProcessSight()
+        process = await self._blocking.run(_process(pid), lambda: self._process(pid))
+        try:
+            network = await self._blocking.run(
+                _process(pid), lambda: self._networks.network_of(pid, container.network_mode)
+            )
+        except HostError as exc:
+            network = Network(network_kind(container.network_mode)[0], error=exc.what)
+        return replace(process, network=network)
+
+    def _process(self, pid: int) -> ProcessSight:
+        seen = first_process(self._selinux, pid)
+        if seen.context is None:
+            return ProcessSight(stage=seen.stage if self._host().selinux.enabled else Stage.RUNNING)
+        return ProcessSight(
+            seen.context,
+            seen.stage,
+            self._selinux.is_permissive(seen.context),
+            self._why_unbound(seen.context),
+        )
+
+    def _why_unbound(self, context: str) -> str:
+        try:
+            if self._selinux.separates(context, self._file_type):
+                return ""
+        except SelinuxError as exc:
+            return exc.what
+        return f"the loaded policy's categories do not bind the domain of {context}"
+
+    def _examine(self, mount: Mount, lacking: Unusable | None) -> RootSight:
+        # The engine's own directory for a named volume lies in its storage, which no other path there may
+        # be labelled in: that it is this volume's is the engine's word, not the container owner's.
+        own = [mount.inside or mount.source] if mount.kind is MountKind.VOLUME else []
+        allowed, storage = (*self._explicit_paths, *own), self._storage_but(mount)
+        try:
+            root = self._volumes.examine(mount.source, allowed=allowed, storage=storage)
+            if mount.inside:
+                whole = self._volumes.examine(mount.inside, allowed=allowed, storage=storage)
+                _require_inside(root.path, whole.path)
+        except VolumeRefusedError as exc:
+            state = ClaimState.UNMANAGED if is_left_alone(exc.rule) else ClaimState.REFUSED
+            return Unusable(state, of_it(exc.what, mount.source), exc.hint, exc.rule)
+        except VolumeFailedError as exc:
+            return Unusable(ClaimState.FAILED, of_it(exc.what, mount.source), exc.hint)
+        return lacking or Usable(root.path, root.identity, root.label, root.writable)
+
+    def _storage_but(self, mount: Mount) -> tuple[str, ...]:
+        """List the storage of engines and drivers, but for a driver's own directory for this volume."""
+        own = mount.source if mount.kind is MountKind.VOLUME else ""
+        return tuple(path for path in self._storage() if path != own)
+
+    def _survey(self, mount: Mount, container: Container) -> Survey:
+        survey = self._volumes.survey(mount.source, within=self._ruled, storage=self._storage_but(mount))
+        if not survey.shown or survey.label is None or not container.process_label:
+            return survey
+        try:
+            is_open = self._selinux.lets_in(container.process_label, survey.label, survey.mode)
+        except SelinuxError:  # no SELinux in the kernel, say: then it is not known to be closed
+            return survey
+        return replace(survey, open=is_open)
+
+    async def _lacking(self) -> Unusable | None:
+        """Say why no volume could get a label, if so: each waits for a policy that has one."""
+        try:
+            await self.file_contexts([Level.of()])
+        except (SelinuxError, HostError) as exc:
+            return Unusable(ClaimState.FAILED, exc.what, exc.hint)
+        return None
+
+    async def file_contexts(self, levels: Collection[Level]) -> dict[Level, str]:
+        """Return the context of files at each of these levels; raises `SelinuxError` and `HostError`."""
+        if not levels:
+            return {}
+        return await self._blocking.run(
+            Subject(Party.POLICY),
+            lambda: {level: self._selinux.file_context(self._file_type, str(level)) for level in levels},
+        )
+
+
+def _process(pid: int) -> Subject:
+    return Subject(Party.PROCESS, str(pid))

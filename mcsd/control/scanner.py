@@ -1,0 +1,260 @@
+"""Scanning the host for strays, and holding the levels that they carry: `mcsd.core.strays`.
+
+What is found is kept on disk, so that it holds its levels from the start on; so is how far a scan has come.
+One that was broken off by a stop goes on at the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+
+from mcsd.blocking.calls import Blocking, BlockingCall
+from mcsd.core.allocation import Allocator, Holder, HolderKind
+from mcsd.core.blocked import Party, Subject
+from mcsd.core.labels import Level
+from mcsd.core.notices import Kind, Notice
+from mcsd.core.state_cache import StateCache
+from mcsd.core.strays import (
+    Catch,
+    Looked,
+    ScanState,
+    Stray,
+    StrayExplanation,
+    is_at_or_below,
+    joined,
+    place_of,
+)
+from mcsd.errors import ConflictError, HostError
+from mcsd.ports import Clock, FileScanner, StrayStore
+from mcsd.state.events import EventBus
+
+GENTLY, BRISKLY = 0.05, 0.5
+"""The part of a processor's time that a scan takes in the background, and when somebody waits for it."""
+SAVED_EVERY = 30.0
+"""Seconds between two times that it is written down how far a scan has come."""
+STOPPING = 5.0
+"""Seconds that the end of the daemon waits for a scan to say how far it has come."""
+_STORE = Subject(Party.ORIGINALS, "strays")
+_MOUNTS = Subject(Party.MOUNTS)
+
+
+class Scanner:
+    """Owned by the event loop's thread."""
+
+    def __init__(
+        self,
+        *,
+        files: FileScanner,
+        store: StrayStore,
+        allocator: Allocator,
+        cache: StateCache,
+        engine_root: Callable[[], str],
+        bus: EventBus,
+        clock: Clock,
+        blocking: Blocking,
+    ) -> None:
+        self._files = files
+        self._store = store
+        self._allocator = allocator
+        self._cache = cache
+        self._engine_root = engine_root
+        self._bus = bus
+        self._clock = clock
+        self._blocking = blocking
+        self._held: dict[Level, Holder] = {}
+        self._wanted: asyncio.Queue[tuple[str, float]] = asyncio.Queue(1)
+        self._is_busy = False
+        self._progress: ScanState | None = None
+        self._explained = StrayExplanation()
+        self._catch = Catch()
+        self._caught: Mapping[Level, Stray] = {}
+
+    async def begin(self) -> None:
+        """Take over what was known, before anything is granted; raises `HostError`."""
+        self._catch, self._caught = await self._blocking.run(_STORE, self._store.load)
+        self._hold()
+        self._allocator.hold_given(bool(self._catch.lost))
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a scan runs, or is about to."""
+        return self._is_busy
+
+    def catch(self) -> Catch:
+        """What has been found, and how far a scan is that runs."""
+        return replace(self._catch, scan=self._progress or self._catch.scan)
+
+    def carries(self, level: Level) -> Stray | None:
+        """Return what carries a level outside every volume."""
+        return self._catch.strays.get(level)
+
+    def start(self, top: str, *, gently: bool) -> None:
+        """Begin to scan everything below a path, "" for all; raises `ConflictError` while a scan runs."""
+        if self._is_busy:
+            raise ConflictError(
+                "a scan is under way already", hint="mcsctl scan --status shows how far it has come"
+            )
+        self._is_busy = True
+        self._progress = ScanState(self._clock.now(), top)
+        self._wanted.put_nowait((top, GENTLY if gently else BRISKLY))
+
+    async def run(self) -> None:
+        """Do what is asked for, for ever; first what was broken off, or what was known and is lost."""
+        before = self._catch.scan
+        if self._catch.lost:
+            self._bus.emit(Notice(Kind.STRAYS_LOST, {"reason": self._catch.lost}))
+            if not self._is_busy:
+                self.start("", gently=True)
+        elif before is not None and before.finished is None and not self._is_busy:
+            self._is_busy = True
+            await self._scan(before, GENTLY)
+        while True:
+            top, share = await self._wanted.get()
+            await self._scan(ScanState(self._clock.now(), top), share)
+
+    async def _scan(self, state: ScanState, share: float) -> None:
+        stopped = threading.Event()
+        try:
+            await self._scan_all(state, share, stopped)
+        except HostError as exc:  # what is known stays; the next scan finds the rest
+            self._bus.emit(Notice(Kind.SCAN_INCOMPLETE, {"path": state.top or "/", "reason": exc.what}))
+        finally:
+            stopped.set()
+            self._is_busy = False
+            self._progress = None
+
+    async def _scan_all(self, state: ScanState, share: float, stopped: threading.Event) -> None:
+        found = dict(self._caught) if state.done or state.at else {}
+        failed: list[str] = []
+        places = await self._blocking.run(_MOUNTS, partial(self._files.places, state.top))
+        for place in places:
+            if place in state.done:
+                continue
+            self._progress = state
+            await self._refresh()
+            work = asyncio.ensure_future(self._scan_place(place, state, share, found, stopped))
+            try:
+                while not work.done():
+                    await asyncio.wait({work}, timeout=SAVED_EVERY)
+                    if not work.done():
+                        await self._refresh()
+                        await self._save(replace(self._catch, scan=self._progress), found)
+            except asyncio.CancelledError:
+                stopped.set()
+                await asyncio.wait({work}, timeout=STOPPING)
+                await self._save(replace(self._catch, scan=self._progress), found)
+                raise
+            if work.result():
+                state = replace(self._progress, done=(*state.done, place), at="")
+            else:
+                failed.append(place)
+                state = replace(self._progress, at="")
+        await self._finish(state, found, failed)
+
+    async def _refresh(self) -> None:
+        """Take down what explains a level on a file, for the scan's thread; replaced as a whole."""
+        mounted = self._explained.mounted
+        with suppress(HostError):  # what was known of mounts goes on to count
+            mounted = await self._blocking.run(_MOUNTS, lambda: self._files.places(""))
+        volumes: dict[Level, tuple[str, ...]] = {}
+        for volume in self._cache.volumes():
+            volumes[volume.level] = (*volumes.get(volume.level, ()), volume.path)
+        granted = frozenset(grant.level for grant in self._cache.grants())
+        self._explained = StrayExplanation(volumes, granted, self._engine_root(), mounted)
+
+    async def _scan_place(
+        self, place: str, state: ScanState, share: float, found: dict[Level, Stray], stopped: threading.Event
+    ) -> bool:
+        """Scan one place, and say whether that came to its end; the others are scanned all the same."""
+
+        def told(path: str, seen: int, unseen: int) -> None:  # in the scan's thread: one assignment
+            self._progress = replace(state, at=path, seen=state.seen + seen, unseen=state.unseen + unseen)
+
+        def met(path: str, label: str, level: Level) -> None:
+            if not self._explained.covers(path, level):
+                found[level] = found.get(level, Stray(level, label)).with_path(path)
+
+        def walk(call: BlockingCall) -> bool:
+            def alive(path: str, seen: int, unseen: int) -> None:
+                call.alive()
+                told(path, seen, unseen)
+
+            after = state.at if is_at_or_below(state.at, place) else ""
+            return self._files.scan(place, after=after, share=share, told=alive, met=met, stopped=stopped)
+
+        try:
+            return await self._blocking.walk(Subject(Party.VOLUME, place), walk)
+        except HostError as exc:
+            self._bus.emit(Notice(Kind.SCAN_INCOMPLETE, {"path": place, "reason": exc.what}))
+            return False
+
+    async def _save(self, catch: Catch, caught: Mapping[Level, Stray]) -> None:
+        """Write down what is known; raises `HostError` where the disk fails, and what was known stays."""
+        kept = dict(caught)
+        await self._blocking.run(_STORE, lambda: self._store.save(catch, kept))
+        self._catch, self._caught = catch, kept
+
+    def _left(self, found: Mapping[Level, Stray]) -> dict[Level, Stray]:
+        """Leave out what turned out to be explained, or carries the level no more; blocking."""
+        left = {}
+        for level, stray in found.items():
+            paths = tuple(one for one in stray.paths if not self._is_gone(one, level))
+            if paths:
+                left[level] = replace(stray, paths=paths, count=stray.count - len(stray.paths) + len(paths))
+        return left
+
+    def _is_gone(self, path: str, level: Level) -> bool:
+        """Tell whether a path is no stray of a level any more; what cannot be looked at is; blocking."""
+        if self._explained.covers(path, level):
+            return True
+        try:
+            return self._files.level_at(path) != level
+        except OSError:
+            return False
+
+    def _joined(self, found: Mapping[Level, Stray], looked: Looked) -> Catch:
+        """Put together what was known and what was found; blocking."""
+        old = self._catch
+        strays = joined(old, self._left(found).values(), looked, self._is_gone)
+        mounted = {*self._explained.mounted, *old.places}
+        paths = (path for stray in strays.values() for path in stray.paths)
+        places = tuple(sorted({place_of(path, mounted) for path in paths}))
+        return replace(old, strays=strays, places=places, lost="" if looked.is_whole else old.lost)
+
+    async def _finish(self, state: ScanState, found: Mapping[Level, Stray], failed: Collection[str]) -> None:
+        """Take over what a scan has found; only one that has looked at everything is a complete one."""
+        before, now = self._catch.strays, self._clock.now()
+        looked = Looked(state.top, state.done, failed)
+        await self._refresh()
+        catch = await self._blocking.run(_STORE, lambda: self._joined(found, looked))
+        complete = state.began if looked.is_whole else catch.complete
+        scan = replace(state, finished=now, at="", done=())
+        await self._save(replace(catch, scan=scan, complete=complete), {})
+        self._hold()
+        self._allocator.hold_given(bool(self._catch.lost))
+        strays = self._catch.strays
+        for level, stray in strays.items():
+            if level not in before:
+                fields = {"level": level, "path": stray.example, "count": stray.count, "hint": stray.remedy}
+                self._bus.emit(Notice(Kind.STRAY_FOUND, fields))
+        counts = {"seen": state.seen, "strays": len(strays), "seconds": round(now - state.began)}
+        self._bus.emit(Notice(Kind.SCAN_FINISHED, counts))
+
+    def _hold(self) -> None:
+        """Keep the allocator off what strays carry, and off nothing else."""
+        wanted = {
+            level: Holder(HolderKind.QUARANTINE, f"stray {stray.example}")
+            for level, stray in self._catch.strays.items()
+        }
+        for level, holder in wanted.items():
+            if self._held.get(level) != holder:
+                self._allocator.take(level, holder)
+        for level, holder in self._held.items():
+            if wanted.get(level) != holder:
+                self._allocator.give_back(level, holder)
+        self._held = wanted

@@ -1,0 +1,141 @@
+"""Looks at complete volumes again in the background: carries out `mcsd.core.scrubbing`, slowly."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import PurePosixPath
+
+from mcsd.core.disk import Drift, What
+from mcsd.core.notices import Kind, Notice
+from mcsd.core.scrubbing import SHORTEST, is_confirmable, next_to_confirm, rest_after
+from mcsd.core.volumes import Volume, VolumeId
+from mcsd.core.walks import SkipReason, Walk
+from mcsd.errors import HostError, LedgerError, VolumeFailedError, VolumeRefusedError
+from mcsd.ports import Clock
+from mcsd.state.disk import Disk
+from mcsd.state.events import EventBus
+from mcsd.state.store import Store
+from mcsd.state.walk_queue import WalkQueue
+
+LONGEST_PAUSE = 60.0
+"""Seconds between two looks at whether a volume is due: containers come and go meanwhile."""
+
+
+class Scrubber:
+    """Finds volumes that do not carry everywhere what the ledger says, and has them labelled again.
+
+    `every` is in seconds; `label_again` walks a volume whatever its root says. Owned by the event loop.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        walks: WalkQueue,
+        bus: EventBus,
+        clock: Clock,
+        *,
+        disk: Disk,
+        every: float,
+        label_again: Callable[[VolumeId], Awaitable[object]],
+    ) -> None:
+        self._store = store
+        self._walks = walks
+        self._bus = bus
+        self._clock = clock
+        self._disk = disk
+        self._every = every
+        self._label_again = label_again
+        self._confirmed: dict[VolumeId, float] = {}
+        self._urgent: dict[VolumeId, float] = {}
+        self._wake = asyncio.Event()
+
+    @property
+    def is_pressed(self) -> bool:
+        """Whether a volume waits to be looked at out of its turn."""
+        return bool(self._urgent)
+
+    def look_soon(self, volume: VolumeId, after: float = 0.0) -> None:
+        """Look at a volume after so many seconds, before all others whose time has come."""
+        due = asyncio.get_running_loop().time() + after
+        self._urgent[volume] = min(due, self._urgent.get(volume, due))
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Confirm for ever, never more than one volume at a time."""
+        while True:
+            pause = await self.confirm_next() if self._is_time() else SHORTEST
+            if self._urgent:
+                pause = max(pause, min(self._urgent.values()) - asyncio.get_running_loop().time())
+            self._wake.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
+
+    async def confirm_next(self) -> float:
+        """Look at the volume that is due, if there is one; give the seconds until the next time."""
+        volume, wait = self._pressing(), 0.0
+        if volume is None:
+            volume, wait = next_to_confirm(
+                self._store.cache, self._confirmed, self._clock.now(), self._every or float("inf")
+            )
+        if volume is None:
+            return min(wait, LONGEST_PAUSE)
+        walk = await self._walk(volume)
+        if walk is not None and walk.cancelled:
+            self.look_soon(volume.id, 1.0)
+            return 1.0  # somebody needed the volume
+        self._confirmed = {one.id: self._confirmed.get(one.id, 0.0) for one in self._store.cache.volumes()}
+        self._confirmed[volume.id] = self._clock.now()
+        if walk is not None and walk.skipped.get(SkipReason.DIFFERS):
+            await self._drifted(volume, walk)
+        elif walk is not None:
+            self._disk.seen_right(volume.id, self._clock.now())
+        return rest_after(walk.seconds if walk is not None else 0.0)
+
+    def _is_time(self) -> bool:
+        """Tell whether the first that is pressing is due; where none is, the others have their turn."""
+        return not self._urgent or min(self._urgent.values()) <= asyncio.get_running_loop().time()
+
+    def _pressing(self) -> Volume | None:
+        """Take the first volume that is to be looked at out of its turn, if it is one to be looked at."""
+        while self._urgent:
+            key = min(self._urgent, key=lambda one: self._urgent[one])
+            del self._urgent[key]
+            volume = self._store.cache.volume(key)
+            if volume is not None and is_confirmable(volume, self._store.cache):
+                return volume
+        return None
+
+    async def _walk(self, volume: Volume) -> Walk | None:
+        try:
+            return await self._walks.confirm(volume)
+        except (VolumeFailedError, VolumeRefusedError, HostError):
+            return None  # gone, replaced, hung: said when its container is looked at, which is more often
+
+    async def _drifted(self, volume: Volume, walk: Walk) -> None:
+        """Tell of it, and have it labelled again as a repair does it: the ledger says so first."""
+        if self._store.cache.volume(volume.id) != volume:
+            return  # something was done to it during the walk
+        example = next((name for why, name in walk.examples if why is SkipReason.DIFFERS), "")
+        fields = {
+            "volume": volume.path,
+            "level": str(volume.level),
+            "wrong": walk.skipped[SkipReason.DIFFERS],
+            "example": example,
+        }
+        self._bus.emit(Notice(Kind.VOLUME_DRIFTED, fields))
+        found = (
+            Drift(
+                str(PurePosixPath(volume.path, name)),
+                What.DIFFERS,
+                reason="it does not carry the volume's label",
+            )
+            for why, name in walk.examples
+            if why is SkipReason.DIFFERS
+        )
+        state = self._disk.state(volume.id).with_findings(tuple(found), walk.skipped[SkipReason.DIFFERS])
+        self._disk.put(volume.id, state)
+        with suppress(LedgerError):  # told by the store; the volume comes round again
+            await self._label_again(volume.id)

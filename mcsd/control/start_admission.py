@@ -1,0 +1,393 @@
+"""The daemon's side of the gate: a container's level and volumes, ready before its first instruction.
+
+Theory of operation
+-------------------
+The gate asks `create` at each start, and lets runc go on with the labels that come back. Inside: find out
+what the container is, choose its level (`mcsd.core.gating`), write the grant down, and have the reconciler
+settle its volumes, as for any other container. `delete` says that a start has ended or failed.
+`mcsd.state.start_tracker` tells everybody else that what they saw of the container before is out of date.
+
+What always holds:
+
+- While the gate waits, Docker holds the container's lock: nothing here may ask Docker's `inspect` about it.
+  What was seen before counts, or `list_one`, over connections of its own.
+- A start is answered within `[gate] deadline`. The work goes on behind it, for this start or the next.
+- A level is given only after a scan of who runs at which, or where the container has it already.
+- No start goes on at a level that another one holds, whatever `[gate] on_error` says.
+- One start at a time for each container: it is `alone` with the reconciler.
+
+What a failure means: `GateError` refuses the start, and the person who asked for it reads the reason and
+what to do. With `on_error = "start"` a failure to prepare lets it start at Docker's level instead, with a
+warning. A gate that is killed leaves a start that nobody ends: a later look at the container does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+
+from mcsd.blocking.calls import Blocking
+from mcsd.config import GateOnError, GateTable
+from mcsd.control.executor import Draft, DraftInputs, assigned, draft, grant_notice
+from mcsd.control.observer import Observer
+from mcsd.control.reclaimer import Reclaimer
+from mcsd.control.reconciler import Reconciler
+from mcsd.control.reservations import Reservations
+from mcsd.core.blocked import Party, Subject
+from mcsd.core.changes import Change, PutGrant
+from mcsd.core.containers import Container, ContainerId
+from mcsd.core.gating import Choice, Fresh, GateLevel, choose, has_own_level, is_gated
+from mcsd.core.grants import Grant, GrantEvent, GrantState
+from mcsd.core.hints import Hint
+from mcsd.core.labels import Context, Level
+from mcsd.core.notices import Kind, Notice
+from mcsd.core.plan import Observed
+from mcsd.core.sharing import conflicts_of
+from mcsd.core.volumes import Claim, ClaimState
+from mcsd.errors import GateError, HostError, LabelSyntaxError, McsdError
+from mcsd.ports import ContainerEngine
+from mcsd.state.state import State
+from mcsd.state.store import LEDGER
+
+GLANCE = 0.5
+"""Seconds that a scan of processes may take where the level is given already."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequest:
+    """What the gate knows of a start. Labels are the engine's choice."""
+
+    container: ContainerId
+    process_label: str
+    mount_label: str
+    security_options: tuple[str, ...] = ()
+    ipc_mode: str = ""
+    pid_mode: str = ""
+    subpaths: tuple[tuple[str, str], ...] = ()
+    """By destination, the parts of volumes that are mounted: a list of containers does not tell."""
+    obstacle: str = ""
+    """Why its file systems cannot be mounted with another level than the engine's; "" where they can."""
+
+    @property
+    def process(self) -> Context:
+        """What the process is to run as; raises `LabelSyntaxError`, as `mount` does."""
+        return Context.parse(self.process_label)
+
+    @property
+    def mount(self) -> Context:
+        """What its file systems are to be mounted with."""
+        return Context.parse(self.mount_label)
+
+
+@dataclass(frozen=True, slots=True)
+class StartLabels:
+    """The answer: the labels to start with; empty ones mean those that the engine chose."""
+
+    process_label: str = ""
+    mount_label: str = ""
+    warning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Preparers:
+    """Who prepares a start: looks, gives it a level, labels its volumes, makes room."""
+
+    observer: Observer
+    reconciler: Reconciler
+    reservations: Reservations
+    reclaimer: Reclaimer
+    means: DraftInputs
+
+
+class StartAdmission:
+    """Prepares starts. Owned by the event loop's thread."""
+
+    def __init__(
+        self,
+        *,
+        config: GateTable,
+        docker: ContainerEngine,
+        state: State,
+        preparers: Preparers,
+        blocking: Blocking,
+        look: Callable[[ContainerId], None],
+        look_later: Callable[[ContainerId], None],
+    ) -> None:
+        self._config = config
+        self._docker = docker
+        self._observer = preparers.observer
+        self._reconciler = preparers.reconciler
+        self._reservations = preparers.reservations
+        self._reclaimer = preparers.reclaimer
+        self._store = state.store
+        self._container_status = state.container_status
+        self._starts = state.starts
+        self._bus = state.bus
+        self._host = state.host
+        self._means = preparers.means
+        self._blocking = blocking
+        self._look = look
+        self._look_later = look_later
+        self._at_work: set[asyncio.Task[StartLabels]] = set()
+        self._goes_ahead: set[ContainerId] = set()
+        """Containers that were let start although the work for them goes on."""
+        self._names: dict[ContainerId, str] = {}
+        """Names of those who are being prepared: of one that was made a moment ago nobody else knows it."""
+
+    async def create(self, request: StartRequest) -> StartLabels:
+        """Prepare a start; raise `GateError` where it must not go on."""
+        work = asyncio.create_task(self._prepare(request))
+        self._at_work.add(work)
+        work.add_done_callback(self._at_work.discard)
+        try:
+            done, _ = await asyncio.wait({work}, timeout=self._config.deadline)
+        except asyncio.CancelledError:
+            work.cancel()
+            raise
+        return work.result() if done else self._late(request, work)
+
+    def delete(self, container: ContainerId) -> None:
+        """The container's process has ended, or never came to be."""
+        self._starts.end(container)
+        self._look(container)
+
+    async def close(self) -> None:
+        """Break off what goes on behind starts that were answered for."""
+        for work in self._at_work:
+            work.cancel()
+        if self._at_work:
+            await asyncio.wait(self._at_work)
+
+    def _late(self, request: StartRequest, work: asyncio.Task[StartLabels]) -> StartLabels:
+        """Answer for a start that is not ready in time; the work goes on, for this start or the next."""
+        work.add_done_callback(lambda _: self._finished_late(request.container, work))
+        seconds = self._config.deadline
+        reason, hint = self._what_is_late(request.container)
+        grant = self._store.cache.grant_of(request.container)
+        is_settled = grant is not None and grant.state is GrantState.ACTIVE and not request.obstacle
+        if not is_settled:
+            self._refuse_docker_s_level(request)
+        admission = self._failed(request, f"{reason} after {seconds:g} s", hint)
+        self._goes_ahead.add(request.container)
+        if grant is None or not is_settled:
+            return admission
+        return replace(self._labels(request, grant), warning=admission.warning)
+
+    def _what_is_late(self, container: ContainerId) -> tuple[str, str]:
+        """Say what a start waits for: what hangs and concerns it, or else its volumes."""
+        grant = self._store.cache.grant_of(container)
+        claims = self._store.cache.claims_of(grant.id) if grant is not None else ()
+        mine = {Subject(Party.VOLUME, claim.source) for claim in claims}
+        for blocked in self._blocking.blocked():
+            if blocked.subject in mine or blocked.subject.party is not Party.VOLUME:
+                return f"it is not ready, for {blocked.sentence},", blocked.subject.hint
+        return (
+            "its volumes are not ready",
+            Hint.WAIT_LONGER.say(name=self._name_of(container)),
+        )
+
+    def _finished_late(self, container: ContainerId, work: asyncio.Task[StartLabels]) -> None:
+        if container in self._goes_ahead:
+            self._goes_ahead.discard(container)
+        else:
+            self.delete(container)  # it was refused, and nobody waits for it
+        if not work.cancelled() and (exc := work.exception()) is not None and not isinstance(exc, McsdError):
+            self._bus.report_bug(f"the gate's late start of {container[:12]}", exc)
+
+    async def _prepare(self, request: StartRequest) -> StartLabels:
+        try:
+            container = await self._container(request)
+            self._names[request.container] = container.name
+            async with self._beginning(container.id):
+                return await self._prepare_alone(container, request)
+        except GateError:
+            raise
+        except McsdError as exc:
+            return self._as_docker_has_it(request, exc.what, exc.hint)
+        finally:
+            self._names.pop(request.container, None)
+
+    @asynccontextmanager
+    async def _beginning(self, container: ContainerId) -> AsyncIterator[None]:
+        async with self._reconciler.alone(container):
+            self._starts.begin(container)
+            self._look_later(container)  # if the gate is killed, no event need tell how the start ended
+            try:
+                yield
+            except BaseException:
+                self._starts.end(container)
+                raise
+            finally:
+                self._starts.act(container)
+
+    async def _prepare_alone(self, container: Container, request: StartRequest) -> StartLabels:
+        obstacle, warning = self._obstructed(container, request), ""
+        wanted = GateLevel.DOCKER if request.obstacle else self._config.level
+        grant = await self._reclaimer.relieve(lambda: self._grant(container, wanted))
+        surveys = await self._observer.surveys(container)
+        sights = await self._observer.sights(container, surveys)
+        host = self._host()
+        await self._reconciler.settle(
+            Observed(container.id, container, host, sights, gated=True, starting=True, surveys=surveys)
+        )
+        labels = self._labels(request, grant)
+        if request.obstacle and grant.level != request.process.level:
+            reason = f"it needs the level {grant.level}, and {request.obstacle}"
+            return self._as_docker_has_it(request, reason, Hint.OWN_NAMESPACES.say())
+        if obstacle:  # told here, when it is certain that it starts
+            warning = self._failed(request, obstacle, Hint.KEEP_LEVEL.say()).warning
+        others = [other for other in conflicts_of(grant, self._store.cache) if other.state.is_living]
+        if others and not has_own_level(container):
+            warning = self._failed(request, *_inseparable(grant.level, others[0].name)).warning
+        missing = [claim for claim in self._claims(grant) if claim.state is not ClaimState.READY]
+        if missing:
+            first = missing[0]
+            admission = self._failed(
+                request, f"volume {first.source}: {first.reason or first.state.value}", first.hint
+            )
+            warning = admission.warning
+        return replace(labels, warning=warning)
+
+    def _as_docker_has_it(self, request: StartRequest, reason: str, hint: str) -> StartLabels:
+        """Let a start go on at the level that Docker chose, where [gate] on_error has it so.
+
+        Raises `GateError` where it does not, or another has that level.
+        """
+        if self._config.on_error is GateOnError.START:
+            self._refuse_docker_s_level(request)
+        return self._failed(request, reason, hint)
+
+    def _refuse_docker_s_level(self, request: StartRequest) -> None:
+        """Raise `GateError`, and tell of it, where somebody who lives has the level that Docker chose."""
+        level = request.process.level
+        mine = {request.container, *(mode.partition(":")[2] for mode in (request.ipc_mode, request.pid_mode))}
+        for other in self._store.cache.grants_near(level) if level.categories else ():
+            if other.state.is_living and not {other.container, other.name} & mine:
+                raise self._refused(request, *_inseparable(level, other.name))
+
+    def _obstructed(self, container: Container, request: StartRequest) -> str:
+        """Say why a container cannot run at a level of mcsd's own, "" where it can; raise `GateError` where
+        such a one does not start."""
+        if not request.obstacle or self._config.level is GateLevel.DOCKER or has_own_level(container):
+            return ""
+        reason = f"it cannot be given a level of mcsd's own: {request.obstacle}"
+        if self._config.on_error is GateOnError.REFUSE:
+            raise self._refused(request, reason, Hint.KEEP_LEVEL.say())
+        return reason
+
+    async def _container(self, request: StartRequest) -> Container:
+        """Put together what is known of the container: last seen or glanced at, and what the gate says."""
+        seen = self._container_status.get(request.container)
+        container = seen or await self._docker.list_one(request.container)
+        if not is_gated(container, self._host()):
+            self._host.engine_is(await self._docker.info())  # this call proves it: Docker was told to reload
+        try:
+            _ = request.process, request.mount
+        except LabelSyntaxError as exc:
+            raise GateError(
+                f"Docker chose a label that cannot be read: {exc.what}",
+                hint=Hint.READABLE_LEVEL.say(),
+            ) from exc
+        return replace(
+            container,
+            running=False,
+            pid=None,
+            status="created",
+            process_label=request.process_label,
+            mount_label=request.mount_label,
+            security_options=request.security_options or container.security_options,
+            ipc_mode=request.ipc_mode or container.ipc_mode,
+            pid_mode=request.pid_mode or container.pid_mode,
+            mounts=tuple(mount.in_part(dict(request.subpaths)) for mount in container.mounts),
+        )
+
+    def _claims(self, grant: Grant) -> tuple[Claim, ...]:
+        claims = self._store.cache.claims_of(grant.id)
+        return tuple(claim for claim in claims if claim.mode.is_labelled)
+
+    def _labels(self, request: StartRequest, grant: Grant) -> StartLabels:
+        return StartLabels(_at(request.process, grant.level), _at(request.mount, grant.level))
+
+    def _failed(self, request: StartRequest, reason: str, hint: str) -> StartLabels:
+        if self._config.on_error is GateOnError.REFUSE:
+            raise self._refused(request, reason, hint)
+        fields = {"name": self._name(request), "reason": reason, "hint": hint}
+        self._bus.emit(Notice(Kind.START_UNPREPARED, fields, request.container))
+        return StartLabels(warning=f"started all the same, as [gate] on_error says: {reason}")
+
+    def _refused(self, request: StartRequest, reason: str, hint: str) -> GateError:
+        """Tell the journal of a start that is refused; give the error to raise."""
+        fields = {"name": self._name(request), "reason": reason, "hint": hint}
+        self._bus.emit(Notice(Kind.START_REFUSED, fields, request.container))
+        return GateError(f"container {self._name(request)} is not started: {reason}", hint=hint)
+
+    def _name(self, request: StartRequest) -> str:
+        return self._name_of(request.container)
+
+    def _name_of(self, container: ContainerId) -> str:
+        known = self._container_status.get(container) or self._store.cache.grant_of(container)
+        return self._names.get(container) or (known.name if known else container[:12])
+
+    # --- the level ---------------------------------------------------------------------------------
+
+    async def _grant(self, container: Container, wanted: GateLevel) -> Grant:
+        self._blocking.require(LEDGER)  # rather than wait with whoever holds the right to decide
+        cache = self._store.cache
+        has_looked = await self._look_who_runs(choose(container, cache, wanted))
+        async with self._store.deciding:
+            choice = choose(container, cache, wanted)
+            if isinstance(choice, Fresh) and not has_looked:
+                raise GateError("its level was taken meanwhile", hint=Hint.START_AGAIN.say())
+            if choice is not None:
+                stage = self._draft(container, choice)
+                await self._store.commit(stage.changes)
+                self._reclaimer.heed(stage.changes)
+                for notice in stage.notices:
+                    self._bus.emit(notice)
+            grant = cache.grant_of(container.id)
+            assert grant is not None, "the container holds what was chosen"
+            return grant
+
+    async def _look_who_runs(self, choice: Choice) -> bool:
+        """Scan, as a level must be before it is chosen; one that is given already is not waited for long."""
+        if isinstance(choice, Fresh):
+            await self._reconciler.refresh_carriers()
+            return True
+        with suppress(HostError, TimeoutError):
+            async with asyncio.timeout(GLANCE):
+                await self._reconciler.refresh_carriers()
+                return True
+        return False
+
+    def _draft(self, container: Container, choice: Choice) -> Draft:
+        cache = self._store.cache
+        if isinstance(choice, Fresh):
+            changes, level = self._reservations.choose(choice.group or None)
+            grant = assigned(container, level, cache, self._means, group=choice.group)
+            stage = Draft(changes=[*changes, PutGrant(grant)], notices=[grant_notice(grant, Kind.GRANTED)])
+        else:
+            assert choice is not None
+            stage = draft([choice], cache, self._means, {})  # it labels nothing
+        return replace(stage, changes=[*self._former(container.id, stage.changes), *stage.changes])
+
+    def _former(self, container: ContainerId, changes: list[Change]) -> list[Change]:
+        """Take back what the container held until now and does not hold any more."""
+        kept = {change.grant.id for change in changes if isinstance(change, PutGrant)}
+        return [
+            PutGrant(grant.after(GrantEvent.RECLAIMED, self._means.now()))
+            for grant in self._store.cache.grants()
+            if grant.container == container and grant.id not in kept and grant.state.is_living
+        ]
+
+
+def _inseparable(level: Level, other: str) -> tuple[str, str]:
+    return (
+        f"its level {level} is not separate from that of {other}",
+        Hint.NEW_LEVEL.say(),
+    )
+
+
+def _at(parsed: Context, level: Level) -> str:
+    return f"{parsed.user}:{parsed.role}:{parsed.type}:{level}"

@@ -1,0 +1,187 @@
+"""What an audit looks at: the engine's word, the kernel's, the disk's and mcsd's, as plain values.
+
+Each is `None` or empty where it could not be looked at, which no rule may take for a "no": what was not seen
+is said to be unseen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Sort(StrEnum):
+    """What a mount's source is on the host."""
+
+    DIRECTORY = "directory"
+    FILE = "file"
+    SOCKET = "socket"
+    DEVICE = "device"
+    OTHER = "other"
+    UNKNOWN = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditedMount:
+    """One mount of a container. `real` is its source without links, "" where there is nothing there."""
+
+    source: str
+    destination: str
+    writable: bool = True
+    kind: str = "bind"
+    real: str = ""
+    sort: Sort = Sort.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSettings:
+    """A container as its engine's inspect shows it. Limits in bytes and processes, None where there is none.
+
+    Capabilities are names without `CAP_`, in capitals; "ALL" stands for all. Modes are the engine's words.
+    """
+
+    id: str
+    name: str
+    running: bool
+    image: str = ""
+    user: str = ""
+    privileged: bool = False
+    cap_add: frozenset[str] = frozenset()
+    cap_drop: frozenset[str] = frozenset()
+    pid_mode: str = ""
+    ipc_mode: str = ""
+    network_mode: str = ""
+    uts_mode: str = ""
+    userns_mode: str = ""
+    security_options: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    memory: int | None = None
+    processes: int | None = None
+    mounts: tuple[AuditedMount, ...] = ()
+
+    def security_option(self, key: str) -> str | None:
+        """Return the value of `KEY=VALUE` or `KEY:VALUE`, "" for the bare word, None where it is not
+        given."""
+        found = None
+        for option in self.security_options:
+            word, _, value = option.replace(":", "=", 1).partition("=")
+            found = value if word == key else found
+        return found
+
+    @property
+    def keeps_privileges(self) -> bool:
+        """Whether the engine is to forbid new privileges."""
+        return self.security_option("no-new-privileges") in {"", "true"}
+
+
+class Seccomp(StrEnum):
+    """`Seccomp:` of proc_pid_status(5)."""
+
+    OFF = "off"
+    STRICT = "strict"
+    FILTER = "filter"
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A container's processes as the kernel shows them.
+
+    `seccomp`, `no_new_privileges`, `bounding` and `shared` are the first process's; `effective` is what any
+    of them has; `root_inside` whether any is user 0 as the container sees it, `root_outside` as the host
+    does. `shared` names the namespaces that are the host's own (`/proc/PID/ns`), None where they could not
+    be read.
+    """
+
+    seccomp: Seccomp
+    no_new_privileges: bool
+    bounding: frozenset[str]
+    effective: frozenset[str]
+    root_inside: bool
+    root_outside: bool
+    shared: frozenset[str] | None = None
+    memory: int | None = None
+    processes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeContents:
+    """What lies in a volume: the first few paths of each kind, and how much was looked at.
+
+    `suid` are files with the set-user-ID or set-group-ID bit and leave to execute; `writable` what
+    everybody may write, directories with the sticky bit left out. `complete` is False where the search
+    ended at its limit.
+    """
+
+    source: str
+    suid: tuple[str, ...] = ()
+    suid_count: int = 0
+    writable: tuple[str, ...] = ()
+    writable_count: int = 0
+    seen: int = 0
+    complete: bool = True
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """One thing that mcsd says of a container's isolation: a code, a sentence, what to do."""
+
+    code: str
+    text: str
+    hint: str = ""
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What mcsd proves of a container: `isolated` is its verdict, None where it has no process to judge."""
+
+    isolated: bool | None
+    level: str = ""
+    missing: tuple[Shortfall, ...] = ()
+    weakened: tuple[Shortfall, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerFacts:
+    """All that is known of one container; `unseen` says why the kernel's side is missing."""
+
+    settings: ContainerSettings
+    kernel: Kernel | None = None
+    contents: tuple[VolumeContents, ...] = ()
+    proof: Proof | None = None
+    unseen: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A TCP address that the engine's API is served at.
+
+    `verifies` is whether clients must show certificates.
+    """
+
+    address: str
+    encrypts: bool
+    verifies: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """What holds for all containers. `silent` is why mcsd gave no proof, "" where it did."""
+
+    name: str
+    endpoints: tuple[Endpoint, ...] = ()
+    labels_containers: bool = True
+    filters_calls: bool = True
+    remaps_users: bool = False
+    live_restore: bool = False
+    enforcing: bool | None = None
+    silent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that one audit looks at."""
+
+    host: HostFacts
+    containers: tuple[ContainerFacts, ...] = ()

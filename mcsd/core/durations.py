@@ -1,0 +1,18 @@
+"""Durations as people write them: in the configuration, and in options of mcsctl."""
+
+from __future__ import annotations
+
+import re
+
+_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|min|h|d|)\s*", re.ASCII)
+
+
+def seconds_in(text: str) -> float | None:
+    """Return the seconds in `10min`, `90s`, `1h 30min` or a plain number; None for what is no duration."""
+    parts = _PART.findall(text)
+    # What has no unit is seconds where it stands alone: of several it could be anything.
+    is_plain = len(parts) == 1 or all(unit for _, unit in parts)
+    if not parts or not is_plain or _PART.sub("", text):
+        return None
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)

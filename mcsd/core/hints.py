@@ -1,0 +1,105 @@
+"""What to do about a volume that is refused, fails or is left alone, and about a start that is refused.
+
+Each is a promise: followed to the letter, it works. So they are all here, the modules that refuse write none
+of their own, and a test follows each (`tests/unit/test_hints.py` holds both).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+
+from mcsd.core.volumes import Claim, ClaimMode
+
+
+class Hint(Enum):
+    """A sentence with places for names."""
+
+    # who else has it
+    SHARE = "to share it, add {wishes}, and recreate {who}"
+    SHARE_BY_RULE = 'to share it, name {path} with the mode "shared" in a [[volumes.rule]], and restart mcsd'
+    RESTORE_FIRST = "run mcsctl restore {path}"
+    STOP_FOREIGN = "another engine or a virtual machine uses it; stop that one, or mount another directory"
+
+    # levels
+    ANOTHER_LEVEL = (
+        "recreate {name} without --security-opt label=level, or with a level from mcsctl reserve {name}"
+    )
+    NEW_LEVEL = "recreate the container: it then gets another level; mcsctl pairs shows who holds which"
+    JOIN_GROUP = (
+        "recreate it with --security-opt label=level:$(mcsctl reserve {name} --group {group}), or start it "
+        "through the gate"
+    )
+
+    # where it is
+    NAME_IN_RULE = "to have it labelled, name {path} in a [[volumes.rule]], and restart mcsd"
+    NAME_PLACE_BELOW = (
+        "to have a directory in there labelled, name that directory in a [[volumes.rule]], and restart mcsd"
+    )
+    ALLOW_TYPE = (
+        "mount a copy that lies elsewhere, or have the policy allow it: a module with typeattribute {type} "
+        "mcsd_volume_type"
+    )
+    GIVE_DEVICE = "give it with --device instead"
+    MOUNT_WITH_CONTEXT = (
+        "if the container is denied it, mount that file system with context= for a label that containers use"
+    )
+    REMOUNT = "if the container is denied it, mount that file system with rw, and start the container again"
+    GIVE_COPY = "its other names may belong to others: give the container a copy, or a directory"
+    MOUNT_ITSELF = "mount {real!r} itself"
+    MOUNT_TARGET = "create {real!r}, and mount that itself"
+    MEND_LINK = "create its target, or correct the link"
+    MAKE_IT = "create it, or mount its file system; mcsd checks again by itself"
+    PUT_BACK = "restore or mount what was there, or recreate the container with what is there now"
+    PART_ITSELF = "a link in the volume leads there; name the directory itself in volume-subpath"
+    WITHOUT_DOTS = "name the directory without '..'"
+    TAKE_POLICY_LABELS = (
+        "put mcsd's state directory back from a backup, or take the policy's labels with "
+        "restorecon -RF {path!r}; then mcsctl restore {path!r}"
+    )
+    MEND_AND_RETRY = "fix the cause, then restart the container or run mcsctl verify --repair"
+
+    # starts
+    WAIT_LONGER = (
+        "labelling goes on: start {name} again when mcsctl show {name} has its volumes ready, or raise "
+        "[gate] deadline"
+    )
+    KEEP_LEVEL = '[gate] level = "docker" in mcsd.toml keeps the level that Docker chose'
+    START_AGAIN = "start it again"
+    READABLE_LEVEL = "recreate the container with a level such as s0:c1,c2, or with none of its own"
+    OWN_NAMESPACES = "do not share another container's namespaces there"
+
+    # what an administrator asks for
+    REMOVE_HOLDERS = (
+        "remove the containers first, or give {path} the mode ignore in a [[volumes.rule]], and restart mcsd"
+    )
+    RELEASE_FIRST = "give the reservation up first: mcsctl release {name}"
+    REMOVE_FIRST = "remove that container first: docker rm {name}"
+    RELEASE_OR_RENAME = "release it first, with mcsctl release {name}, or take another name"
+    PROPER_NAME = "up to 63 letters, digits, dots, dashes and underscores; a letter or digit first"
+    ASK_LATER = "try again when mcsctl status says that Docker answers"
+
+    def say(self, **names: object) -> str:
+        """Return the sentence with its names."""
+        return self.value.format_map(names)
+
+
+def way_to_share(
+    claim: Claim, name: str, holders: Iterable[tuple[str, Claim]], path: str, *, in_group: bool
+) -> str:
+    """Say how `name` and those who hold a volume come to share it: each by its own destination.
+
+    With `in_group` all of them are members of one group, and what is missing is the mode. A destination that
+    the label's form has no room for takes a rule.
+    """
+    mode = ClaimMode.GROUP if in_group else ClaimMode.SHARED
+    wanting = dict.fromkeys(
+        (who, one.destination) for who, one in ((name, claim), *holders) if one.mode is not mode
+    )
+    if any("," in destination for _, destination in wanting):
+        return Hint.SHARE_BY_RULE.say(path=path)
+    wishes = ", and ".join(
+        f"{destination}:{mode} to the label io.mcsd.volume of {who}" for who, destination in wanting
+    )
+    names = list(dict.fromkeys(who for who, _ in wanting))
+    return Hint.SHARE.say(wishes=wishes, who="both" if len(names) == 2 else ", ".join(names))

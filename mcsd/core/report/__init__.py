@@ -1,1 +1,0 @@
-"""Reports: what the socket, `mcsctl` and the metrics say, as pure functions of one `Picture`."""

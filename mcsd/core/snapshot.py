@@ -1,0 +1,133 @@
+"""One consistent look at everything mcsd knows: what the socket, the metrics and mcsctl show.
+
+The daemon makes a `Snapshot` in one step of the event loop, so its parts agree with each other. Reports
+are pure functions of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from mcsd.core.blocked import Blocked
+from mcsd.core.booleans import BooleanView, Refusal
+from mcsd.core.containers import Container
+from mcsd.core.denials.telling import ToldDenial
+from mcsd.core.disk import DiskState
+from mcsd.core.exposure import Weakness
+from mcsd.core.host import Host
+from mcsd.core.interfaces import Network
+from mcsd.core.isolation import Conflict, Verdict
+from mcsd.core.processes import Stage
+from mcsd.core.selinux_state import HostFinding
+from mcsd.core.state_cache import StateCache
+from mcsd.core.volumes import VolumeId
+
+Work = Literal["relabel", "restore", "verify"]
+"""What a walk is for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A container as it was last looked at. `process` is its init process's context, if it has one.
+
+    `error` is why it could not be handled, "" when it could. `seen` in seconds since the epoch.
+    """
+
+    container: Container
+    verdict: Verdict
+    seen: float
+    conflicts: tuple[Conflict, ...] = ()
+    process: str | None = None
+    error: str = ""
+    error_hint: str = ""
+    settled: bool = False
+    """Whether nothing was left to do for it when it was last looked at."""
+    network: Network | None = None
+    """None for one that does not run, or was not looked at yet."""
+    weaknesses: tuple[Weakness, ...] = ()
+    stage: Stage | None = None
+    """Where one that runs is in its life; None for the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class WalkProgress:
+    """A walk that is running. `expected` is the last walk's count of inodes, 0 where it is not known."""
+
+    volume: VolumeId
+    path: str
+    work: Work
+    started: float
+    seen: int = 0
+    changed: int = 0
+    skipped: int = 0
+    expected: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One notice as the API's stream shows it. `sequence` rises by one each."""
+
+    sequence: int
+    time: float
+    kind: str
+    message: str
+    priority: int
+    container: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignHolder:
+    """A process outside this engine's containers that runs at a level with categories."""
+
+    level: str
+    context: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class PairCounts:
+    """How many pairs of the configured range are in which state."""
+
+    total: int
+    free: int
+    granted: int = 0
+    reserved: int = 0
+    quarantined: int = 0
+    foreign: int = 0
+    configured: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything, at one moment. Times are seconds since the epoch; `started` is the daemon's."""
+
+    now: float
+    version: str
+    started: float
+    host: Host
+    cache: StateCache
+    engine_error: str = ""
+    engine_hint: str = ""
+    synced: bool = False
+    """Whether all containers have been looked at since the engine was last reached."""
+    ledger_error: str = ""
+    container_status: tuple[Sighting, ...] = ()
+    disks: Mapping[VolumeId, DiskState] = field(default_factory=dict)
+    """Each volume's disk as last looked at, as far as that is known."""
+    walks: tuple[WalkProgress, ...] = ()
+    pairs: PairCounts | None = None
+    foreign: tuple[ForeignHolder, ...] = ()
+    problems: tuple[Event, ...] = ()
+    """The newest notices of priority warning and worse, newest first."""
+    booleans: tuple[BooleanView, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    """Containers' requests for booleans that are not met."""
+    findings: tuple[HostFinding, ...] = ()
+    """What is wrong with the policy or the kernel's mode."""
+    denials: tuple[ToldDenial, ...] = ()
+    """What containers were denied, the newest first, as far as somebody tells."""
+    blocked: tuple[Blocked, ...] = ()
+    """Calls that do not return, the longest first."""

@@ -1,0 +1,145 @@
+"""What the engine is asked and what it answers, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from mcsd.core.volumes import Identity, VolumeId
+
+RawLabel = bytes | None
+"""A label as it is stored, opaque, with or without a NUL at its end; None where there is none at all."""
+
+MayChange = Callable[[RawLabel], bool]
+"""Whether the domain that mcsd runs in may take a label off a file, as far as is known before it is tried."""
+
+
+def may_take_off(may_relabel: Callable[[str], bool], label: RawLabel) -> bool:
+    """Ask the policy about a label as it is stored; what has none is `unlabeled_t`, which mcsd may change."""
+    return label is None or may_relabel(label.rstrip(b"\0").decode(errors="surrogateescape"))
+
+
+def may_always(label: RawLabel) -> bool:
+    """Answer where no policy has a say."""
+    return True
+
+
+class SkipReason(StrEnum):
+    """Why an inode was left as it is."""
+
+    MULTIPLY_LINKED = "multiply-linked"
+    """It has a name outside the volume, so it is not this volume's alone."""
+    DEVICE_NODE = "device-node"
+    MOUNT_POINT = "mount-point"
+    """Something else is mounted there: another volume, not this one's content."""
+    PROTECTED_TYPE = "protected-type"
+    """It carries a label that only a stolen link or a mistake brings into a volume, or that mcsd's domain may
+    not change (`bin_t` in /opt)."""
+    VANISHED = "vanished"
+    FOREIGN_LABEL = "foreign-label"
+    """Restore: it carries a label that mcsd did not write."""
+    DIFFERS = "differs"
+    """Verify: it does not carry the target."""
+    SWAPPED = "swapped"
+    """Its name kept changing hands while it was looked at."""
+    READ_ONLY = "read-only"
+    NOT_SUPPORTED = "not-supported"
+    NO_SPACE = "no-space"
+    IO_ERROR = "io-error"
+    NOT_PERMITTED = "not-permitted"
+    LOOP = "loop"
+
+    @property
+    def is_by_rule(self) -> bool:
+        """Whether leaving it alone is what should happen: then the walk is complete all the same."""
+        return self in _BY_RULE
+
+
+_BY_RULE = frozenset(
+    {
+        SkipReason.MULTIPLY_LINKED,
+        SkipReason.DEVICE_NODE,
+        SkipReason.MOUNT_POINT,
+        SkipReason.PROTECTED_TYPE,
+        SkipReason.VANISHED,
+        SkipReason.FOREIGN_LABEL,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a walk has come in `seconds`; `expected` is the last complete walk's count, 0 if unknown.
+
+    `is_queued` while it waits for other large walks: then it need not get any further.
+    """
+
+    seen: int
+    changed: int
+    skipped: int
+    seconds: float
+    expected: int = 0
+    is_queued: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """What a walk did.
+
+    `complete` means: when it ended, every inode in scope carried the target (restore: none carried a label
+    of mcsd's any more), and so did the root. Inodes that a rule keeps out of scope are counted in `skipped`
+    and do not make it incomplete; errors do. `examples` are a few paths below the root for each reason, with
+    undecodable bytes as surrogate escapes. `gone` says that a volume to be restored was
+    removed for good, with all that was in it: that is complete as well.
+    """
+
+    seen: int = 0
+    changed: int = 0
+    already: int = 0
+    skipped: Mapping[SkipReason, int] = field(default_factory=dict)
+    examples: tuple[tuple[SkipReason, str], ...] = ()
+    complete: bool = False
+    seconds: float = 0.0
+    cancelled: bool = False
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A volume's root as it was opened: `path` has no symbolic links in it."""
+
+    path: str
+    identity: Identity
+    is_directory: bool
+    label: str | None
+    file_system: str
+    mount_id: int
+    writable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVolume:
+    """What a file of originals says of its volume: enough to undo it when the ledger is lost.
+
+    `target` is the last one begun, "" if none was. `state` is `new`, `labelling`, `complete`,
+    `restoring`, `restored` or `damaged`; `created` seconds since the epoch; `count` the
+    inodes seen by the last complete walk.
+    """
+
+    id: VolumeId
+    path: str
+    identity: Identity
+    created: float
+    target: str
+    state: str
+    count: int = 0
+
+
+class Cancellation(Protocol):
+    """Asked now and then by a walk; `threading.Event` is one."""
+
+    def is_set(self) -> bool:
+        """Whether the walk should end soon."""
+        ...

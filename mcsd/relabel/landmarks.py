@@ -1,0 +1,56 @@
+"""This host's own protected places, as they are now: homes of those who are listed, and engines' storage."""
+
+from __future__ import annotations
+
+import pwd
+from collections.abc import Callable, Iterable
+
+from mcsd.blocking.patient import Patient
+from mcsd.core.protected import ProtectionRules
+
+_NONE: tuple[str, ...] = ()
+LASTS = 5.0
+"""Seconds for which the list of accounts, and what engines' configuration says, will do."""
+LISTED = "passwd"
+"""The name of the source, for whoever tells that it does not answer."""
+
+
+class Landmarks:
+    """Gives the rules as they are when they are asked for. Thread-safe.
+
+    `of_host` and `of_homes` list storage of engines; the latter of people's own, by their homes. `state` is
+    mcsd's own, `sockets` are engines'.
+    """
+
+    def __init__(
+        self,
+        patient: Patient,
+        *,
+        of_host: Callable[[], Iterable[str]],
+        of_homes: Callable[[Iterable[str]], Iterable[str]],
+        state: Iterable[str],
+        sockets: Iterable[str],
+    ) -> None:
+        self._patient = patient
+        self._of_host = of_host
+        self._of_homes = of_homes
+        self._state = tuple(state)
+        self._sockets = tuple(sockets)
+        self._latest = ProtectionRules.of(state=self._state, sockets=self._sockets)
+
+    def __call__(self) -> ProtectionRules:
+        """List what is protected now; what does not answer is as it was last known."""
+        homes = self._patient.ask(LISTED, _homes, _NONE, lasts=LASTS)
+        ours = self._patient.ask("/etc", lambda: tuple(self._of_host()), _NONE, lasts=LASTS)
+        theirs = self._patient.ask(
+            "homes", lambda: tuple(self._of_homes(homes)), _NONE, version=homes, lasts=LASTS
+        )
+        storage = (*ours, *theirs)
+        latest = ProtectionRules.of(homes=homes, storage=storage, state=self._state, sockets=self._sockets)
+        if latest != self._latest:
+            self._latest = latest
+        return self._latest  # the same object while nothing has changed: what follows from it is kept with it
+
+
+def _homes() -> tuple[str, ...]:
+    return tuple(sorted({entry.pw_dir for entry in pwd.getpwall()}))

@@ -1,0 +1,177 @@
+"""A container's OCI bundle, and what Docker has made for the container beside it.
+
+`take_on` and `put_back` come to the same end from wherever an earlier one was interrupted. The bundle is
+written first: from then on it says which labels mcsd has put where, and what was there before.
+"""
+
+from __future__ import annotations
+
+import os
+
+from .mounts import MountInfo, carry, mounts_at
+from .text import dumps, parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+FORMER = "io.mcsd.mount-label"
+"""The annotation in the bundle that keeps what Docker had chosen."""
+_LABEL = "security.selinux"
+
+
+class Bundle:
+    """What a container starts from. Labels are Docker's choice, as far as nobody else has written there."""
+
+    def __init__(self, path: str, container: str) -> None:
+        self.path = path
+        self.container = container
+        with open(path + "/config.json", encoding="utf-8") as file:
+            self._config: dict[str, Any] = parse(file.read())
+        self.process_label: str = self._config.get("process", {}).get("selinuxLabel", "")
+        self.mount_label: str = self._config.get("linux", {}).get("mountLabel", "")
+
+    @property
+    def root(self) -> str:
+        """The path of the root file system."""
+        return os.path.realpath(os.path.join(self.path, self._config["root"]["path"]))
+
+    @property
+    def sources(self) -> list[str]:
+        """Where the mounts come from, one each."""
+        return [str(mount.get("source") or "") for mount in self._config.get("mounts") or ()]
+
+    @property
+    def own_directory(self) -> str:
+        """Docker's own directory for the container, with its `resolv.conf` and the like; "" if none."""
+        middle = f"/containers/{self.container}/"
+        return next((s[: s.index(middle) + len(middle)] for s in self.sources if middle in s), "")
+
+    def description(self) -> dict[str, Any]:
+        """Say what mcsd needs to know about a container that is being created."""
+        root = mounts_at(self.root).get(self.root)
+        obstacle = root.obstacle if root else f"nothing is mounted at {self.root}"
+        return {
+            "container": self.container,
+            "process_label": self.process_label,
+            "mount_label": self.mount_label,
+            **self._host_settings(),
+            "obstacle": obstacle,
+        }
+
+    def _host_settings(self) -> dict[str, Any]:
+        try:
+            with open(self.own_directory + "hostconfig.json", "rb") as file:
+                host = parse(file.read())
+        except (OSError, ValueError):
+            return {}  # mcsd then takes Docker's level for nobody's own wish
+        return {
+            "security_options": [str(one) for one in host.get("SecurityOpt") or ()],
+            "ipc_mode": str(host.get("IpcMode") or ""),
+            "pid_mode": str(host.get("PidMode") or ""),
+            "subpaths": _subpaths(host),
+        }
+
+    def take_on(self, process: str, label: str) -> None:
+        """Have the bundle, the mounts and Docker's own files carry the labels; raise `OSError`."""
+        self._write(process, label)
+        own, mounted = self._places()
+        for place in mounted.values():
+            carry(place, label)
+        for source in own:
+            if label_on(source) != label:
+                label_file(source, label)
+
+    def put_back(self, *, runs: bool) -> None:
+        """Have what Docker has for a container that has ended carry Docker's label for it again.
+
+        The root file system too, where no process `runs` in it: Docker keeps it mounted for a restart, which
+        need not come through the gate.
+        """
+        label, former = self.mount_label, str((self._config.get("annotations") or {}).get(FORMER, ""))
+        if label == former or label.split(":")[:3] != former.split(":")[:3]:
+            return  # not ours: whoever makes a container can annotate it, and the gate changes levels alone
+        own, mounted = self._places()
+        for source in own:
+            try:
+                if label_on(source) == label:
+                    label_file(source, former)
+            except OSError:
+                continue  # removed meanwhile
+        root = mounted.get(self.root)
+        if root is not None and root.context == label and not runs:
+            carry(root, former)
+
+    def _write(self, process: str, label: str) -> None:
+        notes = {
+            key: value for key, value in (self._config.get("annotations") or {}).items() if key != FORMER
+        }
+        if label != self.mount_label:
+            notes[FORMER] = self.mount_label
+        linux, settings = self._config.setdefault("linux", {}), self._config.setdefault("process", {})
+        before = (
+            settings.get("selinuxLabel"),
+            linux.get("mountLabel"),
+            self._config.get("annotations") or {},
+        )
+        if before == (process, label, notes):
+            return
+        settings["selinuxLabel"], linux["mountLabel"], self._config["annotations"] = process, label, notes
+        replace_file(self.path + "/config.json", dumps(self._config))
+
+    def _places(self) -> tuple[list[str], dict[str, MountInfo]]:
+        """Return Docker's own files for the container, and what is mounted for it, the root included."""
+        own = self.own_directory
+        mounted = {
+            path: place
+            for path, place in mounts_at(self.root, own).items()
+            if path == self.root or any(_is_below(source, path) for source in self.sources)
+        }
+        files = [source for source in self.sources if own and source.startswith(own)]
+        return [one for one in files if not any(_is_below(one, path) for path in mounted)], mounted
+
+
+def _subpaths(host: dict[str, Any]) -> dict[str, str]:
+    """Return by destination which parts of volumes are mounted: Docker's list of containers does not say."""
+    wanted = [one for one in host.get("Mounts") or () if one.get("Type") == "volume"]
+    parts = {one.get("Target"): (one.get("VolumeOptions") or {}).get("Subpath") for one in wanted}
+    return {str(target): str(part) for target, part in parts.items() if target and part}
+
+
+def _is_below(path: str, directory: str) -> bool:
+    return path == directory or path.startswith(directory + "/")
+
+
+def label_on(path: str) -> str:
+    """Return what a file itself is labelled with; "" where it has no label."""
+    try:
+        return os.getxattr(path, _LABEL, follow_symlinks=False).rstrip(b"\0").decode()
+    except OSError as exc:
+        import errno
+
+        if exc.errno in (errno.ENODATA, errno.ENOTSUP):
+            return ""
+        raise
+
+
+def label_file(path: str, label: str) -> None:
+    """Label one of Docker's own files for the container, without following a link."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        os.setxattr(descriptor, _LABEL, label.encode() + b"\0")
+    finally:
+        os.close(descriptor)
+
+
+def replace_file(path: str, text: str) -> None:
+    """Replace a file's content, all of it or nothing, with its mode."""
+    draft = path + ".mcsd"
+    mode = os.stat(path).st_mode & 0o7777
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    try:
+        data = text.encode()
+        while data:
+            data = data[os.write(descriptor, data) :]
+    finally:
+        os.close(descriptor)
+    os.rename(draft, path)

@@ -1,0 +1,246 @@
+"""The calls that the gate looks at before it becomes the runtime: create, exec, delete, checkpoint."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from .asking import Unreachable, ask, starts_without_answer
+from .bundle import Bundle, replace_file
+from .text import dumps, parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from mcsd.runtime.main import Invocation
+
+SOCKET = "/run/mcsd/gate.sock"
+PATIENCE = 3700.0
+"""Seconds to wait for an answer, which is more than `[gate] deadline` may be: an mcsd that hangs is ended by
+systemd's watchdog, and this is for where there is none."""
+NOTICE_PATIENCE = 1.0
+"""Seconds that telling mcsd of an end may take."""
+ENDED = "mcsd-ended"
+"""The note in a bundle that its container's end needs nothing more: the front passes the clean-up on."""
+
+
+class RefusedError(Exception):
+    """The start must not go on; the text is for the person who asked for it."""
+
+
+def handle(call: Invocation) -> int | None:
+    """Do what a call needs; give None where the runtime is to follow, otherwise the exit status."""
+    try:
+        if not call.runtime:
+            raise RefusedError(
+                "there is no runtime to hand the container to:"
+                f" looked for {call.option('--mcsd-runtime') or 'runc and crun'};"
+                " install runc, or name it in daemon.json with --mcsd-runtime"
+            )
+        handler = _HANDLERS.get(call.command)
+        return None if handler is None else handler(call)
+    except RefusedError as exc:
+        tell(call, "error", str(exc))
+    except Exception as exc:  # noqa: BLE001  (the boundary: Docker must hear why a start failed)
+        tell(call, "error", f"the gate failed at {call.command}: {exc!r}")
+    return 1
+
+
+# --- create --------------------------------------------------------------------------------------------
+
+
+def before_create(call: Invocation) -> None:
+    """Have mcsd prepare the start, and put its labels where the runtime finds them."""
+    bundle = Bundle(os.path.abspath(call.option("--bundle", "-b") or "."), call.container)
+    forget_end(bundle.path)
+    if not bundle.process_label:
+        return  # Docker confines nothing here, so there is no level to choose
+    request = {"operation": "create", **bundle.description()}
+    try:
+        answer = _ask(call, request)
+        try:
+            _follow(call, bundle, answer)
+        except OSError as exc:
+            # With a level of its own it cannot run: mcsd decides whether it may with Docker's.
+            _follow(call, bundle, _ask(call, {**request, "obstacle": f"{exc}"}))
+    except Unreachable as exc:
+        if not starts_without_answer(call):
+            raise RefusedError(
+                f'{exc}; see systemctl status mcsd, or set [gate] on_error = "start" in mcsd.toml'
+            ) from exc
+        # Docker leaves the root file system of a container that it restarts mounted as it was.
+        bundle.take_on(bundle.process_label, bundle.mount_label)
+        warn(call, f"{exc}; started with Docker's own labels, as [gate] on_error says")
+
+
+def _ask(call: Invocation, request: dict[str, Any]) -> dict[str, Any]:
+    answer = ask(call.option("--mcsd-socket") or SOCKET, request, PATIENCE)
+    if not answer.get("admitted"):
+        raise RefusedError("; ".join(filter(None, (answer.get("reason"), answer.get("hint")))))
+    return answer
+
+
+def _follow(call: Invocation, bundle: Bundle, answer: dict[str, Any]) -> None:
+    if answer.get("warning"):
+        warn(call, answer["warning"])
+    bundle.take_on(
+        answer.get("process_label") or bundle.process_label, answer.get("mount_label") or bundle.mount_label
+    )
+
+
+# --- exec ----------------------------------------------------------------------------------------------
+
+
+def before_exec(call: Invocation) -> None:
+    """Have the process that enters run at the container's present level."""
+    path = call.option("--process", "-p")
+    if not path:
+        return
+    label = present_label(call)
+    with open(path, encoding="utf-8") as file:
+        process = parse(file.read())
+    if label and process.get("selinuxLabel") and process["selinuxLabel"] != label:
+        process["selinuxLabel"] = label
+        replace_file(path, dumps(process))
+
+
+def present_label(call: Invocation) -> str:
+    """Return the label of the container's first process, by what the runtime has written down; "" if none."""
+    state = f"{call.option('--root')}/{call.container}"
+    for name, key in (("state.json", "init_process_pid"), ("status", "pid")):
+        try:
+            with open(f"{state}/{name}", encoding="utf-8") as file:
+                pid = int(parse(file.read())[key])
+            with open(f"/proc/{pid}/attr/current", encoding="utf-8") as file:
+                return file.read().rstrip("\0\n")
+        except FileNotFoundError:
+            continue
+    return ""
+
+
+# --- delete --------------------------------------------------------------------------------------------
+
+
+def before_delete(call: Invocation) -> int | None:
+    """Take the level off what Docker has of the container, and tell mcsd that it has ended.
+
+    containerd calls with `--force` when a shim has gone, while Docker may have begun to start the container
+    again: being slower than the runtime alone must not end the new one.
+    """
+    path = bundle_of(call)
+    if "--force" in call.options and is_succeeded(call, path):
+        return 0
+    is_whole = False
+    if path:
+        try:
+            runs = bool(present_label(call))
+            Bundle(path, call.container).put_back(runs=runs)
+            is_whole = not runs
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+            warn(call, f"what Docker has for the container keeps the level that it had: {exc}")
+    request = {"operation": "delete", "container": call.container}
+    try:
+        ask(call.option("--mcsd-socket") or SOCKET, request, NOTICE_PATIENCE)
+    except Unreachable:
+        return None  # mcsd looks for itself when it is back: the container does not run
+    if is_whole:
+        note_end(path)
+    return None
+
+
+def note_end(bundle: str) -> None:
+    """Note in the bundle that its container's end needs nothing more."""
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        os.close(os.open(f"{bundle}/{ENDED}", flags, 0o600))
+    except OSError:
+        pass  # the clean-up then does it all once more
+
+
+def forget_end(bundle: str) -> None:
+    """Take away the note of an earlier end: an engine may use a bundle again; raise `OSError`."""
+    try:
+        os.unlink(f"{bundle}/{ENDED}")
+    except FileNotFoundError:
+        pass
+
+
+def bundle_of(call: Invocation) -> str:
+    """Return the bundle's directory, from which containerd's shim calls; "" where that is not where we
+    are."""
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:
+        return ""  # removed while we were on our way
+    is_bundle = os.path.basename(here) == call.container and os.path.exists(here + "/config.json")
+    return here if is_bundle else ""
+
+
+def called_at() -> float:
+    """Return the moment at which this process was started, in seconds since the epoch."""
+    import time
+
+    with open("/proc/self/stat", encoding="utf-8") as file:
+        ticks = int(file.read().rpartition(")")[2].split()[19])
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    return time.time() - age
+
+
+def is_succeeded(call: Invocation, bundle: str) -> bool:
+    """Tell whether there is a container of this id that was made after this call, or a bundle for one."""
+    state = f"{call.option('--root')}/{call.container}"
+    made = [f"{bundle}/config.json"] if bundle else []
+    for path in (*made, f"{state}/state.json", f"{state}/status"):
+        try:
+            if os.stat(path).st_mtime > called_at():
+                return True
+        except FileNotFoundError:
+            continue
+    return False
+
+
+# --- checkpoint ----------------------------------------------------------------------------------------
+
+
+def before_checkpoint(call: Invocation) -> None:
+    """Decline."""
+    raise RefusedError(
+        "a checkpoint holds labels that mcsd will have given to somebody else by the time it is restored;"
+        " remove --runtime or the default-runtime mcsd for this container"
+    )
+
+
+_HANDLERS = {
+    "create": before_create,
+    "exec": before_exec,
+    "delete": before_delete,
+    "checkpoint": before_checkpoint,
+    "restore": before_checkpoint,
+}
+
+
+# --- telling -------------------------------------------------------------------------------------------
+
+
+def tell(call: Invocation, level: str, text: str) -> None:
+    """Write to the runtime's log, where containerd looks for what to show, and to standard error."""
+    import time
+
+    line = f"mcsd: {text}"
+    path = call.option("--log")
+    if path:
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        as_json = dumps({"level": level, "msg": line, "time": stamp})
+        entry = as_json if call.option("--log-format") == "json" else f"{stamp} {level}: {line}"
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(descriptor, entry.encode() + b"\n")
+        finally:
+            os.close(descriptor)
+    sys.stderr.write(line + "\n")
+
+
+def warn(call: Invocation, text: str) -> None:
+    """Tell of something that does not end the start."""
+    tell(call, "warning", text)

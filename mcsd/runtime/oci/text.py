@@ -1,0 +1,61 @@
+"""JSON without what `import json` brings along: half of what a handled call would take.
+
+That module compiles regular expressions for its twin in Python; its work is done by `_json`, written in C,
+which is used here directly. Where an interpreter has it otherwise, and to say what is wrong with a text,
+`json` is asked.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class _Rules:
+    """What the scanner asks of the decoder that it belongs to."""
+
+    strict = True
+    object_hook = None
+    object_pairs_hook = None
+    parse_float = float
+    parse_int = int
+    parse_constant = float
+
+    def __init__(self) -> None:
+        self.memo: dict[str, str] = {}
+
+
+def parse(text: str | bytes) -> Any:
+    """Return the value; raise `ValueError` where it is not JSON."""
+    whole = (text.decode() if isinstance(text, bytes) else text).strip(" \t\r\n")
+    try:
+        import _json
+
+        value, end = _json.make_scanner(_Rules())(whole, 0)  # type: ignore[arg-type]
+        if end == len(whole):
+            return value
+    except (ImportError, AttributeError, TypeError, StopIteration):
+        pass
+    import json
+
+    return json.loads(whole)
+
+
+def dumps(value: Any) -> str:
+    """Return the text; raise `TypeError` and `ValueError` where there is none."""
+    try:
+        import _json
+
+        encode = _json.make_encoder(
+            None, _no_json, _json.encode_basestring_ascii, None, ": ", ", ", False, False, True
+        )
+        return "".join(encode(value, 0))
+    except (ImportError, AttributeError, TypeError):
+        import json
+
+        return json.dumps(value)
+
+
+def _no_json(value: object) -> Any:
+    raise TypeError(f"{type(value).__name__} is not JSON")

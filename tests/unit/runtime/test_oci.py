@@ -1,0 +1,201 @@
+"""What the gate does with a bundle: labels taken on and put back, mounts read from the kernel's table."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcsd.runtime.oci import bundle as bundles
+from mcsd.runtime.oci.bundle import FORMER, Bundle, label_file
+from mcsd.runtime.oci.mounts import MountInfo, mounts_at, split_options, unescape
+
+ID = "f" * 64
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="labels are root's to write")
+
+
+def label(pair: str) -> str:
+    return f"system_u:object_r:container_file_t:s0:{pair}"
+
+
+def process(pair: str) -> str:
+    return f"system_u:system_r:container_t:s0:{pair}"
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """Docker's own directory for the container."""
+    path = tmp_path / "containers" / ID
+    path.mkdir(parents=True)
+    return path
+
+
+def bundle_of(tmp_path: Path, own: Path, *names: str, **fields: Any) -> Bundle:
+    """A bundle with these of Docker's own files mounted."""
+    (tmp_path / "bundle").mkdir(exist_ok=True)
+    config = {
+        "process": {"selinuxLabel": process("c1,c2")},
+        "linux": {"mountLabel": label("c1,c2")},
+        "root": {"path": str(tmp_path / "nothing")},
+        "mounts": [{"destination": f"/{name}", "source": str(own / name)} for name in names],
+    }
+    (tmp_path / "bundle" / "config.json").write_text(json.dumps({**config, **fields}))
+    return Bundle(str(tmp_path / "bundle"), ID)
+
+
+def read(bundle: Bundle) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path(bundle.path, "config.json").read_text())
+    return found
+
+
+def label_on(path: Path) -> str:
+    return os.getxattr(path, "security.selinux")[:-1].decode()
+
+
+def test_mcsd_is_told_what_whoever_made_the_container_asked_for(tmp_path: Path, own: Path) -> None:
+    settings = {"SecurityOpt": ["label=level:s0:c3,c4"], "IpcMode": "container:x", "PidMode": ""}
+    (own / "hostconfig.json").write_text(json.dumps(settings))
+    told = bundle_of(tmp_path, own, "mounts/shm").description()
+    assert told["security_options"] == ["label=level:s0:c3,c4"] and told["ipc_mode"] == "container:x"
+    assert told["process_label"] == process("c1,c2") and "nothing is mounted" in told["obstacle"]
+
+
+def test_mcsd_is_told_which_parts_of_volumes_are_mounted(tmp_path: Path, own: Path) -> None:
+    wanted = [
+        {"Type": "volume", "Source": "v", "Target": "/d", "VolumeOptions": {"Subpath": "a/b"}},
+        {"Type": "volume", "Source": "v", "Target": "/whole"},
+        {"Type": "image", "Source": "i", "Target": "/i", "ImageOptions": {"Subpath": "etc"}},
+    ]
+    for mounts, expected in ((wanted, {"/d": "a/b"}), (None, {})):
+        (own / "hostconfig.json").write_text(json.dumps({"Mounts": mounts}))
+        assert bundle_of(tmp_path, own, "hosts").description()["subpaths"] == expected
+
+
+def test_another_container_s_files_are_not_its_own(tmp_path: Path, own: Path) -> None:
+    """`--network container:X` mounts X's `resolv.conf`."""
+    other = {"destination": "/etc/hosts", "source": str(own.parent / ("e" * 64) / "hosts")}
+    assert bundle_of(tmp_path, own, mounts=[other]).own_directory == ""
+
+
+@needs_root
+def test_labels_are_taken_on_and_put_back_exactly(tmp_path: Path, own: Path) -> None:
+    """Promises 2 and 6."""
+    for name in ("hosts", "hostname"):
+        (own / name).write_text("")
+        label_file(str(own / name), label("c1,c2"))
+    bundle = bundle_of(tmp_path, own, "hosts", "hostname", annotations={"mine": "stays"})
+    bundle.take_on(process("c3,c4"), label("c3,c4"))
+    config = read(bundle)
+    assert config["process"]["selinuxLabel"] == process("c3,c4")
+    assert config["linux"]["mountLabel"] == label("c3,c4")
+    assert config["annotations"] == {"mine": "stays", FORMER: label("c1,c2")}
+    assert label_on(own / "hosts") == label("c3,c4")
+    label_file(str(own / "hostname"), label("c5,c6"))  # somebody else's wish since
+    Bundle(bundle.path, ID).put_back(runs=False)
+    assert [label_on(own / name) for name in ("hosts", "hostname")] == [label("c1,c2"), label("c5,c6")]
+
+
+@needs_root
+def test_a_gone_file_keeps_no_other_from_being_put_back(tmp_path: Path, own: Path) -> None:
+    (own / "hosts").write_text("")
+    label_file(str(own / "hosts"), label("c3,c4"))
+    config = {"linux": {"mountLabel": label("c3,c4")}, "annotations": {FORMER: label("c1,c2")}}
+    bundle_of(tmp_path, own, "gone", "hosts", **config).put_back(runs=False)
+    assert label_on(own / "hosts") == label("c1,c2")
+
+
+@needs_root
+def test_nobody_else_s_word_for_a_former_label_counts(tmp_path: Path, own: Path) -> None:
+    """Promise 10: the gate changes levels, never types."""
+    (own / "hosts").write_text("")
+    label_file(str(own / "hosts"), label("c3,c4"))
+    forged = {FORMER: "system_u:object_r:shadow_t:s0"}
+    config = {"linux": {"mountLabel": label("c3,c4")}, "annotations": forged}
+    bundle_of(tmp_path, own, "hosts", **config).put_back(runs=False)
+    assert label_on(own / "hosts") == label("c3,c4")
+
+
+STEPS = ("replace_file", "label_file", "label_file")
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it."""
+
+
+@needs_root
+@pytest.mark.parametrize("step", range(len(STEPS)))
+@pytest.mark.parametrize("after", [False, True])
+def test_killed_at_any_step_the_end_puts_everything_back_and_a_start_takes_everything_on(
+    tmp_path: Path, own: Path, monkeypatch: pytest.MonkeyPatch, step: int, after: bool
+) -> None:
+    """Promises 2, 6 and 9: the bundle says what there is to undo before anything else is done."""
+    names = ("hosts", "hostname")
+    for name in names:
+        (own / name).write_text("")
+        label_file(str(own / name), label("c1,c2"))
+    bundle = bundle_of(tmp_path, own, *names)
+    real = {name: getattr(bundles, name) for name in set(STEPS)}
+    done: list[str] = []
+
+    def killing(name: str) -> Any:
+        def call(*arguments: object) -> None:
+            if len(done) == step and not after:
+                raise Killed
+            done.append(name)
+            real[name](*arguments)
+            if len(done) == step + 1 and after:
+                raise Killed
+
+        return call
+
+    for name in real:
+        monkeypatch.setattr(bundles, name, killing(name))
+    with pytest.raises(Killed):
+        bundle.take_on(process("c3,c4"), label("c3,c4"))
+    for name, function in real.items():
+        monkeypatch.setattr(bundles, name, function)
+    assert done == list(STEPS[: step + after])
+    Bundle(bundle.path, ID).put_back(runs=False)
+    assert {label_on(own / name) for name in names} == {label("c1,c2")}, "as Docker had it"
+    again = bundle_of(tmp_path, own, *names)
+    again.take_on(process("c5,c6"), label("c5,c6"))
+    assert {label_on(own / name) for name in names} == {label("c5,c6")}
+
+
+# --- mounts --------------------------------------------------------------------------------------------
+
+
+def test_mount_options_are_split_outside_quotes() -> None:
+    text = 'lowerdir=l/A:l/B,context="a:b:c:s0:c1,c2",index=off'
+    assert split_options(text) == ["lowerdir=l/A:l/B", 'context="a:b:c:s0:c1,c2"', "index=off"]
+    assert unescape(r"/a\040b\134c") == "/a b\\c"
+
+
+def test_a_mount_tells_its_label_and_what_it_was_made_with() -> None:
+    options = ["rw", 'context="a:b:c:s0:c1,c2"', "lowerdir=l/A", "seclabel", "index=off"]
+    mounted = MountInfo("/d/overlay2/x/merged", "overlay", ["rw"], options)
+    assert mounted.context == "a:b:c:s0:c1,c2" and mounted.base == "/d/overlay2"
+    assert mounted.plain_options == ["lowerdir=l/A", "index=off"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "option", "expected"),
+    [
+        ("btrfs", "", "is btrfs, not an overlay"),
+        ("overlay", "lowerdir=l/GONE:l/B", "where it cannot be found"),
+        ("overlay", "lowerdir+=l/GONE", "where it cannot be found"),
+        ("overlay", "lowerdir=/:l/B", ""),
+        ("tmpfs", "size=64k", ""),
+    ],
+)
+def test_what_stands_in_the_way_of_another_label_is_said(kind: str, option: str, expected: str) -> None:
+    obstacle = MountInfo("/nonexistent/x/merged", kind, [], [option]).obstacle
+    assert expected in obstacle and bool(expected) is bool(obstacle)
+
+
+def test_the_kernel_s_table_is_read() -> None:
+    assert mounts_at("/proc")["/proc"].kind == "proc"
+    assert mounts_at("/nonexistent", "/nonexistent/") == {}
