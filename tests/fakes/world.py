@@ -317,6 +317,11 @@ class World:
         if failure is not None:
             raise failure
 
+    @property
+    def has_disk_news(self) -> bool:
+        """Whether the watch over files holds something that mcsd has not taken yet."""
+        return self.disk_watch.has_news
+
     async def quiet(self) -> None:
         """Wait until mcsd has nothing to do."""
         for _ in range(2):
@@ -324,7 +329,7 @@ class World:
             await self.mcsd.watcher.hints.quiet()
         await self.mcsd.reclaimer.reclaim()
         await self.mcsd.volume_watch.synchronise()
-        while self.is_running and (self.disk_watch.has_news or self.mcsd.volume_watch.is_at_work):
+        while self.is_running and (self.has_disk_news or self.mcsd.volume_watch.is_at_work):
             await asyncio.sleep(0.001)
         while self.mcsd.scrubber.is_pressed:
             await self.mcsd.scrubber.confirm_next()

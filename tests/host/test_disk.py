@@ -83,6 +83,11 @@ class Host(World):
         self.files = cast(Any, HostFiles())
         self.strays = cast(Any, StrayFile(top / "strays.json"))
 
+    @property
+    def has_disk_news(self) -> bool:
+        """Never: what the kernel still holds cannot be asked for, so a story waits for what it should lead to."""
+        return False
+
     def plant(self, name: str) -> Path:
         """Make a directory with a few files."""
         root = self.top / name
