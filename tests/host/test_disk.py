@@ -85,7 +85,7 @@ class Host(World):
 
     @property
     def has_disk_news(self) -> bool:
-        """Never: what the kernel still holds cannot be asked for, so a story waits for what it should lead to."""
+        """Never: what the kernel still holds cannot be asked for. A story waits for what should follow."""
         return False
 
     def plant(self, name: str) -> Path:

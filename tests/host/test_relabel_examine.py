@@ -18,7 +18,7 @@ import pytest
 from mcsd.adapters.docker.inspect import read_container
 from mcsd.core.exposure import Weak
 from mcsd.core.hints import Hint
-from mcsd.core.protected import PLACES, Lift, ProtectionRules, Reach
+from mcsd.core.protected import PLACES, UNLABELLED_FILE_SYSTEMS, Lift, ProtectionRules, Reach
 from mcsd.core.refusals import is_left_alone
 from mcsd.core.volumes import Identity, VolumeId
 from mcsd.errors import VolumeFailedError, VolumeRefusedError
@@ -243,6 +243,15 @@ def test_a_file_system_with_one_label_is_left_alone_for_that(stage: Stage) -> No
         rules[refused.value.rule] = refused.value.hint
     assert list(rules) == ["no-labels", "fixed-label"] and "context=" in rules["no-labels"]
     assert all(is_left_alone(rule) for rule in rules)
+
+
+@pytest.mark.parametrize("name", [*sorted(UNLABELLED_FILE_SYSTEMS), "fuse.sshfs"])
+def test_every_file_system_that_keeps_no_labels_is_left_alone(stage: Stage, name: str) -> None:
+    stage.root.mkdir()
+    real = mounts()[kernel.stat_path(str(stage.root)).mount]
+    with opened(str(stage.root)) as root, pytest.raises(VolumeRefusedError) as refused:
+        _judge_kind(root, str(stage.root), replace(real, file_system=name))
+    assert refused.value.rule == "no-labels" and name in str(refused.value)
 
 
 @follows(Hint.REMOUNT)

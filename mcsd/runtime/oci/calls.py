@@ -38,7 +38,7 @@ def handle(call: Invocation) -> int | None:
                 f" looked for {call.option('--mcsd-runtime') or 'runc and crun'};"
                 " install runc, or name it in daemon.json with --mcsd-runtime"
             )
-        handler = _HANDLERS.get(call.command)
+        handler = HANDLERS.get(call.command)
         return None if handler is None else handler(call)
     except RefusedError as exc:
         tell(call, "error", str(exc))
@@ -211,13 +211,14 @@ def before_checkpoint(call: Invocation) -> None:
     )
 
 
-_HANDLERS = {
+HANDLERS = {
     "create": before_create,
     "exec": before_exec,
     "delete": before_delete,
     "checkpoint": before_checkpoint,
     "restore": before_checkpoint,
 }
+"""What is done before the runtime follows. The commands are those of `HANDLED` in `main.py`."""
 
 
 # --- telling -------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mcsd.runtime import main as gate
+from mcsd.runtime.oci import calls
 from mcsd.runtime.oci.calls import ENDED
 from tests.installed_gate import RUNTIME, build_front, has_compiler
 
@@ -179,6 +180,10 @@ def test_what_docker_calls_beside_the_gate_s_own_never_waits_for_python(
 def test_what_the_gate_handles_is_for_python(scene: Scene, command: str) -> None:
     told = [os.fsencode(word) for word in (*LOG, command, ID)]
     assert scene.outcome(told) == [b"python", *told]
+
+
+def test_what_comes_to_python_has_a_handler_there() -> None:
+    assert set(calls.HANDLERS) == set(gate.HANDLED)
 
 
 def test_both_programs_know_the_same_runtimes_and_options() -> None:
