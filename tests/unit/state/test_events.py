@@ -26,7 +26,7 @@ def emit(events: EventBus, count: int) -> None:
 
 async def begun(stream: AsyncIterator[Event | int]) -> asyncio.Task[Event | int]:
     """Have a reader wait for its first event."""
-    first = asyncio.ensure_future(anext(stream))  # type: ignore[arg-type]
+    first = asyncio.ensure_future(anext(stream))
     await asyncio.sleep(0)
     return first
 
