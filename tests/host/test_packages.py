@@ -90,6 +90,12 @@ def test_what_a_build_requires_is_called_as_the_distribution_calls_it(
     assert names | {"container-selinux", "selinux-policy-devel", "make", "gcc"} <= set(asked.splitlines())
 
 
+def test_a_host_without_containers_needs_no_engine_s_policy_to_build() -> None:
+    spec = ("--define", "fedora 44", "--without", "containers", PACKAGING / "mcsd.spec")
+    asked = run("rpmspec", "-q", "--buildrequires", *spec).splitlines()
+    assert "container-selinux" not in asked and "selinux-policy-devel" in asked
+
+
 def test_the_source_package_builds_with_nothing_of_ours_around_it(
     built: tuple[Path, Path], tmp_path: Path
 ) -> None:
