@@ -129,9 +129,9 @@ test: venv host-deps web-deps vm-deps ## every gate and every test; installs wha
 	  wait $$guest; $(MAKE) --no-print-directory test-vm
 
 .PHONY: t
-t: venv ## one file: T=tests/unit/test_plan.py, or T=tests/vm/scripts/gate.sh in the guest; what failed last goes first
+t: venv ## one file: T=tests/unit/core/test_plan.py, or T=tests/vm/scripts/gate.sh in the guest; what failed last goes first
 	@case '$(T)' in \
-	  '') echo 'make t: say what, T=tests/unit/test_plan.py or T=tests/vm/scripts/gate.sh' >&2; exit 2 ;; \
+	  '') echo 'make t: say what, T=tests/unit/core/test_plan.py or T=tests/vm/scripts/gate.sh' >&2; exit 2 ;; \
 	  *.sh) tests/vm/run $(T) $(ARGS) ;; \
 	  tests/vm/*) $(MAKE) --no-print-directory vm-deps && $(PY) -m pytest -q --failed-first $(BOUNDED) $(T) $(ARGS) ;; \
 	  tests/web*) $(MAKE) --no-print-directory web-deps && \

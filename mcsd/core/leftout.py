@@ -49,8 +49,9 @@ _RULES = {
         "bind it into the container by itself, with -v and its own host path",
     ),
     "protected-type": (
-        "it carries a type of the system's own, which a link or a mistake brought here",
-        "move it out, or run restorecon on it if it belongs here",
+        "it carries a type of the operating system's own, as programs in /opt do, or what a link or a mistake"
+        " brought here",
+        "if it is the application's, give it a type of data (chcon -R -t usr_t); otherwise move it out",
     ),
     "device-node": ("it is a device node", "give it to the container with --device"),
 }

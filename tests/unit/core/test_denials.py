@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -213,6 +215,15 @@ def test_a_cause_is_named_with_what_to_do(code: Code, command: str, what: Scene)
 
 def test_every_code_has_a_case() -> None:
     assert {code for code, _, _ in CASES} == set(Code)
+
+
+def test_every_code_is_described_in_the_manual() -> None:
+    page = (Path(__file__).parents[3] / "packaging/man/mcsd-why.7.rst").read_text(encoding="utf-8")
+    causes = page.partition("\nCAUSES\n")[2].partition("\nFOLLOWING DENIALS\n")[0]
+    described = [
+        name for line in re.findall(r"^\*.*", causes, re.M) for name in re.findall(r"\*([a-z-]+)\*", line)
+    ]
+    assert sorted(described) == sorted(Code)
 
 
 # --- two causes ----------------------------------------------------------------------------------------
