@@ -4,17 +4,17 @@ The levels of separate holders form an antichain: none dominates another. So wha
 every pair comparable to it, not the equal one only. A level with one category blocks all pairs that
 contain it, one with more blocks the pairs it contains, and one without blocks nothing.
 
-Everyone counts, each under a kind: grants, reservations, groups, the quarantine, processes that run at a
-level, and what the configuration sets aside. A level is held by reference: it stays taken until its last
-holder gives it back. Choosing takes nothing; the caller writes the choice down first, then takes it.
+Every holder counts, each under a kind: grants, reservations, groups, the quarantine, processes that run at a
+level, and what the configuration sets aside. Levels are reference-counted: a level stays taken until its
+last holder gives it back. Choosing takes nothing; the caller records the choice first, then takes it.
 
-No pair is used again while it need not be: files that nobody knows of may still carry it. What never was
-anybody's comes first, and then what has been free for the longest time. What an engine or another process
-chose counts as given too. `remember` brings in what was given before the daemon was started.
+Reuse of a pair is put off as long as possible, because files that mcsd does not know of may still carry it.
+Pairs that were never used come first, then those that have been free for the longest time. Pairs that an
+engine or another process chose count as used too. `remember` loads what was used before the daemon started.
 
-An overlord's level (`mcsd.core.processes`) is comparable to everybody's. It is not separate from anyone,
-which is reported; were it to block what it contains, nobody would get a level at all. Only the
-configuration may set so much aside.
+An overlord's level (`mcsd.core.processes`) is comparable to every other. That it is not separate from anyone
+is reported; if it blocked what it contains, nobody would get a level at all. Only the configuration may set
+so much aside.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ _FREE = len(_ORDER)
 
 _UNKNOWN = "no pair is left that never was given, and what may carry the others is lost"
 _TRIES = 64
-"""Draws of a member's pair before all pairs that might do are gone through."""
+"""Random draws for a member's pair before all candidates are searched."""
 
 
 def pairs_of(level: Level) -> tuple[CategoryPair, ...]:
-    """List the pairs that whoever holds a level has used up: those it is made of, one for a plain pair.
+    """List the pairs that a level consists of, which its holder uses up: one for a plain pair.
 
-    A single category is in a thousand pairs, and an overlord's level is everybody's: neither is a pair.
+    A single category is part of a thousand pairs, and an overlord's level of all: neither uses up any.
     """
     if is_overlord(level):
         return ()
@@ -70,8 +70,9 @@ class Allocator:
     # --- who holds what ----------------------------------------------------------------------------
 
     def take(self, level: Level, holder: Holder) -> None:
-        """Count one more holder of a level; every pair comparable to it is blocked. Asks nobody's leave:
-        levels that an engine chose are facts."""
+        """Count one more holder of a level, and block every pair comparable to it.
+
+        Never refuses: a level that an engine chose is a fact."""
         if _is_passed_over(level, holder):
             return
         holders = self._held.get(level, ())
@@ -89,9 +90,9 @@ class Allocator:
                 self._recount(rank, min(order, self._kinds[rank]))
 
     def give_back(self, level: Level, holder: Holder) -> None:
-        """Count one holder less; the last one frees what no other level blocks.
+        """Count one holder less; the last one frees every pair that no other level blocks.
 
-        Raises `ValueError` where that holder does not have that level.
+        Raises `ValueError` if that holder does not have that level.
         """
         if _is_passed_over(level, holder):
             return
@@ -111,9 +112,9 @@ class Allocator:
             self._recount_all(level, _order_of(holders))
 
     def replace_processes(self, levels: Mapping[Level, Holder]) -> None:
-        """Make these the levels that processes hold, in place of those of the last call.
+        """Replace the levels that processes hold.
 
-        Only what differs is touched.
+        Only the differences to the last call are applied.
         """
         before, self._processes = self._processes, dict(levels)
         for level, holder in self._processes.items():
@@ -131,15 +132,15 @@ class Allocator:
             self._free.give(rank)
 
     def unsaved(self) -> tuple[CategoryPair, ...]:
-        """Return the pairs that processes were seen to have, of which the ledger does not know yet."""
+        """Return the pairs that processes were seen with and that the ledger does not have yet."""
         return tuple(self._unsaved)
 
     def saved(self, pairs: Iterable[CategoryPair]) -> None:
-        """The ledger knows of these now."""
+        """Note that the ledger has these now."""
         self._unsaved.difference_update(pairs)
 
     def remember(self, given: Iterable[int]) -> None:
-        """Take pairs, by their ranks among all there are, as given; the last one was so last."""
+        """Count pairs as used before, by their ranks among all pairs, the least recent first."""
         is_whole = self._run.total == EVERY_PAIR.total
         for number in given:
             rank = number if is_whole else self._run.rank_of(EVERY_PAIR.pair_at(number))
@@ -147,7 +148,7 @@ class Allocator:
                 self._free.give(rank)
 
     def hold_given(self, held: bool) -> None:
-        """Choose no pair that was ever given, for as long: who may carry one is not known."""
+        """Choose no pair that was ever used while `held`: which files still carry one is not known."""
         self._holds_given = held
 
     def _recount(self, rank: int, order: int) -> None:
@@ -156,7 +157,7 @@ class Allocator:
         self._kinds[rank] = order
 
     def _recount_all(self, level: Level, former: int) -> None:
-        """Say anew under what the pairs count that counted under a kind that has left `level`."""
+        """Recount the pairs that counted under a kind which no longer holds `level`."""
         for rank in self._run.ranks_comparable_to(level):
             if self._kinds[rank] == former:
                 self._recount(rank, self._order_at(rank))
@@ -174,7 +175,7 @@ class Allocator:
         return self._held.get(level, ())
 
     def why_not(self, level: Level) -> tuple[Holder, ...]:
-        """List who holds a level comparable to this one, `()` where it would be separate from all."""
+        """List the holders of levels comparable to this one; `()` if it is separate from all."""
         return tuple(chain.from_iterable(self._held[one] for one in self._index.comparable_to(level)))
 
     def counts(self) -> Counts:
@@ -194,9 +195,9 @@ class Allocator:
     # --- choosing ----------------------------------------------------------------------------------
 
     def choose(self) -> CategoryPair:
-        """Return the free pair whose turn it is, in constant time. Takes nothing.
+        """Return the next free pair in constant time, without taking it.
 
-        Raises `ExhaustedError` with the counts where none is free.
+        Raises `ExhaustedError` with the counts if none is free.
         """
         if not len(self._free):
             raise self._exhausted("no pair is free")
@@ -207,11 +208,11 @@ class Allocator:
     def choose_member(self, *groups: CategoryPair) -> CategoryPair:
         """Return a free pair with which a new member of these groups is separate from all but the groups.
 
-        The member's level is then `member_level(pair, groups)`; see `mcsd.core.groups`. Of the pairs that
-        will do it is one whose turn it is. Takes nothing; certain to end.
+        The member's level is then `member_level(pair, groups)`; see `mcsd.core.groups`. Suitable
+        pairs have the order of `choose`. Takes nothing; always terminates.
 
-        Raises `ConflictError` where no pair can do, because somebody else holds part of the groups'
-        categories, and `ExhaustedError` where none is left.
+        Raises `ConflictError` if no pair is suitable because somebody else holds part of the groups'
+        categories, and `ExhaustedError` if none is left.
         """
         self._refuse_intruders(groups)
         fits = self._fitting(groups)
@@ -230,8 +231,8 @@ class Allocator:
         return next(fitting[rank] for rank in self._free.given_in_turn() if rank in fitting)
 
     def _candidates(self, groups: Iterable[CategoryPair]) -> list[tuple[int, CategoryPair]]:
-        """List the free pairs, with their ranks, of categories neither of which alone, with the groups', has
-        what is held."""
+        """List the free pairs, with their ranks, of whose categories neither one, together with the groups',
+        contains a held level."""
         common, allowed = joint_level(groups), {group.level for group in groups}
 
         def is_clear(category: int) -> bool:

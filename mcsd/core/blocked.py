@@ -1,7 +1,7 @@
-"""What mcsd waits for outside itself, and what is said of a call that does not return.
+"""What mcsd waits for outside itself, and the messages about a call that does not return.
 
-One hung file system may stop only its own: who waits for it is told so, everybody else goes on, and the
-status names it. Each party has its sentence and its remedy here.
+A hung file system may only stop its own users: they get an error, everybody else continues, and the status
+names it. Each party has its sentence and its remedy here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from enum import StrEnum
 
 
 class Party(StrEnum):
-    """Who is asked; part of the API."""
+    """Who a call waits for; part of the API."""
 
     VOLUME = "volume"
     LEDGER = "ledger"
@@ -56,19 +56,19 @@ _HINTS = {
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a call is about: whom it asks, and about which one of several."""
+    """What a call is about: whom it waits for, and which one of several."""
 
     party: Party
     name: str = ""
 
     @property
     def who(self) -> str:
-        """Say who is asked, as the beginning of a sentence."""
+        """Name the party, as the beginning of a sentence."""
         return _WHO[self.party].format(name=self.name)
 
     @property
     def failure(self) -> str:
-        """Say that the host fails it; the reason follows."""
+        """Say that the call failed; the reason follows."""
         return f"{self.who.rstrip(',')} failed"
 
     @property

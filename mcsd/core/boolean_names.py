@@ -1,9 +1,9 @@
-"""What the loaded policy calls a boolean that somebody names.
+"""The name in the loaded policy of a boolean that somebody names.
 
-In this order: the name as given; what the policy's own list of substitutions says
-(`booleans.subs_dist`, read by selinux_boolean_sub(3)); the table of renames below, in either direction,
-because a configuration outlives policies and an old host has the old name; otherwise it is unknown, and
-the nearest names that the policy has are given.
+In this order: the name as given; the policy's own list of substitutions (`booleans.subs_dist`, read by
+selinux_boolean_sub(3)); the table of renames below, in either direction, because a configuration outlives
+policies and an old host has the old name. Otherwise it is unknown, and the most similar names in the policy
+are returned.
 
 Names of different policies for similar things (`container_use_nfs` of the reference policy,
 `virt_use_nfs` of Fedora's) are not renames: they allow different things to different domains, and mcsd does
@@ -35,7 +35,7 @@ class NameSource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BooleanRename:
-    """A boolean that policies call `new` since the change that `source` names."""
+    """A boolean that is called `new` since the change that `source` names."""
 
     old: str
     new: str
@@ -65,12 +65,12 @@ DROPPED: Mapping[str, str] = {
     # selinux-policy 91859baab548, 2015-02-10: the transition has no boolean since.
     "docker_transition_unconfined": "policies since 2015 have no such boolean, and nothing in its place",
 }
-"""Names that were given up without a successor."""
+"""Names that were dropped without a successor."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedName:
-    """`name` is the policy's, None where it has none; `note` says how it was found or why not."""
+    """`name` is the policy's, None if it has none; `note` says how it was found or why not."""
 
     asked: str
     name: str | None
@@ -95,7 +95,7 @@ def _renamed(asked: str, known: Collection[str]) -> ResolvedName | None:
 def resolve(asked: str, known: Collection[str], substitute: str) -> ResolvedName:
     """Find what the policy with the names `known` calls a boolean.
 
-    `substitute` is what the policy's own list gives for it: the same name where it lists none.
+    `substitute` is what the policy's own list says for it: the same name if it lists none.
     """
     if not is_name(asked):
         return ResolvedName(asked, None, NameSource.UNKNOWN, "no boolean can have this name")
@@ -113,5 +113,5 @@ def resolve(asked: str, known: Collection[str], substitute: str) -> ResolvedName
 
 
 def nearest_names(asked: str, known: Collection[str]) -> tuple[str, ...]:
-    """Return the policy's names that are most like one it does not have, the nearest first."""
+    """Return the policy's names that are most similar to an unknown one, the most similar first."""
     return tuple(difflib.get_close_matches(asked, sorted(known), n=NEAREST, cutoff=0.5))

@@ -1,13 +1,13 @@
 """What each boolean should be, and what to change: the rules of promises 9 and 10, as pure functions.
 
-- Only a boolean that the configuration names is governed, and of two names for one boolean only one.
-- `on` and `off` hold it there; `unmanaged` leaves it alone; `lease` holds it on exactly while at least one
-  running container that asks for it is known, and off otherwise.
-- While nobody can say yet which containers run, leases are neither given nor taken: `holders` is None.
-- The value in force and the value pending both count: whoever commits next puts all pending values in force.
+- mcsd governs only booleans that the configuration names; of two names for one boolean only one counts.
+- `on` and `off` hold the boolean there; `unmanaged` leaves it alone; `lease` holds it on exactly while at
+  least one running container is known to ask for it, and off otherwise.
+- As long as it is not known which containers run (`holders` is None), leases neither begin nor end.
+- Both the value in force and the pending value count: anybody's next commit activates all pending values.
 
-A decision depends only on what is seen now, never on what happened before, so any history of leases,
-crashes and changes by others ends in the same state (promise 7).
+A decision depends only on the current state, never on what happened before. So any history of leases, crashes
+and changes by others ends in the same state (promise 7).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LABEL = "boolean"
 """The container label `io.mcsd.boolean`: names, separated by commas."""
 
 MOST_REQUESTS = 16
-"""Names in one container's label; what follows is not read."""
+"""Names in one container's label; further ones are ignored."""
 
 
 class Wish(StrEnum):
@@ -61,7 +61,7 @@ class ChangeCause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A boolean in the kernel: the value in force, and the value that the next commit puts in force."""
+    """A boolean in the kernel: the value in force, and the pending one, which the next commit activates."""
 
     active: bool
     pending: bool
@@ -74,14 +74,14 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """One configured name, with what the policy calls it. `order` stands over the configuration's `wish`."""
+    """One configured name, with its name in the policy. `order` overrides the configuration's `wish`."""
 
     asked: str
     wish: Wish
     resolved: ResolvedName
     order: Order | None = None
     shadowed_by: str = ""
-    """The other configured name of the same boolean, if that one rules it."""
+    """The other configured name of the same boolean, if that one governs it."""
 
     @property
     def name(self) -> str | None:
@@ -89,9 +89,9 @@ class Ruling:
         return None if self.shadowed_by or self.wish is Wish.UNMANAGED else self.resolved.name
 
     def wanted(self, *, held: bool | None) -> bool | None:
-        """Say what the boolean should be; None where it is to be left as it is.
+        """Return what the boolean should be; None if it is to be left alone.
 
-        `held` is whether a running container holds the lease, None while nobody knows.
+        `held` is whether a running container holds the lease, None while that is unknown.
         """
         if self.name is None:
             return None
@@ -112,7 +112,7 @@ class Ruling:
 
 @dataclass(frozen=True, slots=True)
 class BooleanLease:
-    """A running container's wish for a boolean. `pid` is its init process's, None where it is not known."""
+    """A running container's request for a boolean. `pid` is its init process's, None if unknown."""
 
     container: ContainerId
     container_name: str
@@ -121,7 +121,7 @@ class BooleanLease:
 
 
 class Refused(StrEnum):
-    """Why a container gets nothing; part of the API."""
+    """Why a request is refused; part of the API."""
 
     NOT_CONFIGURED = "not-configured"
     NOT_FOR_LEASE = "not-for-lease"
@@ -140,14 +140,14 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """Requests, sorted: by the policy's name of the boolean, and those refused."""
+    """Requests: those granted, by the boolean's name in the policy, and those refused."""
 
     holders: Mapping[str, tuple[BooleanLease, ...]]
     refusals: tuple[Refusal, ...] = ()
 
 
 def requests_of(container: Container) -> tuple[BooleanLease, ...]:
-    """Read what a container asks for: nothing unless it runs, and nothing that its image says."""
+    """Return what a container requests: nothing unless it runs, and nothing from its image's labels."""
     text = container.label(LABEL) if container.running else None
     if not text:
         return ()
@@ -169,9 +169,9 @@ def rule(
     substitute: Callable[[str], str],
     orders: Mapping[str, Order] | None = None,
 ) -> tuple[Ruling, ...]:
-    """Rule on each configured name, in their order.
+    """Return a ruling for each configured name, in their order.
 
-    Of several names for one boolean the policy's own rules it, or else the strictest.
+    Of several names for one boolean, the policy's own name governs it, or else the strictest wish.
     """
     orders = orders or {}
     rulings = [
@@ -230,14 +230,14 @@ def _refuse(request: BooleanLease, resolved: ResolvedName, ruling: Ruling | None
 
 
 def suggestion(resolved: ResolvedName) -> str:
-    """Say what to do about a name that the policy does not have."""
+    """Say what to do about a name that is not in the policy."""
     if resolved.nearest:
         return f"the nearest names are {', '.join(resolved.nearest)}; semanage boolean -l lists all"
     return "semanage boolean -l lists the names it has"
 
 
 def is_held(name: str | None, holders: Mapping[str, Sequence[BooleanLease]] | None) -> bool | None:
-    """Tell whether somebody holds a boolean; None while nobody knows who runs."""
+    """Tell whether somebody holds a boolean; None while it is unknown which containers run."""
     if holders is None or name is None:
         return None
     return bool(holders.get(name))
@@ -248,9 +248,9 @@ def decide(
     standings: Mapping[str, Standing],
     holders: Mapping[str, Sequence[BooleanLease]] | None,
 ) -> dict[str, bool]:
-    """Return the values to set, by the policy's names: none where all is as it should be.
+    """Return the values to set, by the policy's names; empty if everything is as it should be.
 
-    A governed boolean without a standing is one that cannot be read: it is left to the next look.
+    A governed boolean without a standing could not be read: it is left to the next round.
     """
     changes: dict[str, bool] = {}
     for ruling in rulings:
@@ -263,10 +263,10 @@ def decide(
 
 
 def strays(standings: Mapping[str, Standing], governed: Collection[str]) -> dict[str, bool]:
-    """Return the values in force of booleans that are not governed and have another one pending.
+    """Return the values in force of ungoverned booleans that have a different value pending.
 
-    A commit puts every pending value in force, whoever left it. Setting these pending values back first is
-    what keeps a commit from changing a boolean that nobody named (promise 10).
+    A commit activates every pending value, whoever set it. Resetting these pending values first keeps a
+    commit from changing a boolean that the configuration does not name (promise 10).
     """
     return {
         name: standing.active
@@ -276,14 +276,13 @@ def strays(standings: Mapping[str, Standing], governed: Collection[str]) -> dict
 
 
 def lasting(rulings: Iterable[Ruling]) -> dict[str, bool]:
-    """Return what the governed booleans should be after a reboot, before mcsd is there: a lease is off
-    then."""
+    """Return what the governed booleans should be after a reboot, before mcsd starts: leases are off then."""
     return {ruling.name: ruling.wish is Wish.ON for ruling in rulings if ruling.name is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """A container that holds a lease, and since when it was known to."""
+    """A container that holds a lease, and since when that is known."""
 
     container: ContainerId
     name: str
@@ -292,7 +291,7 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """The last change that was noticed: when it was, what to, and why. Times in seconds since the epoch."""
+    """The last change that was noticed: when, to which value, and why. Times in seconds since the epoch."""
 
     at: float
     value: bool
@@ -301,7 +300,7 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class BooleanView:
-    """One configured boolean as people see it. None stands for what is not known or does not apply."""
+    """One configured boolean as reports show it. None means unknown or not applicable."""
 
     ruling: Ruling
     wanted: bool | None = None
@@ -310,6 +309,6 @@ class BooleanView:
     holdings: tuple[Holding, ...] = ()
     changed: Changed | None = None
     stored: bool | None = None
-    """What the policy store was last told to start with; None where nothing is kept there."""
+    """The boot value that was last written to the policy store; None if none is stored."""
     problem: str = ""
     hint: str = ""

@@ -16,7 +16,7 @@ from mcsd.core.volumes import Claim, GrantId, Volume, VolumeId
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A name for a level that several containers' private levels dominate on purpose."""
+    """A named level that several containers' levels dominate on purpose."""
 
     name: str
     low: int
@@ -50,21 +50,21 @@ class PutVolume:
 
 @dataclass(frozen=True, slots=True)
 class DropVolume:
-    """Forget a volume whose labels are back; its claims must have been dropped."""
+    """Delete a volume whose labels are restored; its claims must have been deleted."""
 
     volume: VolumeId
 
 
 @dataclass(frozen=True, slots=True)
 class PutClaim:
-    """Insert or replace a claim; its grant, and its volume if it names one, must be there."""
+    """Insert or replace a claim; its grant, and its volume if it names one, must exist."""
 
     claim: Claim
 
 
 @dataclass(frozen=True, slots=True)
 class DropClaim:
-    """Forget a claim."""
+    """Delete a claim."""
 
     grant: GrantId
     destination: str
@@ -79,14 +79,14 @@ class PutGroup:
 
 @dataclass(frozen=True, slots=True)
 class DropGroup:
-    """Forget a group without members."""
+    """Delete a group without members."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class PutTurn:
-    """Remember that a pair is somebody's, or was until now: of all that were given it comes last."""
+    """Record that a pair is in use, or was until now: it becomes the most recently used."""
 
     pair: CategoryPair
 
@@ -98,8 +98,8 @@ Change = PutGrant | PutVolume | DropVolume | PutClaim | DropClaim | PutGroup | D
 class LedgerContents:
     """Everything live in a ledger. `next_grant` is higher than every grant id ever used.
 
-    `turns` are the pairs that were ever given, by their ranks among all there are
-    (`mcsd.core.pairs.EVERY_PAIR`), that which was somebody's last at the end. There may be half a million.
+    `turns` are the pairs that were ever used, by their ranks among all pairs (`mcsd.core.pairs.EVERY_PAIR`),
+    the most recently used last. There may be half a million.
     """
 
     grants: tuple[Grant, ...] = ()

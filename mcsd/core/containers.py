@@ -1,4 +1,4 @@
-"""What is known of a container by looking at it: plain values, parsed at the Docker adapter's edge."""
+"""A container as the engine describes it: plain values, parsed in the Docker adapter."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ ContainerId = NewType("ContainerId", str)
 """Docker's full container id: 64 lower-case hex digits."""
 
 LABEL_PREFIX = "io.mcsd."
-"""Docker labels under this prefix are addressed to mcsd; all others are dropped at the edge."""
+"""Docker labels with this prefix are for mcsd; the adapter drops all others."""
 
 SUBSCRIBED = "subscribed"
-"""Action of the first event of a stream: the subscription is in place, list now. It names no container."""
+"""Action of the first event of a stream: the subscription is active, list now. It names no container."""
 
 LOST = "lost"
-"""Action of an event that stands for any number that were dropped: list again. It names no container."""
+"""Action of an event that stands for dropped ones: list again. It names no container."""
 
 
 class MountKind(StrEnum):
@@ -36,11 +36,11 @@ class MountKind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Mount:
     """One entry of `Mounts[]`. `options` are the parts of Docker's comma list (`ro`, `Z`, `rslave`);
-    `writable` is the truth about writing, whatever the options say.
+    `writable` is Docker's `RW`, which counts whatever the options say.
 
-    Of a volume that is mounted in part (`volume-subpath`) `source` is that part, which is all that the
-    container sees, and all that Docker labels; `inside` is the whole volume, which no link in it may lead out
-    of. It is "" for every other mount.
+    If only a part of a volume is mounted (`volume-subpath`), `source` is that part, which is all that the
+    container sees and Docker labels. `inside` is then the whole volume, which no link in it may lead out of;
+    it is "" for every other mount.
     """
 
     kind: MountKind
@@ -53,9 +53,9 @@ class Mount:
     inside: str = ""
 
     def in_part(self, parts: Mapping[str, str]) -> Mount:
-        """Return a volume's mount as one of its part, where `parts` has a subpath for its destination.
+        """Return the mount with its subpath applied, if `parts` has one for its destination.
 
-        The engine's `Mounts[]` says nothing of parts: its `HostConfig` does.
+        The engine's `Mounts[]` does not show subpaths; `HostConfig` does.
         """
         if self.kind is not MountKind.VOLUME or self.inside:
             return self
@@ -73,12 +73,12 @@ class Container:
     `process_label` is "" where Docker confines nothing (no SELinux in the engine, `--privileged`,
     `label=disable`, `--pid=host`, `--ipc=host`). `pid` is the init process's on the host, None unless
     running. `pid_mode` and `ipc_mode` are Docker's words: "", "host", "private", "container:ID"…
-    `labels` are the container's labels under `io.mcsd.` only, sorted; `image_labels` the same of its image,
-    which whoever built the image wrote and which are therefore not the container owner's wishes. Where the
-    image cannot be looked at (removed by force, say), all of `labels` count as the image's.
+    `labels` are only the container's labels under `io.mcsd.`, sorted; `image_labels` those of its image,
+    which its author set and not the container's owner. If the image cannot be inspected (removed by force,
+    for example), all of `labels` count as the image's.
     `running` is true of a paused container too: its processes exist. `image` is the name the container was
-    created from; `started_at`, `finished_at` and `created_at` are Docker's RFC 3339 strings, "" for what
-    never was.
+    created from; `started_at`, `finished_at` and `created_at` are Docker's RFC 3339 strings, "" if it never
+    happened.
     """
 
     id: ContainerId
@@ -107,16 +107,16 @@ class Container:
 
     @property
     def level(self) -> Level | None:
-        """The level that Docker starts it at, None where Docker confines nothing.
+        """The level that Docker starts it at, None if Docker does not confine it.
 
-        Raises `LabelSyntaxError` where Docker's label is not one.
+        Raises `LabelSyntaxError` if Docker's label cannot be parsed.
         """
         return Context.parse(self.process_label).level if self.process_label else None
 
     def label(self, key: str) -> str | None:
         """Return the value of the container's own label `io.mcsd.KEY`, or None.
 
-        A value that the image carries too is not the container owner's, and is passed over.
+        A value that the image has as well is not the container owner's, and is ignored.
         """
         pair = LABEL_PREFIX + key, dict(self.labels).get(LABEL_PREFIX + key)
         if pair[1] is None or pair in self.image_labels:
@@ -129,7 +129,7 @@ def _cleaned(destination: str) -> str:
 
 
 def seconds_of(moment: str) -> float | None:
-    """Return an RFC 3339 time in seconds since the epoch, None for what is none."""
+    """Return an RFC 3339 time in seconds since the epoch, None if it is not one."""
     try:
         return datetime.fromisoformat(moment).timestamp()
     except ValueError:

@@ -1,13 +1,13 @@
-"""Docker's daemon.json with the gate in it, and without it again.
+"""Docker's daemon.json: the gate added, and removed again.
 
-The gate is a runtime named `mcsd` that is the default. Everything else in the file stays: keys, values, their
-order and the indentation. Three things of Docker decide what is written:
+The gate is a runtime named `mcsd`, set as the default. Everything else in the file stays: keys, values, their
+order and the indentation. Three properties of Docker and the gate determine what is written:
 
-- A container keeps the name of the runtime it was made with. One that was made with `mcsd` starts only while
-  that name means something: where there is such a container, switching off leaves the name with the real
+- A container keeps the name of the runtime it was created with. One created with `mcsd` starts only while
+  that runtime is defined: if there is such a container, disabling the gate leaves the name with the real
   runtime behind it.
-- A reload takes no key for "as it is". So the former default is written down by name, `runc` included.
-- The gate looks for runc and crun by itself; another former default is told to it as an argument.
+- On a reload, a missing key means "unchanged". So the former default is written by name, even `runc`.
+- The gate finds runc and crun by itself; any other former default is passed to it as an argument.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from typing import Any
 from mcsd.errors import ConfigurationError
 
 DAEMON_JSON = "/etc/docker/daemon.json"
-"""Where Docker has it unless told otherwise."""
+"""Docker's default path."""
 NAME = "mcsd"
-"""What the gate is called among Docker's runtimes."""
+"""The gate's name among Docker's runtimes."""
 STOCK = "runc"
-"""Docker's default where nothing else is said."""
+"""Docker's built-in default runtime."""
 _STOCK_NAMES = {STOCK, "io.containerd.runc.v2"}
 _OPTION = "--mcsd-runtime="
 
@@ -35,12 +35,12 @@ Settings = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class GateSetting:
-    """What a daemon.json says of the gate."""
+    """What a daemon.json says about the gate."""
 
     is_default: bool
-    """Whether new containers are to start through it."""
+    """Whether new containers start through it."""
     program: str
-    """The path of what `mcsd` runs, "" where there is no such runtime."""
+    """The program of the runtime `mcsd`, "" if there is no such runtime."""
     default: str
     """The runtime that new containers get."""
 
@@ -50,9 +50,9 @@ class GateSetting:
 
 
 def parse(text: str, path: str) -> dict[str, Any]:
-    """Read the file; raise `ConfigurationError` that names the line where it is not one JSON object."""
+    """Read the file; raise `ConfigurationError` with the line if it is not a JSON object."""
     if not text.strip():
-        return {}  # as Docker has it
+        return {}  # as Docker does
     try:
         found = json.loads(text, object_pairs_hook=_distinct)
     except json.JSONDecodeError as exc:
@@ -76,14 +76,14 @@ def parse(text: str, path: str) -> dict[str, Any]:
 
 
 def gate_setting(settings: Settings) -> GateSetting:
-    """Say what the file has about the gate."""
+    """Return what the file says about the gate."""
     default = str(settings.get("default-runtime") or STOCK)
     program = str(settings.get("runtimes", {}).get(NAME, {}).get("path", ""))
     return GateSetting(default == NAME, program, default)
 
 
 def enabled(settings: Settings, gate: str, find: Callable[[str], str | None]) -> dict[str, Any]:
-    """Return the settings with the gate as the default; `find` gives a program's path, as the shell does."""
+    """Return the settings with the gate as the default; `find` looks a program up in PATH."""
     runtimes = dict(settings.get("runtimes", {}))
     former = gate_setting(settings).default
     if former != NAME:
@@ -118,12 +118,12 @@ def _arguments(former: str, runtimes: Settings, find: Callable[[str], str | None
 def disabled(
     settings: Settings, gate: str, find: Callable[[str], str | None], *, in_use: bool
 ) -> dict[str, Any]:
-    """Return the settings without the gate; `in_use` says that containers are there that name it."""
+    """Return the settings without the gate; `in_use` says whether containers exist that name it."""
     runtimes = dict(settings.get("runtimes", {}))
     entry = runtimes.get(NAME)
     others = [{"path": STOCK}, *(other for name, other in runtimes.items() if name != NAME)]
     if entry is None or (entry.get("path") != gate and (in_use or entry not in others)):
-        return dict(settings)  # it is off already, and what else the name may mean is not ours
+        return dict(settings)  # it is off already; another runtime of that name is not ours
     former = _former(entry, runtimes, find)
     if in_use:
         runtimes[NAME] = {**runtimes.get(former, {"path": STOCK})}

@@ -1,22 +1,21 @@
-"""What the disk says of a volume: as last looked at, when, and what has drifted since.
+"""The labels of a volume on disk: when they were last checked, and what has drifted since.
 
 Theory of operation
 -------------------
-A volume in use is *watched*: the kernel tells at once when a label in it changes, when something is moved
-in or out, and when something is mounted inside. What cannot be watched is looked at in rounds. Either way
-the answer is a `DiskState`: `mcsd.state.disk` keeps one for each volume that somebody lives on, and whoever
-judges isolation reads it.
+A volume in use is *watched*: the kernel reports at once when a label in it changes, when something is moved
+in or out, and when something is mounted inside. What cannot be watched is checked in rounds. Either way the
+result is a `DiskState`: `mcsd.state.disk` keeps one for each volume in use, and judging isolation reads it.
 
 What always holds:
 
-- A state is about the target that the ledger has now. A new target makes an old state worthless.
-- A state with findings says that the volume does not carry everywhere what it should; then nobody on it is
-  isolated.
-- Findings are kept with their paths up to `MOST_FINDINGS`; the count is always right.
-- Only a complete look takes findings away. That nothing was heard proves nothing.
+- A state is about the current target in the ledger. A new target invalidates it.
+- A state with findings says that part of the volume does not carry the target; then no container that has
+  the volume is isolated.
+- At most `MOST_FINDINGS` findings are kept with their paths; the count is always exact.
+- Only a complete check removes findings. The absence of events proves nothing.
 
-What a failure means: a watch that fails or loses events makes the volume one that is looked at in rounds,
-with the reason. It never makes it one that is right.
+What a failure means: if a watch fails or loses events, the volume is checked in rounds instead, and the state
+has the reason. A failure never makes a volume count as correct.
 """
 
 from __future__ import annotations
@@ -36,35 +35,35 @@ class Watching(StrEnum):
     WATCHED = "watched"
     """At once."""
     PENDING = "pending"
-    """It is being taken under watch; until then, as ROUNDS."""
+    """The watch is being set up; until then, as ROUNDS."""
     ROUNDS = "rounds"
-    """By looking at all of it from time to time; `DiskState.why` says why it cannot be watched."""
+    """By checking all of it from time to time; `DiskState.why` says why it cannot be watched."""
 
 
 class What(StrEnum):
     """What happened to something in a volume; part of the API."""
 
     RELABELLED = "relabelled"
-    """Somebody wrote another label on it."""
+    """Somebody changed its label."""
     MOVED_IN = "moved-in"
-    """It was moved in from outside, and carries the label that it had there."""
+    """It was moved in from outside, with the label that it had there."""
     CREATED = "created"
-    """It was made inside, and the policy gave it another label than the volume's."""
+    """It was created inside, and the policy gave it a label other than the volume's."""
     MOVED_OUT = "moved-out"
     """It was moved out of the volume, and still carries the volume's label."""
     MOUNTED = "mounted"
-    """Something is mounted on it: that is another volume, which this one's claim does not cover."""
+    """Something is mounted on it: another volume, which this one's claim does not cover."""
     DIFFERS = "differs"
-    """It was found in a round; nobody saw what happened to it."""
+    """It was found in a round; what happened to it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
     """One thing in a volume that is not as it should be.
 
-    `path` is a host path, of which undecodable bytes are surrogate escapes. `label` is what it carries, ""
-    where that is nothing or unknown. `who` names whose doing it was where that can be known, else "".
-    `reason` is a sentence without its full stop; `hint` says what to do, "" where mcsd does it.
+    `path` is a host path, with undecodable bytes as surrogate escapes. `label` is what it carries, "" for
+    nothing or unknown. `who` names whoever caused it, "" if that is unknown. `reason` is a sentence without
+    its full stop; `hint` says what to do, "" if mcsd does it.
     """
 
     path: str
@@ -77,11 +76,11 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class DiskState:
-    """One volume's disk as last looked at.
+    """One volume's labels as last checked.
 
-    `looked` is when all of it was last found to be as it should be, in seconds since the epoch, None where
-    that was not since mcsd runs; while it is WATCHED nothing has changed since but what `findings` say.
-    `count` is how many things drifted in all; `findings` names `MOST_FINDINGS` of them.
+    `looked` is when all of it was last found correct, in seconds since the epoch, None if that was not since
+    mcsd started. While the volume is WATCHED, only what is in `findings` has changed since. `count` is how
+    many things have drifted in all; `findings` has at most `MOST_FINDINGS` of them.
     """
 
     watching: Watching = Watching.PENDING
@@ -90,23 +89,23 @@ class DiskState:
     findings: tuple[Drift, ...] = ()
     count: int = 0
     mounted: tuple[str, ...] = ()
-    """Where something is mounted inside it now: other volumes, which its claims do not cover."""
+    """The mount points inside it: other volumes, which its claims do not cover."""
 
     @property
     def is_drifting(self) -> bool:
-        """Whether something in the volume does not carry what it should, and mcsd has yet to put it right."""
+        """Whether something in the volume has a wrong label that mcsd has not corrected yet."""
         return self.count > 0
 
     def labelled_at(self, when: float | None) -> DiskState:
-        """Return this state with another time at which all of it was as it should be."""
+        """Return this state with another time at which all of it was correct."""
         return replace(self, looked=when)
 
     def seen_right(self, now: float) -> DiskState:
-        """Return the state after all of it was found right, or put right, at `now`."""
+        """Return the state after all of it was found correct, or corrected, at `now`."""
         return replace(self, looked=now, findings=(), count=0)
 
     def put_right(self) -> DiskState:
-        """Return the state after all that was found has been put right, one by one."""
+        """Return the state after all findings were corrected, one by one."""
         return replace(self, findings=(), count=0)
 
     def with_findings(self, findings: tuple[Drift, ...], count: int) -> DiskState:
@@ -118,10 +117,10 @@ class DiskState:
 
 @dataclass(frozen=True, slots=True)
 class WatchEvent:
-    """Something that was done in a watched volume, as `mcsd.ports.DiskWatch` tells it.
+    """Something that happened in a watched volume, as `mcsd.ports.DiskWatch` reports it.
 
-    `path` is where it is now, of which undecodable bytes are surrogate escapes; `label` what it carries, None
-    for none at all; `identity` what was met, None for a mount. `links` counts its names.
+    `path` is where it is now, with undecodable bytes as surrogate escapes; `label` what it carries, None for
+    none at all; `identity` what was found there, None for a mount. `links` is the number of hard links.
     """
 
     volume: VolumeId
@@ -135,10 +134,10 @@ class WatchEvent:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Something may have been done in a volume that was not told: all of it is to be looked at.
+    """Events of a volume may have been lost: all of it has to be checked.
 
-    `why` is a clause, such as `the kernel's queue was full`. Where `is_watched` is False the watch has been
-    given up, because following what happens there would take more than it may.
+    `why` is a clause, such as `the kernel's queue was full`. If `is_watched` is False, the watch was given
+    up, because it would need more resources than it may use.
     """
 
     volume: VolumeId
@@ -148,16 +147,16 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """How a volume came to be watched: `directories` is what that takes, `why` why it is not, if so."""
+    """The result of watching a volume: `directories` is how many that takes, `why` why it is not watched."""
 
     directories: int = 0
     why: str = ""
 
     @property
     def is_watched(self) -> bool:
-        """Whether it is."""
+        """Whether the volume is watched."""
         return not self.why
 
 
 UNSEEN = DiskState()
-"""Of a volume that nobody has looked at since mcsd runs."""
+"""For a volume that was not checked since mcsd started."""

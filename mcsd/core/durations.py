@@ -9,9 +9,9 @@ _PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|min|h|d|)\s*", re.ASCII)
 
 
 def seconds_in(text: str) -> float | None:
-    """Return the seconds in `10min`, `90s`, `1h 30min` or a plain number; None for what is no duration."""
+    """Return the seconds in `10min`, `90s`, `1h 30min` or a plain number; None if it is not a duration."""
     parts = _PART.findall(text)
-    # What has no unit is seconds where it stands alone: of several it could be anything.
+    # A number without a unit means seconds, but only alone: among several numbers it would be ambiguous.
     is_plain = len(parts) == 1 or all(unit for _, unit in parts)
     if not parts or not is_plain or _PART.sub("", text):
         return None

@@ -1,6 +1,6 @@
-"""What each message means, for whoever asks `journalctl -x`: its cause, its consequence, its remedy.
+"""What each message means, for `journalctl -x`: its cause, its consequence, its remedy.
 
-The journal's catalog is made of these and of the table of kinds, by `packaging/generate-catalog`.
+`packaging/generate-catalog` makes the journal's catalog from these and the table of kinds.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ NOTHING = "Nothing is to be done."
 
 
 class Explanation(NamedTuple):
-    """Three answers: why this was said, what follows from it, and what to do."""
+    """The cause of a message, its consequence, and what to do."""
 
     cause: str
     consequence: str

@@ -1,11 +1,11 @@
-"""What a container is shown beyond its own: mounts that can weaken the isolation of everybody.
+"""Mounts that show a container more than its own files, and can weaken everybody's isolation.
 
-mcsd labels none of these (`mcsd.core.protected`), so no category keeps their reader to its own. What does is
-judged here, from the strongest to nothing:
+mcsd does not label these (`mcsd.core.protected`), so no category limits what a container reaches through
+them. What does limit it is judged here, from the strongest to nothing:
 
-- the policy denies the container the mount's very root: nothing behind it is reached through it;
-- categories: other containers' volumes carry theirs, wherever they are looked at from;
-- types alone: the root is open to it, and each file's type decides about what is inside;
+- policy: the container is denied the root of the mount, so nothing can be reached through it;
+- categories: other containers' volumes carry their own, whatever path leads to them;
+- types only: the root is accessible, and each file's type decides about what is inside;
 - nothing: the container is unconfined, or SELinux denies nothing.
 
 The last two weaken isolation.
@@ -25,7 +25,7 @@ from mcsd.core.volumes import ClaimMode
 
 
 class Weak(StrEnum):
-    """Stable codes for what a mount shows; part of the API. Most of everything first."""
+    """Stable codes for what a mount shows, the most serious first; part of the API."""
 
     HOST_ROOT = "host-root"
     ENGINE_SOCKET = "engine-socket"
@@ -37,7 +37,7 @@ class Weak(StrEnum):
 
 
 class Barrier(StrEnum):
-    """What stands between the container and what it is shown; part of the API."""
+    """What limits the container's access to what a mount shows; part of the API."""
 
     POLICY = "policy"
     CATEGORIES = "categories"
@@ -46,13 +46,13 @@ class Barrier(StrEnum):
 
     @property
     def weakens(self) -> bool:
-        """Whether it is less than isolation by category."""
+        """Whether it is weaker than isolation by categories."""
         return self in {Barrier.TYPES, Barrier.NOTHING}
 
 
 @dataclass(frozen=True, slots=True)
 class Showing:
-    """Places that a mount shows when it is one of them, contains one, or (for a tree) lies inside one."""
+    """Places that a mount shows if it is one of them, contains one, or (for a tree) is inside one."""
 
     what: Weak
     reach: Reach
@@ -76,7 +76,7 @@ SHOWING: tuple[Showing, ...] = (
     Showing(Weak.PROCESSES, Reach.ITSELF, ("/proc",)),
     Showing(Weak.KERNEL, Reach.TREE, ("/sys", "/proc/sys")),
 )
-"""The engines' storage is a part of `mcsd.core.protected.PLACES`."""
+"""The engines' storage is taken from `mcsd.core.protected.PLACES`."""
 
 _ABOUT = {
     Weak.HOST_ROOT: "the host's root directory, and everything in it",
@@ -97,7 +97,7 @@ _BEHIND = {
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One thing that a mount shows: what, and at which of the host's places."""
+    """One thing that a mount shows: what kind, and which place of the host."""
 
     what: Weak
     place: str
@@ -105,11 +105,11 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """Where a mount's source is, by identity. `path` is its name without links; `label` its root's, if any.
+    """Where a mount's source is, by identity. `path` has links resolved; `label` is its root's, if any.
 
-    `ruled` are those of the paths asked about that are, or contain, it: the nearest first. `mode` is the
-    root's (st_mode), 0 where it is not known. `open` says whether the policy lets the container's process in
-    at the root, None where that was not asked.
+    `ruled` are those of the paths asked about that are the source or contain it, the nearest first. `mode` is
+    the root's st_mode, 0 if unknown. `open` says whether the policy allows the container's process to access
+    the root, None if that was not asked.
     """
 
     path: str
@@ -122,7 +122,7 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class Weakness:
-    """One mount that shows what is not the container's own, and what stands between."""
+    """One mount that shows more than the container's own files, and what limits access to it."""
 
     what: Weak
     barrier: Barrier
@@ -133,7 +133,7 @@ class Weakness:
 
 
 def barrier_of(survey: Survey, *, is_confined: bool) -> Barrier:
-    """Judge what stands between a container and what one of its mounts shows."""
+    """Return what limits a container's access to what one of its mounts shows."""
     if not is_confined:
         return Barrier.NOTHING
     if survey.open is False:
@@ -150,9 +150,9 @@ def weaknesses(
     *,
     is_confined: bool,
 ) -> tuple[Weakness, ...]:
-    """Judge each mount of a container that shows something beyond it, by destination.
+    """Judge each mount of a container that shows more than its own files, by destination.
 
-    What mcsd labels for the container is its own, and is passed over.
+    A mount that mcsd labels for the container is its own, and is skipped.
     """
     found: list[Weakness] = []
     for mount in sorted(container.mounts, key=lambda one: one.destination):
@@ -171,10 +171,10 @@ def weaknesses(
 
 
 def _most(shown: Iterable[Shown], mount: Mount) -> tuple[Shown, ...]:
-    """Return each kind once; the root directory alone where that is shown."""
+    """Return each kind once; only the root directory if that is shown."""
     kinds: dict[Weak, Shown] = {}
     for one in shown:
-        # The engine's own directory for a named volume lies in its storage: that is no view of the storage.
+        # A named volume's directory is inside the engine's storage, but does not show the rest of it.
         if mount.kind is not MountKind.VOLUME or one.what is not Weak.ENGINE_STORAGE:
             kinds.setdefault(one.what, one)
     if Weak.HOST_ROOT in kinds:
@@ -183,7 +183,7 @@ def _most(shown: Iterable[Shown], mount: Mount) -> tuple[Shown, ...]:
 
 
 def _others(container: Container, survey: Survey, cache: StateCache) -> tuple[str, ...]:
-    """Name who holds a volume above or below a mount as its own, or its group's."""
+    """Name the holders of private and group volumes above or below a mount."""
     names = []
     for volume in (*cache.volumes_at(survey.path), *cache.volumes_around(survey.path)):
         for claim in cache.claims_on(volume.id):

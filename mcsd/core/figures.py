@@ -1,4 +1,4 @@
-"""Figures that are neither a state nor an event: what the daemon counts on the way, for its measurements."""
+"""Figures that are neither states nor events: what the daemon counts for its metrics."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """How often values were how large: `counts[i]` is of those up to `bounds[i]`, the last of all others."""
+    """A histogram: `counts[i]` is the number of values up to `bounds[i]`, the last that of all others."""
 
     bounds: tuple[float, ...]
     counts: tuple[int, ...]
@@ -18,7 +18,7 @@ class Distribution:
 
     @classmethod
     def over(cls, bounds: tuple[float, ...]) -> Distribution:
-        """Begin one without values; the bounds rise."""
+        """Return an empty one; the bounds rise."""
         return cls(bounds, (0,) * (len(bounds) + 1))
 
     def with_value(self, value: float) -> Distribution:
@@ -28,7 +28,7 @@ class Distribution:
         return Distribution(self.bounds, counts, self.total + value)
 
     def cumulative(self) -> tuple[tuple[str, int], ...]:
-        """Return the counts as Prometheus has them: up to each bound, all smaller ones included."""
+        """Return the counts as Prometheus expects them: cumulative, up to each bound."""
         running, found = 0, []
         for bound, count in zip((*map(repr, self.bounds), "+Inf"), self.counts, strict=True):
             running += count
@@ -38,16 +38,16 @@ class Distribution:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What was counted since the daemon started, and what its files take up now."""
+    """What was counted since the daemon started, and the size of its files."""
 
     event_lag: Distribution
-    """Seconds from the time Docker gives an event until its container had been looked after."""
+    """Seconds from the time that Docker gives an event until its container had been handled."""
     resyncs: Mapping[str, int] = field(default_factory=dict)
-    """How often all containers were looked at anew, by why."""
+    """How often all containers were inspected again, by reason."""
     originals_bytes: int | None = None
-    """What the originals on disk take up; None where their directory cannot be read."""
+    """The size of the originals on disk; None if their directory cannot be read."""
     watched: Mapping[str, int] = field(default_factory=dict)
     """Volumes by how changes to them become known: see `mcsd.core.disk.Watching`."""
     watched_directories: int = 0
     stray_levels: int = 0
-    """Levels that files outside every volume carry, as far as scans have found."""
+    """Levels on files outside every volume, as found by scans."""

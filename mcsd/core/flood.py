@@ -1,10 +1,10 @@
-"""Holding back floods of messages: one token bucket for each kind, and a count of what it kept back.
+"""Rate limits for messages: one token bucket for each kind, and a count of what it suppressed.
 
 A bucket starts full with `burst` tokens and gains `rate` a second. A message takes one; without one it is
-held back and counted. Nothing is dropped in silence: the count comes out with the next message of its kind
+suppressed and counted. Nothing is dropped silently: the count is reported with the next message of its kind
 that is admitted, or by `overdue` once the bucket has a token again, whichever is first.
 
-Times are seconds of any clock that does not go back.
+Times are seconds of any monotonic clock.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class _Bucket:
 
 @dataclass(frozen=True, slots=True)
 class FloodDecision:
-    """Whether a message goes through; `held_back` of its kind did not since the last count."""
+    """Whether a message is admitted; `held_back` of its kind were not since the last count."""
 
     admitted: bool
     held_back: int = 0
@@ -52,7 +52,7 @@ class Flood(Generic[Key]):
         return FloodDecision(True, held_back)
 
     def overdue(self, now: float) -> tuple[tuple[Key, int], ...]:
-        """Return, once each, the counts whose bucket has a token again; telling them takes that token."""
+        """Return, once each, the counts whose bucket has a token again; reporting one takes that token."""
         found = []
         for key in self._buckets:
             bucket = self._filled(key, now)
@@ -63,14 +63,14 @@ class Flood(Generic[Key]):
         return tuple(found)
 
     def drain(self) -> tuple[tuple[Key, int], ...]:
-        """Return every count there is, tokens or not: the end has come."""
+        """Return all counts, with or without tokens, at shutdown."""
         found = tuple((key, bucket.held_back) for key, bucket in self._buckets.items() if bucket.held_back)
         for key, _ in found:
             self._buckets[key].held_back = 0
         return found
 
     def is_holding(self) -> bool:
-        """Whether a count waits to be told."""
+        """Whether a count has yet to be reported."""
         return any(bucket.held_back for bucket in self._buckets.values())
 
     def _filled(self, key: Key, now: float) -> _Bucket:

@@ -1,13 +1,13 @@
-"""Starting through the gate: which level a container gets, decided from what is written down.
+"""Starting through the gate: which level a container gets, decided from the ledger.
 
-The gate calls at every start, before the container's first instruction. In this order:
+The gate calls at every start, before the container's first instruction. The level is, in this order:
 
-- `--ipc/--pid=container:X`: X's level, because Docker has both share what only one level can use;
-- a level that whoever created the container gave (`label=level:…`), reserved or not: that one;
-- `[gate] level = "docker"`: the one that Docker chose;
-- `sticky`: the last one, while it is still this container's and nobody else has come to be at it, so that
-  nothing has to be walked;
-- otherwise a fresh one, with its group's pair where the container names a group.
+- with `--ipc/--pid=container:X`: X's level, because both share objects that only one level can use;
+- a level that the container was created with (`label=level:…`), reserved or not;
+- with `[gate] level = "docker"`: the one that Docker chose;
+- with `sticky`: the last one, if it is still this container's and nobody else runs at it, so that no volume
+  has to be walked;
+- otherwise a fresh one, which includes the group's pair if the container names a group.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from mcsd.core.sharing import conflicts_of, shares_with
 from mcsd.core.state_cache import StateCache
 
 PROGRAM = "mcsd-gate"
-"""The file name by which a runtime in Docker's list is known to be the gate."""
+"""The file name by which a runtime in Docker's list is recognized as the gate."""
 
 
 def is_gated(container: Container, host: Host) -> bool:
-    """Tell whether a container's starts come through the gate: by the runtime that Docker has for it."""
+    """Tell whether a container starts through the gate, by the runtime that Docker has for it."""
     if host.engine is None:
         return False
     path = dict(host.engine.runtimes).get(container.runtime or host.engine.default_runtime, "")
@@ -38,12 +38,12 @@ def is_gated(container: Container, host: Host) -> bool:
 
 
 def may_have_passed(container: Container, host: Host) -> bool:
-    """Tell whether a container's last start may have come through the gate, also one that is off by now."""
+    """Tell whether a container's last start may have come through the gate, even if that is disabled now."""
     return is_gated(container, host) or container.runtime == NAME
 
 
 def has_passed(container: Container, process: str | None) -> bool:
-    """Tell, by its process, that a container runs at a level that the gate has chosen."""
+    """Tell whether a container runs at a level that the gate has chosen, by its process."""
     if process is None or container.level is None:
         return False
     return Context.parse(process).level != container.level
@@ -59,7 +59,7 @@ class GateLevel(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fresh:
-    """Assign a level nobody holds; `group` names the group it is to be a member of, "" for none."""
+    """Assign a level that nobody holds; `group` names the group to join, "" for none."""
 
     container: Container
     group: str = ""
@@ -70,7 +70,7 @@ Choice = Adopt | Advance | Occupy | Fresh | None
 
 
 def choose(container: Container, cache: StateCache, wanted: GateLevel) -> Choice:
-    """Say how a container that starts comes to its level; `process_label` must be the engine's choice."""
+    """Decide how a starting container gets its level; `process_label` must be the engine's choice."""
     own = cache.grant_of(container.id)
     level = container.level
     assert level is not None, "what comes through the gate is labelled"
@@ -112,7 +112,7 @@ def _sharing(container: Container, cache: StateCache) -> Grant | None:
 
 
 def has_own_level(container: Container) -> bool:
-    """Tell whether whoever created the container gave it a level, in any of Docker's spellings."""
+    """Tell whether the container was created with a level, in any of Docker's spellings."""
     return any(
         option.startswith(("label=level:", "label:level:", "level:")) for option in container.security_options
     )

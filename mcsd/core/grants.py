@@ -1,20 +1,20 @@
-"""Grants: a container's hold on a level, and the one table of how a hold ends.
+"""Grants: a container's hold on a level, and the table of its states.
 
 Theory of operation
 -------------------
-Docker keeps a stopped container's label, so exit alone frees nothing when mcsd only watches. With the gate
-mcsd chose the level, and exit passes at once into quarantine. Free grants are archived rows: the pair can
-be granted again, and the history stays readable.
+Docker keeps a stopped container's label, so without the gate an exit frees nothing. With the gate mcsd chose
+the level, and an exit puts it into quarantine at once. Free grants are archived rows: the pair can be granted
+again, and the history stays readable.
 
 What always holds:
 
-- `TRANSITIONS` is all there is: nothing else sets a grant's state.
+- `TRANSITIONS` is complete: nothing else sets a grant's state.
 - Every state but FREE holds the level in the allocator. FREE is reached from QUARANTINED alone, with proof
   that no claim, no file that mcsd labelled and no process carries the level (`mcsd.core.reclaim`).
-- A container has at most one grant that holds. Two grants at one level are a conflict, except where sharing
-  was asked for.
-- A container that comes back while its level is in quarantine has it again: STARTED leads to ACTIVE from
-  there too.
+- A container has at most one grant that holds. Two grants at one level are a conflict, unless sharing was
+  asked for.
+- A container that reappears while its level is in quarantine gets it back: STARTED leads to ACTIVE from there
+  too.
 
 What a failure means: a step that is not in the table raises `KeyError`. That is a bug, never a state of the
 host; the level stays taken.
@@ -31,7 +31,7 @@ from mcsd.core.volumes import GrantId
 
 
 class GrantState(StrEnum):
-    """Where a grant is in its life."""
+    """The state of a grant."""
 
     RESERVED = "reserved"
     ACTIVE = "active"
@@ -46,7 +46,7 @@ class GrantState(StrEnum):
 
     @property
     def is_living(self) -> bool:
-        """Whether somebody means to go on using it: not on its way to free."""
+        """Whether it is in use, or may be again: not on its way to FREE."""
         return self not in {GrantState.QUARANTINED, GrantState.FREE}
 
 
@@ -70,7 +70,7 @@ class GrantEvent(StrEnum):
     PROVEN = "proven"
     """Nothing carries the level any more."""
     VACATED = "vacated"
-    """The container is gone and a reservation keeps the level for the next one."""
+    """The container is gone, and a reservation keeps the level for the next one."""
     RELEASED = "released"
     """The reservation was given up."""
 
@@ -95,7 +95,7 @@ TRANSITIONS: dict[tuple[GrantState, GrantEvent], GrantState] = {
     (GrantState.QUARANTINED, GrantEvent.REMOVED): GrantState.QUARANTINED,
     (GrantState.QUARANTINED, GrantEvent.PROVEN): GrantState.FREE,
 }
-"""Every step there is; a pair that is missing here cannot happen and is a bug where it does."""
+"""All valid steps; any other is a bug."""
 
 
 def next_state(state: GrantState, event: GrantEvent) -> GrantState:
@@ -107,7 +107,7 @@ def next_state(state: GrantState, event: GrantEvent) -> GrantState:
 class Grant:
     """A container's hold on a level.
 
-    `container` is "" for a reservation nobody uses yet. `since` is when the present state began, in
+    `container` is "" for an unused reservation. `since` is when the present state began, in
     seconds since the epoch. `shares_with` names the container whose level this one holds on purpose
     (`--ipc/--pid=container:X`). `group` and `reservation` are names the administrator gave.
     """

@@ -1,7 +1,7 @@
 """What to do about a volume that is refused, fails or is left alone, and about a start that is refused.
 
-Each is a promise: followed to the letter, it works. So they are all here, the modules that refuse write none
-of their own, and a test follows each (`tests/unit/test_hints.py` holds both).
+Each hint is a promise: followed to the letter, it works. So all of them are here, modules that refuse a
+volume write none of their own, and a test follows each one (`tests/unit/test_hints.py` checks both).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from mcsd.core.volumes import Claim, ClaimMode
 
 
 class Hint(Enum):
-    """A sentence with places for names."""
+    """A sentence with placeholders for names."""
 
     # who else has it
     SHARE = "to share it, add {wishes}, and recreate {who}"
@@ -80,17 +80,17 @@ class Hint(Enum):
     ASK_LATER = "try again when mcsctl status says that Docker answers"
 
     def say(self, **names: object) -> str:
-        """Return the sentence with its names."""
+        """Return the sentence with the placeholders filled in."""
         return self.value.format_map(names)
 
 
 def way_to_share(
     claim: Claim, name: str, holders: Iterable[tuple[str, Claim]], path: str, *, in_group: bool
 ) -> str:
-    """Say how `name` and those who hold a volume come to share it: each by its own destination.
+    """Say how `name` and the holders of a volume can share it, each with its own destination.
 
-    With `in_group` all of them are members of one group, and what is missing is the mode. A destination that
-    the label's form has no room for takes a rule.
+    With `in_group`, all of them are members of one group, and only the mode is missing. A destination that
+    cannot be written in the label needs a rule in the configuration.
     """
     mode = ClaimMode.GROUP if in_group else ClaimMode.SHARED
     wanting = dict.fromkeys(

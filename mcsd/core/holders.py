@@ -1,4 +1,4 @@
-"""Who holds levels and why, and how many pairs that takes."""
+"""Who holds levels and why, and how many pairs that uses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class HolderKind(StrEnum):
-    """Why a level is taken. In this order: a pair blocked for several reasons counts under the first."""
+    """Why a level is taken. A pair blocked for several reasons counts under the first of this order."""
 
     CONFIGURED = "configured"
     """`[categories] reserved`."""
@@ -16,9 +16,9 @@ class HolderKind(StrEnum):
     GRANT = "grant"
     RESERVATION = "reservation"
     QUARANTINE = "quarantine"
-    """Its container is gone; something may still carry it."""
+    """Its container is gone; a file or process may still carry it."""
     PROCESS = "process"
-    """Something runs at it that mcsd has not granted it to."""
+    """A process runs at it to which mcsd has not granted it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many pairs of the run are in which state; the others add up to `total`."""
+    """How many pairs of the run are in which state; the other numbers add up to `total`."""
 
     total: int
     free: int
@@ -43,7 +43,7 @@ class Counts:
     grouped: int
     quarantined: int
     foreign: int
-    """Blocked by processes that run at such a level, and by nothing else."""
+    """Blocked only by processes that run at a comparable level."""
     configured: int
 
     def __str__(self) -> str:
@@ -55,7 +55,7 @@ class Counts:
 
     @property
     def way_out(self) -> str:
-        """What to do when none is left, by what would help soonest."""
+        """What to do if no pair is left, the quickest remedy first."""
         if self.quarantined:
             return "mcsctl volumes shows what keeps levels in quarantine, and mcsctl restore PATH cleans it"
         if self.reserved:

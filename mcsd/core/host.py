@@ -9,16 +9,16 @@ from mcsd.core.containers import EngineInfo
 SWITCH_ON = (
     "set SELINUX=enforcing in /etc/selinux/config, take selinux=0 off the kernel's command line, reboot"
 )
-"""What to do where SELinux is disabled: either of the two may be why."""
+"""What to do if SELinux is disabled, for both possible causes."""
 
 
 @dataclass(frozen=True, slots=True)
 class SelinuxStatus:
-    """What the kernel says of itself.
+    """SELinux's status according to the kernel.
 
     `backend` is "kernel" or "xattr"; with "xattr" nothing enforces. `policy` is the host's SELINUXTYPE
-    (`targeted`, `default`), "" when unknown. `generation` rises with each policy load, as far as the
-    kernel tells.
+    (`targeted`, `default`), "" if unknown. `generation` rises with each policy load that the kernel
+    reports.
     """
 
     backend: str
@@ -30,7 +30,7 @@ class SelinuxStatus:
 
 
 NOT_ASKED = SelinuxStatus("kernel", enabled=True, enforcing=False, mls=False, policy="")
-"""What counts until the kernel has answered for the first time: nothing is called enforced."""
+"""The status until the kernel has answered for the first time: nothing counts as enforced."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
-"""Containers' network interfaces as the host sees them: values, and how the two ends find each other.
+"""Containers' network interfaces as the host sees them, and how the two ends of a pair are matched.
 
-A pair of virtual Ethernet ends is one interface in the container and one on the host. The kernel tells of
-each end the index of the other, and a number for the other's network namespace. Indexes are unique within a
-namespace only, so a host's end belongs to a container when both agree.
+A veth pair has one end in the container and one on the host. For each end, the kernel reports the index of
+the other and a number for the other's network namespace. Indexes are only unique within a namespace, so an
+end on the host belongs to a container if both match.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Link:
 class Interface:
     """A container's interface: its end on the host, and the one that the container sees.
 
-    `peer` is None where the kernel does not let mcsd look into the container's namespace.
+    `peer` is None if mcsd may not look into the container's namespace.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Interface:
 @dataclass(frozen=True, slots=True)
 class Network:
     """A container's network. `shared_with` names the container whose network it uses. `error` is why the
-    interfaces are not known, "" where they are; `host` and `none` have none of their own."""
+    interfaces are not known, "" if they are; `host` and `none` have none of their own."""
 
     kind: NetworkKind
     interfaces: tuple[Interface, ...] = ()
@@ -60,7 +60,7 @@ class Network:
 
 
 def network_kind(mode: str) -> tuple[NetworkKind, str]:
-    """Read the engine's word for a network: its kind, and whose it is where it is shared."""
+    """Parse the engine's network mode: the kind, and whose network it is if it is shared."""
     if mode in {"none", "host"}:
         return NetworkKind(mode), ""
     word, _, container = mode.partition(":")
@@ -70,7 +70,7 @@ def network_kind(mode: str) -> tuple[NetworkKind, str]:
 
 
 def match_ends(links: Iterable[Link], namespace: int, inside: Mapping[int, str]) -> tuple[Interface, ...]:
-    """Return the host's ends whose other end lies in a namespace, by index.
+    """Return the host's ends whose other end is in a namespace, by index.
 
     `namespace` is the host's number for it, `inside` names the interfaces in it by index.
     """

@@ -1,8 +1,8 @@
-"""Judging isolation: what is missing before mcsd may say that the kernel keeps a container apart.
+"""Judging isolation: what is missing before mcsd may report a container as isolated.
 
 Promise 8: *isolated* needs all three — the kernel enforces, the process carries the granted level, and
-every claimed volume carries its label — and no holder that the level is comparable to. Each thing missing
-is a `Reason`: a code for machines, a sentence, and what to do.
+every claimed volume carries its label — and no other holder of a comparable level. Each missing condition is
+a `Reason`: a code for programs, a sentence, and what to do.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Why(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One thing that is missing, and what to do about it."""
+    """One condition that is missing, and what to do about it."""
 
     why: Why
     text: str
@@ -56,7 +56,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Another holder that should be separate and is not."""
+    """Another holder that should be separate but is not."""
 
     name: str
     level: str
@@ -64,7 +64,7 @@ class Conflict:
 
     @property
     def text(self) -> str:
-        """Who it is."""
+        """The holder, described."""
         return f"{self.name} at {self.level}"
 
 
@@ -88,7 +88,7 @@ _HOST = {
 
 
 def host_reasons(host: Host) -> tuple[Reason, ...]:
-    """Say what the host lacks for any container to be isolated."""
+    """Return what the host lacks for any container to be isolated."""
     status = host.selinux
     missing: list[Why] = []
     if status.backend == "xattr":
@@ -103,7 +103,7 @@ def host_reasons(host: Host) -> tuple[Reason, ...]:
 
 
 def unconfined_reason(container: Container, host: Host) -> Reason | None:
-    """Say why an engine that labels containers has not confined this one, None where it has."""
+    """Return why an engine that labels containers has not confined this one, None if it has."""
     if container.process_label or (host.engine is not None and not host.engine.selinux):
         return None
     without = "re-create it without that option"
@@ -120,10 +120,10 @@ def unconfined_reason(container: Container, host: Host) -> Reason | None:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was seen of one container: the process's context, None where there is none to read.
+    """What was observed of one container: the process's context, None if there is none to read.
 
-    `unbound` says why categories do not bind the process, "" where they do. `stage` is where the container is
-    in its life; one that stays at its start or its end for longer than either takes counts as running.
+    `unbound` says why categories do not constrain the process, "" if they do. `stage` says whether the
+    container is starting or ending; one that stays there for too long counts as running.
     """
 
     host: Host
@@ -136,14 +136,14 @@ class Evidence:
     unbound: str = ""
     weaknesses: Sequence[Weakness] = ()
     disks: Mapping[VolumeId, DiskState] = field(default_factory=dict)
-    """The claimed volumes as the disk was last looked at, as far as that is known."""
+    """The claimed volumes' labels as last checked, as far as that is known."""
     stage: Stage = Stage.RUNNING
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`isolated` is None where there is no process of the container's to judge: it does not run, or is about
-    to start, or has just ended."""
+    """`isolated` is None if the container has no process to judge: it does not run, is starting or has just
+    ended."""
 
     isolated: bool | None
     reasons: tuple[Reason, ...] = ()
@@ -230,7 +230,7 @@ def _disk_reason(claim: Claim, disk: DiskState) -> Reason:
 
 
 def _weak_reasons(weaknesses: Sequence[Weakness]) -> list[Reason]:
-    """Who may use an engine's socket can have anything done, whatever its own level: categories end there."""
+    """Return the reasons from its mounts: access to an engine's socket makes every level meaningless."""
     return [
         Reason(Why.ENGINE_SOCKET, one.text, one.hint)
         for one in weaknesses

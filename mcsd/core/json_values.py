@@ -1,6 +1,6 @@
-"""How text and times are shown in JSON.
+"""Text and times in JSON.
 
-Standard library only: commands print with it too, and each would wait for more.
+Standard library only: commands use it too, and would start slower with more imports.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 
 def encodable(value: object) -> object:
-    """Spell out what no JSON text can carry: the lone surrogates of a file name that is not UTF-8."""
+    """Escape what JSON text cannot contain: the lone surrogates of a file name that is not UTF-8."""
     if isinstance(value, str) and not value.isascii():
         return value.encode("utf-8", "backslashreplace").decode("utf-8")
     return value
@@ -22,5 +22,5 @@ def moment(seconds: float) -> datetime:
 
 
 def texts(values: Mapping[str, object]) -> dict[str, str]:
-    """Make a mapping of strings of any mapping."""
+    """Convert the keys and values of a mapping to strings."""
     return {str(encodable(key)): str(encodable(str(value))) for key, value in values.items()}

@@ -2,11 +2,11 @@
 
 A level is a sensitivity and a set of categories. What isolates two holders is not that their strings
 differ but that neither set contains the other: `Level.dominates` is the kernel's `dom`. Two spellings
-of one set (`s0:c2,c1`, `s0:c1.c2`) are one `Level`, and what the kernel's `mls_context_to_sid()` would
-not read (`c01`, `c3.c3`) is not read here either; `str()` gives the kernel's own canonical spelling
-(runs of three or more joined by a dot, as `mls_sid_to_context()` in security/selinux/ss/mls.c prints).
+of one set (`s0:c2,c1`, `s0:c1.c2`) are one `Level`. What the kernel's `mls_context_to_sid()` would reject
+(`c01`, `c3.c3`) is rejected here as well. `str()` returns the kernel's canonical spelling (runs of three or
+more joined by a dot, as `mls_sid_to_context()` in security/selinux/ss/mls.c prints).
 
-The parsers are the only doors in: a value of these types is valid by construction.
+Values are only made by the parsers, so they are valid by construction.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def category_mask(categories: Iterable[int]) -> int:
 
 
 def category_numbers(mask: int) -> tuple[int, ...]:
-    """List the category numbers of a bit mask, rising; the time goes by how many there are."""
+    """List the category numbers of a bit mask in ascending order, in time linear in their number."""
     numbers = []
     while mask:
         lowest = mask & -mask
@@ -111,7 +111,7 @@ class Level:
         return f"s{self.sensitivity}:" + ",".join(parts)
 
     def numbers(self) -> tuple[int, ...]:
-        """List the category numbers, rising."""
+        """List the category numbers in ascending order."""
         return category_numbers(self.categories)
 
     def __len__(self) -> int:
@@ -127,7 +127,7 @@ class Level:
         return self.sensitivity >= other.sensitivity and not other.categories & ~self.categories
 
     def is_comparable_to(self, other: Level) -> bool:
-        """Tell whether either level dominates the other: then the two do not isolate."""
+        """Tell whether either level dominates the other: then they do not isolate their holders."""
         return self.dominates(other) or other.dominates(self)
 
     def union(self, other: Level) -> Level:
@@ -158,7 +158,7 @@ class CategoryPair:
 
     @classmethod
     def from_level(cls, level: Level) -> CategoryPair | None:
-        """Return the pair that a level consists of, or None if it has fewer or more categories."""
+        """Return the pair that a level consists of, or None if it does not have exactly two categories."""
         return cls(*level.numbers()) if len(level) == 2 and level.sensitivity == 0 else None
 
     def __str__(self) -> str:
@@ -221,7 +221,7 @@ class Context:
 
     @property
     def level(self) -> Level:
-        """The high level: what the kernel's MCS constraints compare (`h1 dom h2`)."""
+        """The high level, which the kernel's MCS constraints compare (`h1 dom h2`)."""
         return self.range.high
 
     def at(self, level: Level) -> Context:
@@ -230,7 +230,7 @@ class Context:
 
 
 def level_in(text: str | None) -> Level | None:
-    """Return the level of a context that anybody may have written; None where there is none to be read."""
+    """Return the level of an untrusted context; None if it cannot be parsed."""
     try:
         return Context.parse(text).level if text else None
     except LabelSyntaxError:

@@ -1,14 +1,14 @@
-"""Finding comparable levels among many: the questions isolation asks of the lattice, without a scan.
+"""Finding comparable levels among many without a scan.
 
-Levels form a lattice under dominance. Whoever asks "who is not separate from this level?" wants the held
-levels that contain its categories or are contained in them. Both are found from the categories:
+Levels form a lattice under dominance. The levels that are not separate from a given one contain its
+categories or are contained in them. Both are found by the categories:
 
-- a set that contains these is among those that carry the rarest of them;
-- a set contained in these is one of their 2^k - 1 subsets, of which k = 2 or 4 have few.
+- a superset is among the levels with the rarest of the categories;
+- a subset is one of 2^k - 1, which are few for k = 2 or 4.
 
 Levels without categories are left out on both sides. Every holder dominates the bare `s0`, so it isolates
-nobody; to call it comparable would make it a conflict with everyone. Who has it is reported as not
-isolated instead.
+nobody; calling it comparable would make it a conflict with everyone. Its holders are reported as not isolated
+instead.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from mcsd.core.labels import Level, category_numbers
 
 
 class CategorySets:
-    """A family of non-empty category sets, as bit masks, in which subsets and supersets are found.
+    """A family of non-empty category sets, as bit masks, with fast lookup of subsets and supersets.
 
-    Inside they go by their numbers: tuples hash well, and bit masks do not (see `Level.__hash__`).
+    Internally they are tuples of category numbers, which hash well; bit masks do not (see `Level.__hash__`).
     """
 
     def __init__(self) -> None:
@@ -33,14 +33,14 @@ class CategorySets:
         return len(self._masks)
 
     def add(self, mask: int) -> None:
-        """Put a set in; it may be there."""
+        """Add a set; it may be there already."""
         numbers = category_numbers(mask)
         self._masks[numbers] = mask
         for category in numbers:
             self._carrying.setdefault(category, set()).add(numbers)
 
     def remove(self, mask: int) -> None:
-        """Take a set out; raises `KeyError` where it is not there."""
+        """Remove a set; raises `KeyError` if it is not there."""
         numbers = category_numbers(mask)
         del self._masks[numbers]
         for category in numbers:
@@ -50,7 +50,7 @@ class CategorySets:
                 del self._carrying[category]
 
     def subsets_of(self, mask: int) -> list[int]:
-        """List the sets that have no other categories than these."""
+        """List the subsets of these categories."""
         if 1 << mask.bit_count() > len(self._masks):
             return [one for one in self._masks.values() if one & mask == one]
         numbers = category_numbers(mask)
@@ -58,7 +58,7 @@ class CategorySets:
         return [self._masks[part] for part in parts if part in self._masks]
 
     def supersets_of(self, mask: int) -> list[int]:
-        """List the sets that have all of these categories, of which there is at least one."""
+        """List the supersets of these categories, of which there must be at least one."""
         nobody: set[tuple[int, ...]] = set()
         carrying = [self._carrying.get(category, nobody) for category in category_numbers(mask)]
         masks = (self._masks[numbers] for numbers in min(carrying, key=len))
@@ -66,7 +66,7 @@ class CategorySets:
 
 
 class LevelIndex:
-    """Levels, of which those that are comparable to any one are found fast."""
+    """Levels, with fast lookup of those that are comparable to a given one."""
 
     def __init__(self) -> None:
         self._by_sensitivity: dict[int, CategorySets] = {}
@@ -76,12 +76,12 @@ class LevelIndex:
         return sum(map(len, self._by_sensitivity.values()))
 
     def add(self, level: Level) -> None:
-        """Put a level in; one without categories is passed over."""
+        """Add a level; one without categories is ignored."""
         if level.categories:
             self._by_sensitivity.setdefault(level.sensitivity, CategorySets()).add(level.categories)
 
     def remove(self, level: Level) -> None:
-        """Take a level out; raises `KeyError` where it is not there."""
+        """Remove a level; raises `KeyError` if it is not there."""
         if not level.categories:
             return
         sets = self._by_sensitivity[level.sensitivity]
@@ -90,11 +90,11 @@ class LevelIndex:
             del self._by_sensitivity[level.sensitivity]
 
     def dominated_by(self, level: Level) -> tuple[Level, ...]:
-        """List the levels that this one dominates, itself too where it is in, in the order of `numbers`."""
+        """List the levels that this one dominates, itself if present, in the order of `numbers`."""
         return _sorted(self._dominated_by(level))
 
     def dominating(self, level: Level) -> tuple[Level, ...]:
-        """List the levels that dominate this one, itself too where it is in, in the order of `numbers`."""
+        """List the levels that dominate this one, itself if present, in the order of `numbers`."""
         return _sorted(self._dominating(level))
 
     def comparable_to(self, level: Level) -> tuple[Level, ...]:

@@ -1,8 +1,8 @@
-"""What a walk leaves as it is by rule, named: a container cannot read it, whatever else it can.
+"""Files that a walk leaves unlabelled by rule, so that the container cannot read them.
 
-The walk is complete all the same, because nothing else was to be done; but whoever runs the container finds
-single files denied. So each is kept with the volume, with its path, why, and what to do. Reasons are those of
-`mcsd.core.walks.SkipReason`; the others need no word (what vanished, or is put back elsewhere).
+The walk is complete all the same, but the container's user sees single files denied. So each such file is
+kept with the volume: its path, why, and what to do. The reasons are among `mcsd.core.walks.SkipReason`; the
+others there need no report (files that vanished, or are restored elsewhere).
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from pathlib import PurePosixPath
 from mcsd.core.containers import Container
 
 MOST = 16
-"""Paths that are kept for one volume; the others are counted by reason."""
+"""Paths that are kept for one volume; the others are only counted by reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """One thing in a volume that carries its own label by rule. `path` is below the volume's root."""
+    """One thing in a volume that keeps its own label by rule. `path` is below the volume's root."""
 
     why: str
     path: str
 
     def at(self, root: str) -> str:
-        """Where it is on the host."""
+        """Return its path on the host."""
         return str(PurePosixPath(root, self.path))
 
     @property
@@ -58,22 +58,24 @@ _RULES = {
 
 
 def left_out(examples: Iterable[tuple[str, str]]) -> tuple[LeftOut, ...]:
-    """Return what of a walk's examples a container will miss, each once."""
+    """Return those of a walk's examples that a container cannot read, each once."""
     named = dict.fromkeys(LeftOut(str(why), path) for why, path in examples if str(why) in _RULES)
     return tuple(named)[:MOST]
 
 
 def missed(found: Iterable[LeftOut], root: str, bound: Collection[str]) -> tuple[LeftOut, ...]:
-    """Return what of these a container will really miss: what is mounted inside it may also have bound by
-    itself (`bound` are the host paths that it has), and then it reads that as a volume of its own."""
+    """Return those of these that a container really cannot read.
+
+    A mount point inside the volume may also be bound into the container separately, which makes it a volume
+    of its own; `bound` are the host paths that the container has."""
     return tuple(one for one in found if one.why != "mount-point" or one.at(root) not in bound)
 
 
 def bound_by(container: Container | None) -> frozenset[str]:
-    """Return the host paths that a container has bound; none of one that nobody has seen."""
+    """Return the host paths that are bound into a container; none for an unknown one."""
     return frozenset(mount.source for mount in container.mounts) if container is not None else frozenset()
 
 
 def counted(skipped: Iterable[tuple[str, int]]) -> int:
-    """Count what a container will miss, of all that a walk has skipped."""
+    """Count what a container cannot read, of all that a walk has skipped."""
     return sum(number for why, number in skipped if why in _RULES)

@@ -1,9 +1,9 @@
-"""Texts that must have a form, for pydantic's models.
+"""Strings that must match a pattern, for pydantic's models.
 
-In the place of pydantic's own `pattern=`. From 2.14 on, building one asks for the number of processors, for
-which the Rust library reads the process's control group (`cpu.max`), and a domain that may not read control
-groups is denied that at each start. Its other engine, `python-re`, reads nothing, but `$` is before a last
-newline there too, and what says it otherwise is not in the language of JSON Schema.
+A replacement for pydantic's `pattern=`. From 2.14 on, compiling such a pattern asks for the number of
+processors, for which the Rust library reads the process's control group (`cpu.max`). In a domain that may not
+read control groups, that is a denial at each start. The other engine, `python-re`, does not read it, but its
+`$` also matches before a final newline, and the syntax that does not is not valid in JSON Schema.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """An annotation of a string that `pattern` must match whole; `expected` says in words what that is.
+    """An annotation for a string that must match `pattern` as a whole; `expected` describes it in words.
 
-    The pattern goes into the JSON Schema too: it means the same in Python and in ECMA 262.
+    The pattern also goes into the JSON Schema, so it must mean the same in Python and in ECMA 262.
     """
 
     pattern: str
     expected: str
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Validate the string as before, then its form."""
+        """Validate the string as before, then match the pattern."""
         form = re.compile(self.pattern)
 
         def check(value: str) -> str:
@@ -40,5 +40,5 @@ class Matching:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """Say the form in the JSON Schema."""
+        """Add the pattern to the JSON Schema."""
         return {**handler(schema), "pattern": f"^(?:{self.pattern})$"}

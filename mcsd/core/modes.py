@@ -1,8 +1,8 @@
 """Which mode a mount is claimed in: configured rules, the container's own wishes, Docker's z and Z.
 
-Strongest first: a rule that keeps mcsd's hands off (*observe*, *ignore*), then `io.mcsd.volume` on the
-container, then any other rule, then the `z`/`Z` the user gave for a bind, then the default. Docker forces
-`z` on local named volumes that carry no mode, so there it says nothing about anybody's wish.
+In order of precedence: a rule that keeps mcsd from labelling (*observe*, *ignore*), `io.mcsd.volume` on the
+container, any other rule, the `z` or `Z` of a bind mount, the default. Docker adds `z` to local named volumes
+without a mode, so there it does not express the user's wish.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class PathRule:
 
 @dataclass(frozen=True, slots=True)
 class VolumePolicy:
-    """What the configuration says about who may have a volume."""
+    """The configuration's part in deciding who may have a volume."""
 
     default: ClaimMode = ClaimMode.PRIVATE
     share_on_conflict: bool = False
@@ -37,7 +37,7 @@ _HANDS_OFF = (ClaimMode.OBSERVE, ClaimMode.IGNORE)
 
 
 def rule_for(path: str, rules: Sequence[PathRule]) -> PathRule | None:
-    """Return the rule with the longest path that contains `path`; the later one where two are equal."""
+    """Return the rule with the longest path that contains `path`; of two equal ones, the later."""
     here = PurePosixPath(path)
     matching = [rule for rule in rules if here.is_relative_to(rule.path)]
     return max(reversed(matching), key=lambda rule: len(PurePosixPath(rule.path).parts), default=None)
@@ -53,9 +53,9 @@ def mode_for(
 ) -> ClaimMode:
     """Decide the mode of a claimable mount.
 
-    `paths` are all the names it goes by (as the engine has it, and as it was opened), `ruled` the paths of
-    rules that are or contain it whatever either is called, the nearest first: that one's rule decides. A rule
-    that keeps hands off counts under any name, so that a symbolic link does not get round it.
+    `paths` are all its names (as the engine has it, and as it was opened). `ruled` are the paths of rules
+    that are the mount's source or contain it, by identity, the nearest first: the nearest one's rule decides.
+    A rule with *observe* or *ignore* counts under any name, so that a symbolic link cannot evade it.
     """
     names = (*(paths or (mount.source,)), *ruled[:1])
     rules = [rule for path in names if (rule := rule_for(path, policy.rules))]

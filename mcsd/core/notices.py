@@ -1,9 +1,9 @@
 """Every message mcsd writes to the journal: one table of kinds, one value for an instance.
 
 A kind has a fixed MESSAGE_ID (random UUIDs, never changed once released), a syslog priority and a
-sentence. The sentence's placeholders are fields; their values are escaped (`printable`), because
-container and volume names are somebody else's text. What each kind means is in `mcsd.core.explanations`;
-the catalog for `journalctl -x` is made from both.
+sentence. The sentence's placeholders are fields; their values are escaped (`printable`), because names of
+containers and volumes are untrusted. `mcsd.core.explanations` explains each kind; the catalog for
+`journalctl -x` is made from both.
 """
 
 from __future__ import annotations

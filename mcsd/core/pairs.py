@@ -1,11 +1,11 @@
-"""The pairs of a run of categories, numbered; which of them are free, and in which order they come.
+"""The pairs of a run of categories by rank, which of them are free, and in which order they are used.
 
 The pairs of *n* categories are numbered without gaps: {i < j}, counted from the run's first category, has
-rank j(j-1)/2 + i. `FreePairs` counts for each rank how many levels block it, a byte for most, and knows which
-were somebody's before. Files that nobody knows of may still carry those: so what was never given comes before
-what was, drawn by chance, and of that what has been free for the longest time.
+rank j(j-1)/2 + i. `FreePairs` counts for each rank how many levels block it, in one byte for most, and knows
+which were used before. Unknown files may still carry those. So pairs that were never used come first, drawn
+at random, and then those that have been free for the longest time.
 
-A megabyte for 1024 categories, and four bytes more for each pair that is free and was given.
+Takes a megabyte for 1024 categories, and four more bytes for each free pair that was used before.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class PairRun:
         return CategoryPair(self.bounds.low + low, self.bounds.low + high)
 
     def rank_of(self, pair: CategoryPair) -> int | None:
-        """Return a pair's rank, None where it is not of this run."""
+        """Return a pair's rank, None if it is not in this run."""
         if pair.low < self.bounds.low or pair.high > self.bounds.high:
             return None
         high = pair.high - self.bounds.low
@@ -48,9 +48,9 @@ class PairRun:
     def ranks_comparable_to(self, level: Level) -> Iterator[int]:
         """Return the rank of every pair, at `s0`, that is comparable to a level, each once.
 
-        One category is contained in all pairs that have it; two or more contain their own pairs; none at
-        all says nothing about pairs (see `mcsd.core.lattice`). Above `s0` a level can dominate a pair but
-        no pair dominates it. Categories outside the run count for the size and have no pairs here.
+        A level with one category is comparable to all pairs with it, one with more to the pairs that it
+        contains, one without to none (see `mcsd.core.lattice`). A level above `s0` can dominate a pair, but
+        no pair dominates it. Categories outside the run count for the size, but have no pairs here.
         """
         inside = [n - self.bounds.low for n in level.numbers() if self.bounds.low <= n <= self.bounds.high]
         if len(level) == 1 and inside and level.sensitivity == 0:
@@ -65,32 +65,33 @@ class PairRun:
 
 
 EVERY_PAIR = PairRun(0, CATEGORY_COUNT - 1)
-"""All pairs there are: their ranks are what the ledger knows them by, whatever run is configured."""
+"""All pairs: the ledger stores their ranks in this run, whatever run is configured."""
 
 
 class Randomness(Protocol):
     """`random.SystemRandom` in production, a seeded `random.Random` in tests."""
 
     def randrange(self, stop: int, /) -> int:
-        """Draw from `0 … stop - 1`, each as likely."""
+        """Return one of `0 … stop - 1`, uniformly distributed."""
         ...
 
 
 _MANY = 255
-"""What stands for a count that does not fit in a byte."""
+"""Stands for a count that does not fit into a byte."""
 
 _RARE = 8
-"""Where fewer than one in so many are left to draw from, chance says from where to look for the next one."""
+"""If fewer than one in so many is left, search for the next one from a random start instead of drawing."""
 
 _TRIES = 200
-"""Draws before that is done at last, which one in 10^11 comes to."""
+"""Draws before searching anyway, which happens once in 10^11."""
 
 _GIVEN, _FRESH, _TAKEN_FRESH = 0, 1, 2
-"""A rank that was somebody's; one that never was, free; and one that never was, and is blocked."""
+"""A rank that was used before; one that was never used and is free; one that was never used and is
+blocked."""
 
 
 class FreePairs:
-    """Which ranks are free, how many levels block each of the others, and whose turn it is."""
+    """Which ranks are free, how many levels block each of the others, and which one is next."""
 
     def __init__(self, total: int) -> None:
         self._blocks = bytearray(total)
@@ -107,13 +108,13 @@ class FreePairs:
 
     @property
     def never_given(self) -> int:
-        """How many ranks are free and were never anybody's."""
+        """How many free ranks were never used."""
         return self._fresh
 
     def draw(self, random: Randomness) -> int:
-        """Return the free rank whose turn it is; there must be one.
+        """Return the next free rank; there must be one.
 
-        Of those that were never given, each is as likely while one in `_RARE` is such.
+        Ranks that were never used are drawn uniformly as long as at least one in `_RARE` is left.
         """
         assert len(self), "none is free"
         if self._fresh:
@@ -131,22 +132,22 @@ class FreePairs:
         return at if at >= 0 else self._kinds.find(_FRESH)
 
     def given_in_turn(self) -> Iterator[int]:
-        """Return the free ranks that were somebody's, that which has been free for the longest time first."""
+        """Return the free ranks that were used before, the one that has been free longest first."""
         return iter(self._waiting)
 
     def is_fresh(self, rank: int) -> bool:
-        """Tell whether a rank was never anybody's."""
+        """Tell whether a rank was never used."""
         return self._kinds[rank] != _GIVEN
 
     def give(self, rank: int) -> None:
-        """Remember that a rank is, or was, somebody's: it comes after all that never were."""
+        """Record that a rank is or was used: it comes after all that never were."""
         if self._kinds[rank] == _FRESH:
             self._fresh -= 1
             self._waiting.append(rank)
         self._kinds[rank] = _GIVEN
 
     def blocks_on(self, rank: int) -> int:
-        """How many levels block a rank; 0 for a free one."""
+        """Return how many levels block a rank; 0 for a free one."""
         blocks = self._blocks[rank]
         return blocks if blocks < _MANY else self._many[rank]
 
@@ -184,10 +185,10 @@ class FreePairs:
 
 
 class _Queue:
-    """Ranks in the order in which they came, each once, in four bytes each.
+    """Ranks in the order of their arrival, each once, in four bytes each.
 
-    What is removed from the middle stays behind until the front comes to it: the places of a rank that are
-    to be passed over are always its first ones.
+    What is removed from the middle stays until the front reaches it: a rank's entries that have to be skipped
+    are always its first ones.
     """
 
     def __init__(self) -> None:
@@ -200,7 +201,7 @@ class _Queue:
         return self._count
 
     def __iter__(self) -> Iterator[int]:
-        """From the front; what stands there no more is dropped on the way. Do not change it meanwhile."""
+        """Iterate from the front, dropping removed entries. Do not change the queue meanwhile."""
         while self._front < len(self._places) and self._left[self._places[self._front]]:
             self._forget(self._places[self._front])
             self._front += 1
@@ -217,7 +218,7 @@ class _Queue:
         self._count += 1
 
     def remove(self, rank: int) -> None:
-        """Take out a rank that is in it."""
+        """Remove a rank that is in the queue."""
         self._count -= 1
         if self._front < len(self._places) and self._places[self._front] == rank and not self._left[rank]:
             self._front += 1
@@ -232,7 +233,7 @@ class _Queue:
             del self._left[rank]
 
     def _close_up(self) -> None:
-        """Leave out what was removed, once that is more than what is there."""
+        """Compact the queue once more entries are removed than left."""
         self._places = array("I", self)
         self._front = 0
         self._left.clear()

@@ -1,29 +1,29 @@
-"""The plan: what to do about one container, given what was seen and what is written down.
+"""The plan: what to do about one container, given what was observed and what is in the ledger.
 
 Theory of operation
 -------------------
-`plan(observed, cache, policy)` compares one look at a container with the ledger, and returns the next stage
-of actions. The caller carries them out, looks again where a volume was walked, and plans again until `()`
-comes back. There are two stages, and the second waits for the first:
+`plan(observed, cache, policy)` compares one observation of a container with the ledger, and returns the next
+stage of actions. The caller carries them out, observes again if a volume was walked, and plans again until
+the result is `()`. There are two stages, and the second waits for the first:
 
 1. the grant: is there a level, and is it in the right state (`_removal`, `_gated`, `_acquisition`,
    `_life`)?
-2. the claims: for each mount, is it labelled as its mode asks (`_claims`)? A claim passes these doors in
-   order, and the first that is shut decides: is the mode one that is labelled; could the root be opened,
-   and does no rule protect it; is there an objection to the level (`_no_group` … `_outsider`); does another
-   claim stand in the way (`_resolve`); is there anything left to do (`_walk`).
+2. the claims: for each mount, is it labelled as its mode requires (`_claims`)? A claim passes these checks in
+   order, and the first that fails decides: is the mode one that is labelled; could the root be opened, and
+   does no rule protect it; is there an objection to the level (`_no_group` … `_outsider`); is another claim
+   in the way (`_resolve`); is there anything left to do (`_walk`).
 
 What always holds:
 
 - Pure: no I/O, no clock. The same arguments give the same actions.
-- Idempotent: after its actions were carried out and the same things are seen, it returns `()`.
-- It comes to rest: a volume that was walked in this pass (`Observed.attempted`) is not walked again in it,
-  and what was to be restored in it (`Observed.vacated`) is not asked for again. So a failure cannot loop.
-- Of two claims that exclude each other the one that stands is kept, and the new one is refused, with its
-  rule. A claim of a container that has exited gives way to one that starts.
+- Idempotent: once its actions are carried out, the same observation gives `()`.
+- It terminates: a volume that was walked in this pass (`Observed.attempted`) is not walked again in it, and a
+  restoration requested in it (`Observed.vacated`) is not requested again. So a failure cannot loop.
+- Of two claims that exclude each other, the existing one is kept, and the new one is refused, with the rule.
+  A claim of a container that has exited yields to one that starts.
 
-What a failure means: a `LabelSyntaxError` is Docker's doing (a label that is none) and fails this container
-alone. An `AssertionError` or `KeyError` is a bug here; the reconciler reports it, and nothing was changed.
+What a failure means: a `LabelSyntaxError` comes from Docker (an invalid label) and only fails this container.
+An `AssertionError` or `KeyError` is a bug here; the reconciler reports it, and nothing was changed.
 """
 
 from __future__ import annotations
@@ -67,25 +67,26 @@ from mcsd.core.wishes import is_claimable
 
 @dataclass(frozen=True, slots=True)
 class Usable:
-    """A volume's root that was opened and may be labelled; `label` is what it carries now."""
+    """A volume's root that could be opened and may be labelled; `label` is what it carries now."""
 
     path: str
     identity: Identity
     label: str | None
     writable: bool = True
-    """Whether labels can be changed there: not on a file system that is mounted read-only."""
+    """Whether labels can be changed there: False on a file system that is mounted read-only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """A volume's root that could not be opened, or that a rule protects. With the state UNMANAGED it is left
-    alone, as if the mode were *ignore*."""
+    """A volume's root that could not be opened, or that a rule protects.
+
+    With the state UNMANAGED it is left alone, as if the mode were *ignore*."""
 
     state: ClaimState
     reason: str
     hint: str
     rule: str = ""
-    """The name of the rule that forbids it, of `mcsd.core.refusals`."""
+    """The name of the rule that forbids it; see `mcsd.core.refusals`."""
 
 
 RootSight = Usable | Unusable
@@ -93,7 +94,7 @@ RootSight = Usable | Unusable
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """One look at one container. `container` is None when it is gone; `sights` go by destination."""
+    """One observation of a container. `container` is None if it is gone; `sights` are by destination."""
 
     id: ContainerId
     container: Container | None
@@ -102,17 +103,17 @@ class Observed:
     attempted: frozenset[str] = frozenset()
     """Destinations whose volumes were walked in this pass."""
     vacated: frozenset[str] = frozenset()
-    """Destinations for which what was in the way was to be restored in this pass."""
+    """Destinations for which a restoration of what is in the way was requested in this pass."""
     conflicting: tuple[str, ...] = ()
     """Processes outside this engine's containers that run at a level comparable to this one's."""
     foreign: Mapping[str, str] = field(default_factory=dict)
     """By destination: a process outside this engine's containers whose level the volume's root carries."""
     gated: bool = False
-    """Whether its starts come through the gate: then mcsd chooses its level, and takes it back at exit."""
+    """Whether it starts through the gate: then mcsd chooses its level, and takes it back at exit."""
     starting: bool = False
-    """Whether the gate waits for this: the container is not seen to run, and about to."""
+    """Whether the gate waits for this: the container does not run yet, but is about to."""
     process: str | None = None
-    """The context of its first process, where that was looked at."""
+    """The context of its first process, if that was read."""
     surveys: Mapping[str, Survey] = field(default_factory=dict)
     """By destination: where a bind mount's source is, and what it shows of the host."""
 
@@ -122,7 +123,7 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Adopt:
-    """Write down a grant on the level that the engine, or whoever created the container, chose."""
+    """Record a grant on the level that the engine, or the container's creator, chose."""
 
     container: Container
     level: Level
@@ -132,14 +133,14 @@ class Adopt:
 
 @dataclass(frozen=True, slots=True)
 class Assign:
-    """Choose a free pair and write down a grant on it."""
+    """Choose a free pair and record a grant on it."""
 
     container: Container
 
 
 @dataclass(frozen=True, slots=True)
 class Occupy:
-    """Let the container have the grant on its level that waits for it: reserved under a name, or found on
+    """Give the container an existing grant on its level: one that was reserved under a name, or was found on
     disk after the ledger was lost."""
 
     container: Container
@@ -148,7 +149,7 @@ class Occupy:
 
 @dataclass(frozen=True, slots=True)
 class RenameGrant:
-    """The container has another name now."""
+    """Record that the container has another name now."""
 
     grant: GrantId
     name: str
@@ -156,17 +157,17 @@ class RenameGrant:
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """Take a grant one step on in its life."""
+    """Move a grant to its next state."""
 
     grant: GrantId
     event: GrantEvent
     at: float | None = None
-    """When it happened (seconds since the epoch), where the engine told; otherwise it is now."""
+    """When it happened, in seconds since the epoch, if the engine reported it; otherwise now."""
 
 
 @dataclass(frozen=True, slots=True)
 class SetClaim:
-    """Write down a claim for which nothing is walked; `rule` names what refuses it, where that is so."""
+    """Record a claim that needs no walk; `rule` names what refuses it, if it is refused."""
 
     claim: Claim
     rule: str = ""
@@ -174,11 +175,11 @@ class SetClaim:
 
 @dataclass(frozen=True, slots=True)
 class LabelVolume:
-    """Write down the intent, walk the volume to `level`, write down how it went.
+    """Record the intent, walk the volume to `level`, record the result.
 
     `also` are other claims on the same volume that change with it: another grant's where a conflict is
-    resolved by sharing, the same grant's where a directory is mounted twice. `ousted` are claims of
-    containers that have exited; they end with it.
+    resolved by sharing, the same grant's if a directory is mounted twice. `ousted` are claims of containers
+    that have exited; they end with it.
     """
 
     claim: Claim
@@ -190,8 +191,8 @@ class LabelVolume:
 
 @dataclass(frozen=True, slots=True)
 class Vacate:
-    """Put the originals of volumes in the way back now: of quarantined ones, lingering or not, and those of
-    containers that have exited, whose claims (`ousted`) end."""
+    """Restore volumes that are in the way now: quarantined ones, lingering or not, and those of containers
+    that have exited, whose claims (`ousted`) end."""
 
     grants: tuple[GrantId, ...]
     destination: str
@@ -200,7 +201,7 @@ class Vacate:
 
 @dataclass(frozen=True, slots=True)
 class Unclaim:
-    """Drop a claim on what the container does not mount (found on disk after the ledger was lost)."""
+    """Delete a claim on what the container does not mount (found on disk after the ledger was lost)."""
 
     claim: Claim
 
@@ -209,7 +210,7 @@ Action = Adopt | Assign | Occupy | RenameGrant | Advance | SetClaim | LabelVolum
 
 
 def plan(observed: Observed, cache: StateCache, policy: VolumePolicy) -> tuple[Action, ...]:
-    """Say what to do next about one container; `()` when all is as it should be."""
+    """Return what to do next about one container; `()` if everything is as it should be."""
     grant = cache.grant_of(observed.id)
     container = observed.container
     if container is None:
@@ -226,14 +227,14 @@ def plan(observed: Observed, cache: StateCache, policy: VolumePolicy) -> tuple[A
 
 
 def _is_elsewhere(container: Container, grant: Grant) -> bool:
-    """Tell whether the engine starts the container at another level than its grant's: the gate was on."""
+    """Tell whether the engine starts the container at a level other than its grant's: the gate was on."""
     return container.level is not None and container.level != grant.level
 
 
 def _gated(
     observed: Observed, container: Container, grant: Grant | None, cache: StateCache, policy: VolumePolicy
 ) -> tuple[Action, ...]:
-    """The life of a container whose level the gate has chosen: what the engine says of it does not count."""
+    """Plan the grant of a container whose level the gate has chosen; the engine's label does not count."""
     if grant is None:
         return _found_running(observed, container)
     if _was_started_without(observed, container, grant):
@@ -254,9 +255,11 @@ def _given_up(grant: Grant) -> tuple[Action, ...]:
 
 
 def _was_started_without(observed: Observed, container: Container, grant: Grant) -> bool:
-    """Tell whether the container runs at the engine's own choice: mcsd was late, or away, and `[gate]
-    on_error` let it start all the same. Any other level is the process's own doing. Who shares another
-    container's namespaces needs that one's level, and has to be started again."""
+    """Tell whether the container runs at the level that the engine chose.
+
+    mcsd was late or did not run, and `[gate] on_error` let the container start all the same. Any other level
+    is the process's own doing. A container that shares another's namespaces needs that one's level, and has
+    to be restarted."""
     level = _level_seen(observed, container)
     if level is None or level == grant.level or shares_with(container):
         return False
@@ -264,13 +267,13 @@ def _was_started_without(observed: Observed, container: Container, grant: Grant)
 
 
 def _found_running(observed: Observed, container: Container) -> tuple[Action, ...]:
-    """A start that mcsd did not witness: what its process carries is what it holds."""
+    """Plan for a start that mcsd did not see: the container holds the level that its process carries."""
     level = _level_seen(observed, container)
     return () if level is None else (Adopt(container, level, shares_with(container)),)
 
 
 def _level_seen(observed: Observed, container: Container) -> Level | None:
-    """Return the level that the first process runs at; None where that was not seen, or not labelled."""
+    """Return the level that the first process runs at; None if that was not read, or has no label."""
     if not container.running or observed.process is None or not container.process_label:
         return None
     return Context.parse(observed.process).level
@@ -297,14 +300,14 @@ def _acquisition(container: Container, host: Host, cache: StateCache) -> tuple[A
 
 
 def is_live(container: Container) -> bool:
-    """Tell whether a container runs or has yet to run for the first time."""
+    """Tell whether a container runs, or has not run yet."""
     return container.running or container.status in {"created", "restarting", "paused"}
 
 
 def _life(container: Container, grant: Grant) -> tuple[Action, ...]:
     if grant.name != container.name:
         return (RenameGrant(grant.id, container.name),)
-    # A container that was taken for gone and is there has its level again: by way of active, idle.
+    # A container that was taken for gone but exists gets its level back: by way of ACTIVE, then IDLE.
     back = grant.state is GrantState.QUARANTINED
     if back or (is_live(container) and grant.state is not GrantState.ACTIVE):
         return (Advance(grant.id, GrantEvent.STARTED),)
@@ -332,8 +335,10 @@ def _claims(
 
 
 def _join(label: LabelVolume, labels: list[LabelVolume]) -> None:
-    """Plan a walk beside others: one directory that is mounted twice is walked once, and of directories one
-    inside the other the inner waits for the next round, when it may turn out to be done already."""
+    """Plan a walk together with others.
+
+    A directory that is mounted twice is walked once. Of nested directories, the inner one waits for the next
+    round, when it may turn out to be done already."""
     for at, other in enumerate(labels):
         if other.root.identity == label.root.identity:
             if (other.level, other.claim.mode) == (label.level, label.claim.mode):
@@ -345,7 +350,7 @@ def _join(label: LabelVolume, labels: list[LabelVolume]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _ClaimCase:
-    """One claim as it would be, and all that it is judged by. `present` is the claim as it is now."""
+    """One claim as it would be, and everything needed to judge it. `present` is the claim as it is now."""
 
     claim: Claim
     present: Claim | None
@@ -357,14 +362,14 @@ class _ClaimCase:
 
     @property
     def is_done(self) -> bool:
-        """Whether the claim is ready in this mode: what comes up later does not take it away."""
+        """Whether the claim is ready in this mode: later objections do not revoke it."""
         return self.present is not None and (self.present.state, self.present.mode) == (
             ClaimState.READY,
             self.claim.mode,
         )
 
     def set(self, claim: Claim, *, rule: str = "") -> Action | None:
-        """Have the claim written down so, unless it is so already."""
+        """Record the claim so, unless it is recorded so already."""
         return None if claim == self.present else SetClaim(claim, rule)
 
     def refuse(self, rule: RefusalRule, reason: str, hint: str) -> Action | None:
@@ -399,7 +404,7 @@ def _claim(
     if isinstance(sight, Unusable) and sight.state is ClaimState.UNMANAGED:
         return case.leave(sight.rule, sight.reason, sight.hint)
     if isinstance(sight, Unusable):
-        # What is refused is let go of, and gets its originals back; what failed is tried again.
+        # A refused volume is released and restored; a failed one is tried again.
         volume = None if sight.state is ClaimState.REFUSED else claim.volume
         unusable = replace(claim, state=sight.state, reason=sight.reason, hint=sight.hint, volume=volume)
         return case.set(unusable, rule=sight.rule)
@@ -433,7 +438,7 @@ def _case_of(
 
 
 def _stays_conceded(present: Claim | None, policy: VolumePolicy) -> bool:
-    """Tell whether a conflict was resolved by sharing: it stays so while the configuration says so."""
+    """Tell whether a conflict was resolved by sharing; it stays so as long as the configuration says so."""
     return present is not None and present.conceded and policy.share_on_conflict
 
 
@@ -449,7 +454,7 @@ def _labelled(case: _ClaimCase, root: Usable) -> Action | None:
         return _walk(case, root, level, ousted_by(claim, root.identity, level, cache, start=start))
     present = case.present
     if not is_live(container) and present is not None and present.state is ClaimState.UNMANAGED:
-        return None  # it had exited when another one took the volume over; at its next start it asks for it
+        return None  # it had exited when another took the volume over; it claims it at its next start
     return _resolve(case, clash, root)
 
 
@@ -477,7 +482,7 @@ def _comparable_level(case: _ClaimCase) -> Objection | None:
         return None
     grant, refusal = case.grant, RefusalRule.NOT_SEPARATE
     reason = f"the container's level {grant.level} is not separate from that of "
-    # One in quarantine has no process to read anything: it is cleaned at once (`mcsd.core.reclaim`).
+    # One in quarantine has no process that could read anything: it is restored at once (`mcsd.core.reclaim`).
     for other in conflicts_of(grant, case.cache):
         if other.id < grant.id and other.state.is_living:
             return refusal, reason + other.name, Hint.ANOTHER_LEVEL.say(name=case.container.name)
@@ -587,10 +592,10 @@ def _carries(case: _ClaimCase, root: Usable, level: Level, volume: Volume | None
 
 
 def _covering(root: Usable, level: Level, cache: StateCache) -> Claim | None:
-    """Find a claim on a volume above of which this one is a part: that one's walk does both.
+    """Find a claim on a volume above that includes this one: one walk labels both.
 
-    One volume for both keeps the undo exact: a second one would take the first one's label for what was
-    there before. What a mount keeps apart, the walk of the volume above has not labelled.
+    A single volume for both keeps the undo exact: a second one would take the first one's label for the
+    original. A directory on another mount is not included, because the walk above does not label it.
     """
     for parent in cache.volumes_around(root.path):
         if not PurePosixPath(root.path).is_relative_to(parent.path) or parent.level != level:

@@ -1,13 +1,13 @@
 """What may not be labelled, as data: one table of places, one of types, one of file systems.
 
-A volume meets a place when it *is* the place, contains it, or (for a tree) lies inside it. Whether that
-is so is found out by device and inode (`mcsd.relabel.places`), never by comparing names alone. A rule
-says whether an explicit path in the configuration can lift it:
+A rule applies to a volume that *is* the place, contains it, or (for a tree) is inside it. That is determined
+by device and inode (`mcsd.relabel.places`), never by comparing names alone. Each rule says whether an
+explicit path in the configuration can lift it:
 
 - NEVER: no configuration can;
 - BY_RULE: a `[[volumes.rule]]` whose path is the volume or contains it;
-- BELOW: the same, but the path must lie inside the protected place, not be it or contain it. So one
-  volume inside an engine's storage can be admitted, and the storage cannot.
+- BELOW: the same, but the path must be inside the protected place, not the place itself or above. So one
+  volume inside an engine's storage can be admitted, but not the storage.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Reach(Enum):
     """How far a protected place extends."""
 
     ITSELF = "itself"
-    """The place, and whatever contains it; what lies inside is not protected by it."""
+    """The place, and whatever contains it, but not what is inside."""
     TREE = "tree"
     """The place, whatever contains it, and everything inside."""
 
@@ -54,8 +54,8 @@ class PlaceRule:
 class TypeRule:
     """Types (shell-like patterns) that a volume's root must not carry.
 
-    `inside` says that a file with such a type found inside a volume is left alone as well: what is stolen
-    by a hard link or a rename, not what an administrator copies with its label.
+    `inside` says that a file with such a type inside a volume is left alone as well: a file that was stolen
+    by a hard link or a rename, not one that an administrator copies with its label.
     """
 
     name: str
@@ -223,7 +223,7 @@ TYPES: tuple[TypeRule, ...] = (
             "gpg_secret_t",
             "krb5_keytab_t",
             "krb5_host_rcache_t",
-            # On whatever policy is loaded: what its names call a secret. There is no attribute for these.
+            # By name, on any policy: types for secrets. There is no attribute for these.
             "*_keytab_t",
             "*_key_t",
             "*_keys_t",
@@ -292,18 +292,18 @@ _PSEUDO = """
     sysfs tracefs
 """
 PSEUDO_FILE_SYSTEMS = frozenset(_PSEUDO.split())
-"""Kernel interfaces: what looks like a file there is not one."""
+"""Kernel interfaces, whose files are not real files."""
 
 _UNLABELLED = """
     9p adfs affs afs cifs coda exfat fat hfs hfsplus iso9660 msdos ncpfs nfs nfs4 ntfs ntfs3 romfs smb3 udf
     umsdos vboxsf vfat virtiofs fuse fuseblk
 """
 UNLABELLED_FILE_SYSTEMS = frozenset(_UNLABELLED.split())
-"""Have no room for `security.selinux`, or pass it to a host that mcsd does not know."""
+"""Cannot store `security.selinux`, or pass it to a host that mcsd does not know."""
 
 
 def is_unlabelled(file_system: str) -> bool:
-    """Tell whether a file system, by its name in mountinfo, is known to keep no labels of ours."""
+    """Tell whether a file system, by its name in mountinfo, is known not to store our labels."""
     return file_system in UNLABELLED_FILE_SYSTEMS or file_system.startswith("fuse.")
 
 
@@ -317,14 +317,14 @@ class ProtectedPlace:
 
 @dataclass(frozen=True, slots=True)
 class ProtectionRules:
-    """The tables with what is this host's own: its homes and its engines' storage, as absolute paths."""
+    """The tables with this host's own places: homes and engines' storage, as absolute paths."""
 
     homes: tuple[str, ...] = ()
     storage: tuple[str, ...] = ()
     state: tuple[str, ...] = ()
-    """Where mcsd keeps its own files, if not in the places of the table."""
+    """Directories with mcsd's own files, if not in the table."""
     sockets: tuple[str, ...] = ()
-    """Sockets of engines, if not in the places of the table."""
+    """Sockets of engines, if not in the table."""
 
     @classmethod
     def of(
@@ -335,7 +335,7 @@ class ProtectionRules:
         state: Iterable[str] = (),
         sockets: Iterable[str] = (),
     ) -> ProtectionRules:
-        """Build the rules; a relative path and the root directory as a home are left out."""
+        """Build the rules; relative paths, and the root directory as a home, are left out."""
         real = (
             home for home in dict.fromkeys(homes) if home.startswith("/") and PurePosixPath(home).parts[1:]
         )
@@ -347,18 +347,18 @@ class ProtectionRules:
         return _places(self)
 
     def storage_places(self, paths: Iterable[str]) -> tuple[ProtectedPlace, ...]:
-        """List places for paths that engines say they keep their storage in."""
+        """List places for storage paths that engines report."""
         return tuple(ProtectedPlace(path, _ENGINE_STORAGE) for path in paths if PurePosixPath(path).parts[1:])
 
     def home_places(self, homes: Iterable[str]) -> tuple[ProtectedPlace, ...]:
-        """List places for homes that these rules do not have: of accounts that nobody lists."""
+        """List places for homes that these rules do not have: of accounts that are not in passwd."""
         real = (home for home in homes if PurePosixPath(home).parts[1:] and home not in self.homes)
         return tuple(place for home in real for place in _in_home(home))
 
 
 @functools.lru_cache(maxsize=4)
 def _places(rules: ProtectionRules) -> tuple[ProtectedPlace, ...]:
-    # Once for each host: they are asked for at every look at a volume.
+    # Cached: they are needed for every volume that is examined.
     by_name = {rule.name: rule for rule in PLACES}
     own = [ProtectedPlace(path, by_name["own-state"]) for path in rules.state]
     storage = [ProtectedPlace(path, by_name["engine-storage"]) for path in rules.storage]
@@ -379,7 +379,7 @@ _ENGINE_STORAGE = next(rule for rule in PLACES if rule.name == "engine-storage")
 
 
 def type_of(label: RawLabel) -> str:
-    """Return the type in a label, "" where there is none."""
+    """Return the type in a label, "" if there is none."""
     parts = (label or b"").rstrip(b"\0").decode(errors="surrogateescape").split(":", 3)
     return parts[2] if len(parts) >= 3 else ""
 

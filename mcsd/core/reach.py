@@ -1,16 +1,16 @@
-"""What can reach what, as far as levels decide: the host's containers and volumes, parted into cells.
+"""What can reach what by level: the host's containers and volumes, divided into cells.
 
-The cells are the connected parts of one graph. Its nodes are *actors* (containers, and processes that are
+The cells are the connected components of a graph. Its nodes are *actors* (containers, and processes that are
 not this engine's) and *things* (volumes, and strays outside every volume). An actor is joined to each thing
-that its level dominates, whether it has mounted it or would get at it after an escape only, and to each
-actor whose level is comparable to its own. So between two cells the kernel lets nothing through, and
-whoever shares a cell should share it on purpose.
+that its level dominates, whether it has mounted that or could only reach it after an escape, and to each
+actor whose level is comparable to its own. So the kernel allows no access between two cells, and sharing a
+cell should be on purpose.
 
-Two sorts are no part of that, for they would join everything: whoever no level holds (*unbounded*, a cell of
-its own each), and what carries no categories, which is open to everybody (one cell, and named again beside
-whoever has mounted it).
+Two kinds of nodes are excluded, because they would join everything: actors that no level confines
+(*unbounded*, each a cell of its own), and things without categories, which are open to everybody (one cell,
+and listed again beside whoever has mounted them).
 
-All this is what levels say. Whether the kernel enforces them is the host's matter (`isolation.host_reasons`).
+All this is by levels. Whether the kernel enforces them is up to the host (`isolation.host_reasons`).
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from mcsd.core.volumes import Claim, ClaimMode, ClaimState
 from mcsd.errors import LabelSyntaxError
 
 MOST_BY_LEVEL = 32
-"""Links of one actor to what it has not mounted; its cell says that there may be more."""
+"""The most links of one actor to things that it has not mounted; its cell says if there may be more."""
 
 
 class CellKind(StrEnum):
-    """What a cell is to whoever looks after the host; part of the API. What asks for attention first."""
+    """What a cell means for the administrator, the most urgent first; part of the API."""
 
     UNBOUNDED = "unbounded"
     CONFLICT = "conflict"
@@ -49,25 +49,25 @@ class ThingKind(StrEnum):
 
     VOLUME = "volume"
     UNMANAGED = "unmanaged"
-    """A mount that mcsd labels nothing of: its own label decides."""
+    """A mount that mcsd does not label: its own label decides."""
     STRAY = "stray"
     HOST = "host"
-    """A place of the host's that a mount shows, and no category guards."""
+    """A place of the host that a mount shows and that no category protects."""
 
 
 class How(StrEnum):
-    """How an actor stands to a thing; part of the API."""
+    """The relation of an actor to a thing; part of the API."""
 
     MOUNTED = "mounted"
     LEVEL = "level"
-    """Not mounted; its level would let it in."""
+    """Not mounted, but its level would allow access."""
     DENIED = "denied"
-    """Mounted, and its level does not let it in, or mcsd has refused it."""
+    """Mounted, but its level does not allow access, or mcsd has refused the volume."""
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Whoever may reach things. `level` is what its process carries, what it was granted while none runs."""
+    """Who may reach things. `level` is its process's, or the granted one while no process runs."""
 
     name: str
     level: Level | None
@@ -76,7 +76,7 @@ class Actor:
     running: bool = True
     isolated: bool | None = None
     unbounded: str = ""
-    """Why no level holds it; "" where one does."""
+    """Why no level confines it; "" if one does."""
     disputed: bool = False
     """Whether it has a conflict."""
     group: str = ""
@@ -84,7 +84,7 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """Something with content. `count` is how many files a stray stands for."""
+    """Something that can be reached. `count` is how many files a stray stands for."""
 
     name: str
     kind: ThingKind
@@ -100,7 +100,7 @@ class Thing:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """An actor and a thing, by their places in their cell."""
+    """An actor and a thing, by their indexes in their cell."""
 
     actor: int
     thing: int
@@ -110,7 +110,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Actors and things that no level parts from each other."""
+    """Actors and things that no level separates from each other."""
 
     kind: CellKind
     actors: tuple[Actor, ...] = ()
@@ -170,7 +170,7 @@ def _binding_level(actor: Actor) -> Level | None:
 
 
 class _Parts:
-    """Nodes by number, joined into parts (union by the lower number, paths halved)."""
+    """Nodes by number, joined into components (union by the lower number, path halving)."""
 
     def __init__(self, count: int) -> None:
         self._above = list(range(count))
@@ -188,11 +188,11 @@ class _Parts:
 
 
 _Links = dict[tuple[int, int], tuple[How, bool]]
-"""By the numbers of an actor and a thing: how the one stands to the other, and whether it may write."""
+"""By the numbers of an actor and a thing: their relation, and whether the actor may write."""
 
 
 class _Graph:
-    """The nodes and links of one picture, collected; `cells` parts them."""
+    """Collects the nodes and links; `cells` divides them."""
 
     def __init__(self, snapshot: Snapshot, strays: Iterable[Stray]) -> None:
         self._cache = snapshot.cache
@@ -231,7 +231,7 @@ class _Graph:
                 self._links[number, thing] = (how, claim.writable)
 
     def _claimed(self, claim: Claim, actor: Actor) -> tuple[int, How]:
-        """Return what a claim is on, and whether its container gets at it."""
+        """Return the thing that a claim is on, and the container's relation to it."""
         known = self._by_volume.get(claim.volume or "")
         if known is not None:
             level = self._things[known].level
@@ -265,7 +265,7 @@ class _Graph:
                     self._links.setdefault((number, reached), (How.LEVEL, True))
 
     def cells(self) -> Iterator[Cell]:
-        """Part everything; in no particular order."""
+        """Divide everything into cells, in no particular order."""
         first = len(self._actors)
         parts = _Parts(first + len(self._things))
         self._join_by_levels(parts)
@@ -290,7 +290,7 @@ class _Graph:
             yield self._cell(members, things.pop(root, []), links.get(root, {}))
         linked = {thing for _, thing in self._links}
         own = {ThingKind.UNMANAGED, ThingKind.HOST}
-        # What has no level is told of beside whoever has mounted it, and there alone.
+        # A thing without a level is listed only beside whoever has mounted it.
         for left in things.values():
             if any(self._things[it].kind not in own or it not in linked for it in left):
                 yield self._cell([], left, {})
@@ -298,7 +298,7 @@ class _Graph:
             yield Cell(CellKind.OPEN, things=tuple(self._things[it] for it in everybodys))
 
     def _cell(self, actors: list[int], things: list[int], links: _Links) -> Cell:
-        """Make a cell of these; `links` are its actors', to what is in another cell as well."""
+        """Make a cell of these; `links` are its actors', also to things in another cell."""
         things = [*things, *sorted({thing for _, thing in links} - set(things))]
         people = {number: place for place, number in enumerate(actors)}
         places = {number: place for place, number in enumerate(things)}
@@ -329,8 +329,8 @@ def _kind(actors: tuple[Actor, ...]) -> CellKind:
 
 
 def cells_of(snapshot: Snapshot, strays: Iterable[Stray]) -> Iterator[Cell]:
-    """Part containers, volumes and strays into cells that no level joins, in no particular order.
+    """Divide containers, volumes and strays into cells that no level joins, in no particular order.
 
-    The time goes by the number of nodes and links, not by their pairs.
+    Takes time linear in the number of nodes and links, not in that of pairs.
     """
     return _Graph(snapshot, strays).cells()

@@ -1,8 +1,8 @@
 """Reclaiming: what to do about levels whose container is gone.
 
-A pair is free only after proof (promise 2): every volume its grant claimed has its originals back or
-carries another holder's label by now, and no process carries the level. `reclaim` is pure and says the
-next steps; the caller carries them out and asks again until only waiting is left.
+A pair becomes free only with proof (promise 2): every volume that its grant claimed is restored or carries
+another holder's label by now, and no process carries the level. `reclaim` is pure and returns the next steps;
+the caller carries them out and asks again until only waiting is left.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from mcsd.core.volumes import Claim, ClaimState, GrantId, Volume, VolumeId, Volu
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Drop a claim that no longer stands for labels on disk."""
+    """Delete a claim that no longer stands for labels on disk."""
 
     claim: Claim
 
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """Put a volume's originals back, then drop it and the claims on it."""
+    """Restore a volume's originals, then delete it and the claims on it."""
 
     volume: VolumeId
 
 
 @dataclass(frozen=True, slots=True)
 class Prove:
-    """Nothing is claimed any more: free the grant if no process carries its level."""
+    """Free a grant without claims, if no process carries its level."""
 
     grant: GrantId
 
@@ -45,11 +45,11 @@ _HOLDS_NOTHING = {ClaimState.REFUSED, ClaimState.UNMANAGED}
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When reclaiming is looked at: `now` and `linger` in seconds; `urgent` grants do not linger.
+    """The time of a decision: `now` and `linger` in seconds; `urgent` grants do not linger.
 
     `blocked` are volumes whose restoration was tried in this round and could not be completed. `began` is
-    when each grant's lingering began, by the clock of `now`, which need not be the one that people set: a
-    grant's own `since` is for them, and stands in where nothing is said.
+    when each grant began to linger, by the clock of `now`, which may be monotonic. For a grant that is not in
+    it, the grant's own `since` counts, which is wall-clock time.
     """
 
     now: float
@@ -59,14 +59,14 @@ class Moment:
     began: Mapping[GrantId, float] = field(default_factory=dict)
 
     def end_of(self, grant: Grant) -> float:
-        """When a quarantined grant has lingered long enough, by the clock of `now`."""
+        """Return when a quarantined grant has lingered long enough, by the clock of `now`."""
         return self.began.get(grant.id, grant.since) + self.linger
 
 
 def is_due(grant: Grant, cache: StateCache, moment: Moment) -> bool:
     """Tell whether a quarantined grant's volumes have lingered long enough.
 
-    Where somebody who lives has come to be at such a level, it can read them: then they do not linger.
+    If a live container or process is at a comparable level by now, it can read them: then they do not linger.
     """
     if grant.id in moment.urgent or moment.now >= moment.end_of(grant):
         return True
@@ -74,14 +74,14 @@ def is_due(grant: Grant, cache: StateCache, moment: Moment) -> bool:
 
 
 def is_hastened_by(grant: Grant, cache: StateCache) -> bool:
-    """Tell whether a grant makes something due that would linger: whoever lives at such a level reads it."""
+    """Tell whether a live grant can read lingering volumes, which makes their restoration due."""
     if not grant.state.is_living:
         return False
     return any(other.state is GrantState.QUARANTINED for other in conflicts_of(grant, cache))
 
 
 def _standing(volume: Volume, cache: StateCache) -> tuple[list[Claim], list[Grant]]:
-    """Split who is on a volume into the claims of living grants and the grants in quarantine."""
+    """Split a volume's claimants into the claims of living grants and the grants in quarantine."""
     living: list[Claim] = []
     gone: list[Grant] = []
     for claim in cache.claims_on(volume.id):
@@ -100,14 +100,16 @@ def _has_passed_on(volume: Volume, living: list[Claim]) -> bool:
 
 
 def _is_shared_around(volume: Volume, cache: StateCache) -> bool:
-    """Tell whether somebody who lives holds a volume above or below: it has the same level, and would have
-    its labels undone with this one's."""
+    """Tell whether a living grant holds a volume above or below, which has the same level: restoring this one
+    would undo its labels too."""
     return any(_standing(around, cache)[0] for around in cache.volumes_around(volume.path))
 
 
 def _inside(volume: Volume, cache: StateCache) -> Volume | None:
-    """Find the innermost volume in this one. It was there first, or it would be part of this one (see
-    `mcsd.core.plan`): so it has the originals of what they share, and its turn is first."""
+    """Find the innermost volume in this one, which is restored first.
+
+    It was labelled first, or it would be part of this one (see `mcsd.core.plan`). So it has the originals of
+    what both share."""
     inside = [
         one
         for one in cache.volumes_around(volume.path)
@@ -154,7 +156,7 @@ def _orphans(cache: StateCache, moment: Moment) -> Iterator[Step]:
 
 
 def reclaim(cache: StateCache, moment: Moment) -> tuple[Step, ...]:
-    """Say what to do next, each step once; `()` when there is nothing but to wait."""
+    """Return what to do next, each step once; `()` if there is nothing to do but wait."""
     steps: dict[Step, None] = dict.fromkeys(_orphans(cache, moment))
     for grant in cache.grants():
         if grant.state is GrantState.QUARANTINED:
@@ -163,7 +165,7 @@ def reclaim(cache: StateCache, moment: Moment) -> tuple[Step, ...]:
 
 
 def next_due(cache: StateCache, moment: Moment) -> float | None:
-    """Return the time, by the moment's clock, at which the next lingering ends, None when none lingers."""
+    """Return when the next grant stops lingering, by the moment's clock; None if none lingers."""
     waiting = [
         moment.end_of(grant)
         for grant in cache.grants()

@@ -1,4 +1,4 @@
-"""The rules by which a volume is not labelled, by name: for the journal's `MCSD_RULE` and the measurements.
+"""The names of the rules by which a volume is not labelled, for the journal's `MCSD_RULE` and metrics.
 
 Names are part of the interface. A protected place or type has its own name, in the tables of
 `mcsd.core.protected`; the others are here.
@@ -17,21 +17,21 @@ class RefusalRule(StrEnum):
     HELD = "held"
     """Another container holds the volume, or one that overlaps it."""
     NOT_SEPARATE = "not-separate"
-    """The container's own level is not separate from somebody's who had it before."""
+    """The container's own level is not separate from an earlier holder's."""
     NO_GROUP = "no-group"
-    """A group is asked for by a container whose level is no member's."""
+    """The container asks for a group's volume, but its level is not a member's."""
     OUTSIDER = "outsider"
-    """Somebody who is no member reads what is the group's."""
+    """The level of somebody who is not a member dominates the group's."""
     SYMLINK_IN_PATH = "symlink-in-path"
     DEVICE_NODE = "device-node"
     PSEUDO_FILE_SYSTEM = "pseudo-file-system"
     MULTIPLY_LINKED = "multiply-linked"
     NO_LABELS = "no-labels"
-    """The file system keeps none."""
+    """The file system cannot store labels."""
     FIXED_LABEL = "fixed-label"
-    """The file system is mounted with `context=`: everything in it has the label that stands there."""
+    """The file system is mounted with `context=`: all its files have that label."""
     READ_ONLY = "read-only"
-    """The file system, or the mount, cannot be written."""
+    """The file system or the mount is read-only."""
 
 
 _TABLES = (*(place.name for place in (*PLACES, *IN_HOMES, HOME)), *(one.name for one in TYPES))
@@ -48,9 +48,10 @@ _LEFT_ALONE = {
 
 
 def is_left_alone(rule: str) -> bool:
-    """Tell whether what a rule forbids is none of mcsd's to prepare: then the container has it as it would
-    without mcsd, and that is reported. Any other rule says that somebody, or something, stands in the way of
-    a volume that the container is to have."""
+    """Tell whether a rule makes mcsd leave a volume alone instead of refusing it.
+
+    Then the container has it as it would without mcsd, and that is reported. Any other rule means that
+    the container cannot have a volume that it should have."""
     return rule in _LEFT_ALONE
 
 

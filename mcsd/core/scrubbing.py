@@ -1,8 +1,8 @@
-"""Which complete volume is looked at again next.
+"""Which complete volume is checked again next.
 
-A volume that the ledger has as complete is not walked when its container starts: that is what makes a start
-quick at any size. What others did to its labels meanwhile (restorecon, a restored backup, a file moved in) is
-found in the background, one volume after the other.
+A volume that is complete in the ledger is not walked when its container starts, so a start is quick whatever
+the size. Changes to its labels meanwhile (restorecon, a restored backup, a file moved in) are found in the
+background, one volume after the other.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from mcsd.core.state_cache import StateCache
 from mcsd.core.volumes import Volume, VolumeId, VolumePhase
 
 SHARE = 0.05
-"""The part of the time that may be spent on looking again."""
+"""The fraction of the time that may be spent on checking."""
 
 SHORTEST = 0.05
-"""Seconds between two looks, however short the first was."""
+"""The least number of seconds between two checks."""
 
 
 class Next(NamedTuple):
-    """The volume to look at, None where none is due, and the seconds until one is; infinite without any."""
+    """The volume to check, None if none is due, and the seconds until one is; infinite without any."""
 
     volume: Volume | None
     wait: float
 
 
 def next_to_confirm(cache: StateCache, confirmed: Mapping[VolumeId, float], now: float, every: float) -> Next:
-    """Choose what was not looked at for the longest time, if that is `every` seconds ago or more.
+    """Choose the volume whose last check is the longest ago, if that is `every` seconds or more.
 
-    A volume counts as looked at when it was labelled; `confirmed` has the later times. Those that nobody who
-    lives claims are given back soon, and are left alone.
+    Labelling counts as a check; `confirmed` has the times of later ones. Volumes without a living claim are
+    restored soon, and are skipped.
     """
     due = [
         (max(volume.since, confirmed.get(volume.id, 0.0)) + every, volume)
@@ -45,7 +45,7 @@ def next_to_confirm(cache: StateCache, confirmed: Mapping[VolumeId, float], now:
 
 
 def is_confirmable(volume: Volume, cache: StateCache) -> bool:
-    """Tell whether a volume is complete, and somebody who lives claims it."""
+    """Tell whether a volume is complete and has a living claim."""
     if volume.phase is not VolumePhase.LABELLED:
         return False
     grants = (cache.grant(claim.grant) for claim in cache.claims_on(volume.id))
@@ -53,6 +53,5 @@ def is_confirmable(volume: Volume, cache: StateCache) -> bool:
 
 
 def rest_after(seconds: float) -> float:
-    """Return the pause after a look that took so long, so that looks take no more than `SHARE` of the
-    time."""
+    """Return the pause after a check that took `seconds`, so that checks take at most `SHARE` of the time."""
     return max(SHORTEST, seconds * (1 - SHARE) / SHARE)

@@ -1,7 +1,7 @@
-"""The state of SELinux: what the kernel's policy allows now, what is wrong with it, and when it moves.
+"""The state of SELinux: what the loaded policy allows, what is wrong with it, and how it changes.
 
-A policy can be replaced, be switched to permissive, lose its categories, the file type that volumes get, or
-the domain that mcsd itself runs in, all under a running daemon. Each has its sentence and its remedy here.
+While the daemon runs, the policy can be replaced or switched to permissive, and can lose its categories, the
+file type that volumes get, or mcsd's own domain. Each problem has its sentence and its remedy here.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from enum import StrEnum
 from mcsd.core.host import SWITCH_ON, SelinuxStatus
 
 UNLABELED = "unlabeled_t"
-"""What the kernel shows instead of a context that the loaded policy does not have."""
+"""The type that the kernel shows for a context that is not valid in the loaded policy."""
 
 
 class NetlinkEventKind(StrEnum):
-    """What the kernel announces on NETLINK_SELINUX. It announces a commit of booleans as a policy load."""
+    """What the kernel announces on NETLINK_SELINUX. A commit of booleans is announced as a policy load."""
 
     ENFORCING = "enforcing"
     POLICY = "policy"
@@ -25,14 +25,14 @@ class NetlinkEventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NetlinkEvent:
-    """One announcement: the new mode (1 enforcing), the policy's sequence number, or that some were lost."""
+    """One announcement: the new mode (1: enforcing), the policy's sequence number, or a loss of some."""
 
     kind: NetlinkEventKind
     value: int = 0
 
 
 class Trouble(StrEnum):
-    """Stable codes for what is wrong with it; part of the API."""
+    """Stable codes for problems with SELinux; part of the API."""
 
     UNREADABLE = "selinux-unreadable"
     DISABLED = "selinux-disabled"
@@ -45,7 +45,7 @@ class Trouble(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HostFinding:
-    """One thing that is wrong, and what to do about it."""
+    """One problem, and what to do about it."""
 
     trouble: Trouble
     text: str
@@ -54,9 +54,9 @@ class HostFinding:
 
 @dataclass(frozen=True, slots=True)
 class SelinuxState:
-    """One look. The errors are sentences, "" where there is none; `own` is mcsd's own context, if any.
+    """SELinux as observed once. Errors are sentences, "" for none; `own` is mcsd's own context, if any.
 
-    `deaf` is why the kernel's announcements cannot be heard; SELinux is then looked at more often.
+    `deaf` is why the kernel's announcements cannot be received; SELinux is then checked more often.
     """
 
     status: SelinuxStatus
@@ -67,13 +67,14 @@ class SelinuxState:
 
     @property
     def trusted(self) -> SelinuxStatus:
-        """The status that verdicts may rest on: nothing is called enforced that could not be asked."""
+        """The status for verdicts: not enforcing if the kernel could not be asked."""
         return replace(self.status, enforcing=False) if self.unreadable else self.status
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """The state as it was and is. `policy`: whether one was loaded, or booleans committed, between."""
+    """A state and the one before it. `policy`: whether a policy was loaded, or booleans committed,
+    between."""
 
     old: SelinuxState
     new: SelinuxState
@@ -81,25 +82,25 @@ class Move:
 
     @property
     def enforcing(self) -> bool | None:
-        """Whether the kernel enforces now, None where that did not change."""
+        """Whether the kernel enforces now, None if that did not change."""
         now = self.new.trusted.enforcing
         return None if now == self.old.trusted.enforcing else now
 
     @property
     def worse(self) -> tuple[HostFinding, ...]:
-        """What is wrong now and was not, or otherwise."""
+        """Problems that are new or have changed."""
         before = {one.trouble for one in findings(self.old)}
         return tuple(one for one in findings(self.new) if one.trouble not in before)
 
     @property
     def better(self) -> tuple[HostFinding, ...]:
-        """What was wrong and is not any more."""
+        """Problems that no longer exist."""
         now = {one.trouble for one in findings(self.new)}
         return tuple(one for one in findings(self.old) if one.trouble not in now)
 
 
 def findings(ground: SelinuxState) -> tuple[HostFinding, ...]:
-    """Say what is wrong, most basic first; nothing where labels are only written (xattr)."""
+    """Return what is wrong, the most basic problem first; nothing with the backend xattr."""
     status = ground.status
     if status.backend != "kernel":
         return ()
@@ -164,6 +165,6 @@ def _findings_of_policy(ground: SelinuxState) -> list[HostFinding]:
 
 
 def type_of(context: str) -> str:
-    """Return the type of a context, "" of what is none."""
+    """Return the type of a context, "" if it is not one."""
     parts = context.split(":", 3)
     return parts[2] if len(parts) > 2 else ""

@@ -1,7 +1,7 @@
 """Who is not separate from whom: holders by name, and the levels that they hold.
 
-Asking for everyone whose level is comparable to one takes about as many steps as that level has subsets
-(three for a pair, fifteen for a group's member) plus the answers, however many holders there are.
+A lookup of all comparable holders takes about as many steps as the level has subsets (three for a pair,
+fifteen for a group's member), plus the number of results, however many holders there are.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 class Separation(Generic[K]):
-    """Holders, each at one level, of which those that are not separate from a level are found fast.
+    """Holders, each at one level, with fast lookup of those that are not separate from a level.
 
     A level without categories is held like any other, and comparable to none (see `mcsd.core.lattice`).
     """
@@ -31,7 +31,7 @@ class Separation(Generic[K]):
         return len(self._levels)
 
     def put(self, holder: K, level: Level) -> None:
-        """Let a holder have this level, in place of what it had."""
+        """Set a holder's level."""
         if self._levels.get(holder) == level:
             return
         self.drop(holder)
@@ -41,7 +41,7 @@ class Separation(Generic[K]):
         self._holders.setdefault(level, set()).add(holder)
 
     def drop(self, holder: K) -> None:
-        """Forget a holder; it may be unknown."""
+        """Remove a holder; it may be unknown."""
         level = self._levels.pop(holder, None)
         if level is None:
             return
@@ -51,19 +51,19 @@ class Separation(Generic[K]):
             self._index.remove(level)
 
     def equal_to(self, level: Level) -> frozenset[K]:
-        """Everyone at exactly this level."""
+        """Return the holders at exactly this level."""
         return self._at([level])
 
     def dominated_by(self, level: Level) -> frozenset[K]:
-        """Everyone whose level this one dominates, those at it included."""
+        """Return the holders whose level this one dominates, including those at it."""
         return self._at(self._index.dominated_by(level))
 
     def dominating(self, level: Level) -> frozenset[K]:
-        """Everyone whose level dominates this one, those at it included."""
+        """Return the holders whose level dominates this one, including those at it."""
         return self._at(self._index.dominating(level))
 
     def comparable_to(self, level: Level) -> frozenset[K]:
-        """Everyone who is not separate from this level: at it, above it or below it."""
+        """Return the holders that are not separate from this level: at it, above it or below it."""
         return self._at(self._index.comparable_to(level))
 
     def _at(self, levels: Iterable[Level]) -> frozenset[K]:

@@ -1,8 +1,8 @@
 """Who may share with whom: levels that are comparable, and volumes that overlap.
 
 Sharing on purpose is `--ipc/--pid=container:X` (Docker copies X's label), and membership of one group.
-Everything else that is equal, dominates or is dominated is a conflict; everything else that overlaps
-and is not shared by both is a clash.
+Any other comparable levels are a conflict; any other volumes that overlap, and are not shared by both, are a
+clash.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SHARED_LEVEL = Level(0, 0)
 
 
 def shares_with(container: Container) -> str:
-    """Name the container whose label this one copies on purpose, "" where it copies none."""
+    """Return the container whose label this one copies on purpose, "" if none."""
     for mode in (container.ipc_mode, container.pid_mode):
         kind, colon, other = mode.partition(":")
         if colon and kind == "container":
@@ -73,7 +73,7 @@ def conflicts_of(grant: Grant, cache: StateCache) -> tuple[Grant, ...]:
 
 
 def outsiders_of(group: str, level: Level, cache: StateCache) -> tuple[Grant, ...]:
-    """List who lives at a level that dominates a group's, and is not a member, oldest first."""
+    """List the live holders of a level that dominates a group's and are not members, oldest first."""
     return tuple(
         other
         for other in cache.grants_near(level)
@@ -96,9 +96,9 @@ def target_level(mode: ClaimMode, grant: Grant, cache: StateCache) -> Level:
 class Clash:
     """Claims that stand in the way of another one.
 
-    `same` when they are on the very volume, not one above or below. `gone` lists the grants in
-    quarantine that hold an overlapping volume and nobody else does: their originals come back first.
-    `ousted` are claims of containers that have exited; they end, and then the same goes for theirs.
+    `same` if they are on the same volume, not on one above or below. `gone` lists grants in quarantine that
+    alone hold an overlapping volume: it is restored first. `ousted` are claims of containers that have
+    exited; they end, and their volumes are restored as well.
     """
 
     holder: str
@@ -110,7 +110,7 @@ class Clash:
 
     @property
     def is_over(self) -> bool:
-        """Whether nobody stands behind it any more: what was left on disk has to be put back first."""
+        """Whether no live holder is left: what remains on disk has to be restored first."""
         return not self.claims
 
 
@@ -131,10 +131,10 @@ def _is_gone(grant: Grant) -> bool:
 
 
 def _has_exited(grant: Grant, start: float | None) -> bool:
-    """Tell whether a holder's container had exited before the claimant's process came to be.
+    """Tell whether a holder's container had exited before the claimant's process started.
 
-    Then the claimant has come after it, as what follows an init container does. One that was refused while
-    the holder ran does not take the volume from it in the moment of a restart.
+    Then the claimant follows it, as an application follows an init container. A claimant that was refused
+    while the holder ran does not take the volume while the holder is restarted.
     """
     return grant.state is GrantState.IDLE and start is not None and grant.since <= start
 
@@ -142,7 +142,7 @@ def _has_exited(grant: Grant, start: float | None) -> bool:
 def ousted_by(
     claim: Claim, identity: Identity, level: Level, cache: StateCache, *, start: float | None
 ) -> tuple[Claim, ...]:
-    """List the claims of containers that have exited on a volume that goes to another level."""
+    """List the claims of exited containers on a volume that is to get another level."""
     volume = cache.volume_of(identity)
     if volume is None:
         return ()
@@ -162,12 +162,12 @@ def clash_of(
     *,
     start: float | None = None,
 ) -> Clash | None:
-    """Find what stands in the way of labelling a volume at `level` for `claim`, None where nothing does.
+    """Find what prevents labelling a volume at `level` for `claim`, None if nothing does.
 
-    On the very volume: others that still hold it at another level. Those of containers that are gone are
-    passed over, because the volume goes straight from the old level to the new, and so are those of
-    containers that had exited by `start`, the claimant's (seconds since the epoch, None for one that does not
-    run). Above or below: anything at another level, since one walk would undo the other.
+    On the same volume: other claims at another level. Claims of containers that are gone do not count,
+    because the volume goes directly from the old level to the new; nor do those of containers that had exited
+    by `start`, the claimant's (seconds since the epoch, None if it does not run). Above or below: anything at
+    another level, since one walk would undo the other.
     """
     volume = cache.volume_of(identity)
     if volume is not None:
@@ -190,8 +190,8 @@ def clash_of(
 
 
 def _carries(volume: Volume, level: Level) -> bool:
-    """Tell whether a volume is complete at a level: then what a container that is gone has left of it is no
-    more than a claim, which is forgotten in time."""
+    """Tell whether a volume is complete at a level: then all that is left of a removed container is its
+    claim, which is deleted in time."""
     return volume.phase is VolumePhase.LABELLED and volume.level == level
 
 
@@ -218,13 +218,13 @@ def _clash_around(
     if cache.claims_on(around.id) or others:
         return None
     if around.phase is VolumePhase.STRANDED or not _carries(around, level):
-        # It has the originals of what both share: it is put back first, or nobody can put back the other.
+        # It has the originals of what both share, so it has to be restored first.
         return Clash("nobody", around.path, False)
     return None
 
 
 def waiting_for(leaving: Grant, cache: StateCache) -> tuple[Grant, ...]:
-    """List the living holders who were refused what a grant has a claim on, or something above or below."""
+    """List the living holders that were refused a volume that a grant claims, or one above or below."""
     paths = [path for claim in cache.claims_of(leaving.id) for path in _paths_of(claim, cache)]
     return tuple(
         grant

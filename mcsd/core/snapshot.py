@@ -1,7 +1,7 @@
-"""One consistent look at everything mcsd knows: what the socket, the metrics and mcsctl show.
+"""A consistent view of everything mcsd knows, for the socket, the metrics and mcsctl.
 
-The daemon makes a `Snapshot` in one step of the event loop, so its parts agree with each other. Reports
-are pure functions of it.
+The daemon makes a `Snapshot` in one step of the event loop, so its parts are consistent. Reports are pure
+functions of it.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ Work = Literal["relabel", "restore", "verify"]
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A container as it was last looked at. `process` is its init process's context, if it has one.
+    """A container as last observed. `process` is its init process's context, if it has one.
 
-    `error` is why it could not be handled, "" when it could. `seen` in seconds since the epoch.
+    `error` is why it could not be handled, "" if it could. `seen` is in seconds since the epoch.
     """
 
     container: Container
@@ -43,17 +43,17 @@ class Sighting:
     error: str = ""
     error_hint: str = ""
     settled: bool = False
-    """Whether nothing was left to do for it when it was last looked at."""
+    """Whether nothing was left to do for it when it was last observed."""
     network: Network | None = None
-    """None for one that does not run, or was not looked at yet."""
+    """None if it does not run, or was not observed yet."""
     weaknesses: tuple[Weakness, ...] = ()
     stage: Stage | None = None
-    """Where one that runs is in its life; None for the others."""
+    """Whether a running one is starting or ending; None for the others."""
 
 
 @dataclass(frozen=True, slots=True)
 class WalkProgress:
-    """A walk that is running. `expected` is the last walk's count of inodes, 0 where it is not known."""
+    """A running walk. `expected` is the last walk's count of inodes, 0 if unknown."""
 
     volume: VolumeId
     path: str
@@ -112,22 +112,22 @@ class Snapshot:
     engine_error: str = ""
     engine_hint: str = ""
     synced: bool = False
-    """Whether all containers have been looked at since the engine was last reached."""
+    """Whether all containers have been inspected since the engine was last reached."""
     ledger_error: str = ""
     container_status: tuple[Sighting, ...] = ()
     disks: Mapping[VolumeId, DiskState] = field(default_factory=dict)
-    """Each volume's disk as last looked at, as far as that is known."""
+    """Each volume's labels as last checked, as far as that is known."""
     walks: tuple[WalkProgress, ...] = ()
     pairs: PairCounts | None = None
     foreign: tuple[ForeignHolder, ...] = ()
     problems: tuple[Event, ...] = ()
-    """The newest notices of priority warning and worse, newest first."""
+    """The latest notices of priority warning and worse, newest first."""
     booleans: tuple[BooleanView, ...] = ()
     refusals: tuple[Refusal, ...] = ()
-    """Containers' requests for booleans that are not met."""
+    """Containers' requests for booleans that are refused."""
     findings: tuple[HostFinding, ...] = ()
     """What is wrong with the policy or the kernel's mode."""
     denials: tuple[ToldDenial, ...] = ()
-    """What containers were denied, the newest first, as far as somebody tells."""
+    """Denials that were reported to mcsd, the newest first."""
     blocked: tuple[Blocked, ...] = ()
     """Calls that do not return, the longest first."""

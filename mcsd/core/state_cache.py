@@ -1,6 +1,6 @@
-"""The daemon's memory of the ledger: the same records, with the indexes that decisions need.
+"""The ledger in memory: the same records, with the indexes that decisions need.
 
-`StateCache.apply` takes the very tuples the ledger has made durable, and only after it has. It is not
+`StateCache.apply` takes the same tuples of changes as the ledger, and only after those are durable. It is not
 thread-safe: the event loop's thread owns it.
 """
 
@@ -53,58 +53,58 @@ class StateCache:
     # --- reading -----------------------------------------------------------------------------------
 
     def grants(self) -> tuple[Grant, ...]:
-        """All grants that hold a level, oldest first."""
+        """Return all grants that hold a level, oldest first."""
         return tuple(self._grants[key] for key in sorted(self._grants))
 
     def volumes(self) -> tuple[Volume, ...]:
-        """All volumes, by path."""
+        """Return all volumes, by path."""
         return tuple(self._volumes[key] for _, key in self._paths)
 
     def groups(self) -> tuple[Group, ...]:
-        """All groups, by name."""
+        """Return all groups, by name."""
         return tuple(self._groups[name] for name in sorted(self._groups))
 
     def grant(self, key: GrantId) -> Grant | None:
-        """The grant of that id, if it still holds."""
+        """Return the grant of that id, if it still holds."""
         return self._grants.get(key)
 
     def grant_of(self, container: ContainerId) -> Grant | None:
-        """The newest grant a container holds; older ones can only be on their way out."""
+        """Return the newest grant that a container holds; older ones are on their way to FREE."""
         key = self._by_container.get(container)
         return None if key is None else self._grants[key]
 
     def grants_at(self, level: Level) -> tuple[Grant, ...]:
-        """The grants on exactly this level, oldest first."""
+        """Return the grants on exactly this level, oldest first."""
         return tuple(self._grants[key] for key in sorted(self._separation.equal_to(level)))
 
     def grants_near(self, level: Level) -> tuple[Grant, ...]:
-        """The grants whose level equals, dominates or is dominated by this one, oldest first."""
+        """Return the grants whose level is comparable to this one, oldest first."""
         return tuple(self._grants[key] for key in sorted(self._separation.comparable_to(level)))
 
     def volume(self, key: VolumeId) -> Volume | None:
-        """The volume of that id."""
+        """Return the volume of that id."""
         return self._volumes.get(key)
 
     def volume_of(self, identity: Identity) -> Volume | None:
-        """The volume with that device and inode."""
+        """Return the volume with that device and inode."""
         key = self._by_identity.get(identity)
         return None if key is None else self._volumes[key]
 
     def claims_of(self, grant: GrantId) -> tuple[Claim, ...]:
-        """A grant's claims, by destination."""
+        """Return a grant's claims, by destination."""
         claims = self._claims.get(grant, {})
         return tuple(claims[key] for key in sorted(claims))
 
     def claim(self, grant: GrantId, destination: str) -> Claim | None:
-        """A grant's claim on what is mounted at a destination."""
+        """Return a grant's claim on what is mounted at a destination."""
         return self._claims.get(grant, {}).get(destination)
 
     def claims_on(self, volume: VolumeId) -> tuple[Claim, ...]:
-        """All claims on a volume, oldest grant first."""
+        """Return all claims on a volume, oldest grant first."""
         return tuple(self._claims[grant][at] for grant, at in sorted(self._by_volume.get(volume, ())))
 
     def volumes_around(self, path: str) -> Iterator[Volume]:
-        """The volumes above or below a path, itself excluded: by whole components, not by prefix."""
+        """Return the volumes above or below a path, without itself: by whole components, not by prefix."""
         for parent in PurePosixPath(path).parents:
             yield from self.volumes_at(str(parent))
         start = path.rstrip("/") + "/"
@@ -115,7 +115,7 @@ class StateCache:
             at += 1
 
     def volumes_at(self, path: str) -> Iterator[Volume]:
-        """The volumes last met at exactly this path; the older ones are covered by a mount, or gone."""
+        """Return the volumes last seen at exactly this path; older ones are covered by a mount, or gone."""
         at = bisect_left(self._paths, (path, VolumeId("")))
         while at < len(self._paths) and self._paths[at][0] == path:
             yield self._volumes[self._paths[at][1]]
@@ -124,7 +124,7 @@ class StateCache:
     # --- writing -----------------------------------------------------------------------------------
 
     def apply(self, changes: Iterable[Change]) -> None:
-        """Take over changes that the ledger has made durable."""
+        """Apply changes that the ledger has made durable."""
         for change in changes:
             self._apply(change)
 
@@ -147,7 +147,7 @@ class StateCache:
             case DropGroup(name):
                 self._groups.pop(name, None)
             case PutTurn():
-                pass  # the allocator's business
+                pass  # only the allocator needs these
             case _:
                 assert_never(change)
 

@@ -1,10 +1,10 @@
 """Strays: files outside every volume that carry somebody's level.
 
-Labels travel with `cp -a`, `mv`, backups and archives. A file that carries a level with categories belongs to
-whoever gets that level, so while there is one nobody does: its level is held as a quarantined one is. What
-explains a level on a file is a volume that the file is in and that is to carry it, or the engine's own
-storage for a container that holds it. The configuration's reserved levels, and those of nobody in particular
-(`is_overlord`), are never given to anybody.
+Labels travel with `cp -a`, `mv`, backups and archives. Whoever gets a level can read every file that carries
+it. So while there is a stray, nobody gets its level, which is held like a quarantined one. A level on a file
+is explained by a volume that contains the file and should carry the level, or by the engine's own storage for
+a container that holds the level. The configuration's reserved levels, and those with more categories than a
+container gets (`is_overlord`), are never granted anyway.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from mcsd.core.labels import Level, level_in
 from mcsd.core.processes import is_overlord
 
 MOST_PATHS = 16
-"""Paths that are kept of one level's strays; the others are counted."""
+"""Paths that are kept of one level's strays; the others are only counted."""
 MOST_LEVELS = 10_000
-"""Levels whose strays are kept by path; beyond, only that they are carried."""
+"""Levels whose strays are kept by path; of further levels, only that there are some."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stray:
-    """All that carries one level and should not: the first one's label, and the first `MOST_PATHS` paths."""
+    """All strays at one level: the first one's label, and the first `MOST_PATHS` paths."""
 
     level: Level
     label: str
@@ -32,7 +32,7 @@ class Stray:
     paths: tuple[str, ...] = ()
 
     def with_path(self, path: str) -> Stray:
-        """Add one more; one that is known already is no other."""
+        """Add a path; one that is known already does not count again."""
         if path in self.paths:
             return self
         paths = (*self.paths, path) if len(self.paths) < MOST_PATHS else self.paths
@@ -40,7 +40,7 @@ class Stray:
 
     @property
     def example(self) -> str:
-        """Name one of them; where all are known by count alone, say so."""
+        """Name one of them, or say that only their number is known."""
         return self.paths[0] if self.paths else "something that a scan will name again"
 
     @property
@@ -55,11 +55,10 @@ class Stray:
 
 @dataclass(frozen=True, slots=True)
 class ScanState:
-    """A look at the host's file systems. Times in seconds since the epoch, `finished` None while it runs.
+    """A scan of the host's file systems. Times in seconds since the epoch, `finished` None while it runs.
 
-    `top` is the path it was asked for, "" for everything; `done` are the mount points that are finished, and
-    `at` is where it is: a directory whose like it goes on from. `unseen` counts directories that mcsd may
-    not look into.
+    `top` is the requested path, "" for everything; `done` are the finished mount points, and `at` is the
+    current directory, from which a later scan continues. `unseen` counts directories that mcsd may not read.
     """
 
     began: float
@@ -73,11 +72,11 @@ class ScanState:
 
 @dataclass(frozen=True, slots=True)
 class Catch:
-    """What scans have found. `complete` is when the last scan of everything began that came to its end, None
-    where none has: what carried a level before then is known.
+    """What scans have found. `complete` is when the last finished scan of everything began, None if there is
+    none: all strays from before that time are known.
 
-    `places` are the mount points that strays are on. `lost` says why what was known is not known any more, ""
-    where it is: until everything has been scanned, any level that was ever given may be carried.
+    `places` are the mount points with strays. `lost` says why earlier results were lost, "" if they were not:
+    until everything is scanned again, any level that was ever used may be on a file.
     """
 
     strays: Mapping[Level, Stray] = field(default_factory=dict)
@@ -87,34 +86,33 @@ class Catch:
     lost: str = ""
 
     def levels(self) -> frozenset[Level]:
-        """The levels that somebody's files carry."""
+        """The levels that strays carry."""
         return frozenset(self.strays)
 
 
 def level_on(label: str) -> Level | None:
-    """Return the level that a label gives to whoever holds it, None where it is nobody's in particular."""
+    """Return the level of a label if it could be a container's, else None."""
     level = level_in(label)
     return None if level is None or not level.categories or is_overlord(level) else level
 
 
 def is_at_or_below(path: str, top: str) -> bool:
-    """Tell whether a path is another or lies below it: by components."""
+    """Tell whether a path equals another or is below it, by components."""
     return path == top or path.startswith(top.rstrip("/") + "/")
 
 
 def place_of(path: str, places: Iterable[str]) -> str:
-    """Return the innermost of these places that a path is in, "" where it is in none."""
+    """Return the innermost of these places that contains a path, "" if none does."""
     return max((one for one in places if is_at_or_below(path, one)), key=len, default="")
 
 
 @dataclass(frozen=True, slots=True)
 class StrayExplanation:
-    """What explains a level on a file: a volume that the file is in and that is to carry it (`volumes` are
-    their roots by level), or the engine's own storage, where the level is `granted` to somebody.
+    """What explains a level on a file: a volume that contains the file and should carry the level (`volumes`
+    are their roots by level), or the engine's own storage, if the level is `granted` to a container.
 
-    What is mounted inside a volume is not this volume's content: nobody gives it back what it had. So
-    `mounted` are all mount points. The engine has mounts of its own in its storage, which is "" where it is
-    not known.
+    What is mounted inside a volume is not part of it, and is not restored with it. So `mounted` are all mount
+    points. The engine has mounts of its own in its storage, which is "" if unknown.
     """
 
     volumes: Mapping[Level, tuple[str, ...]] = field(default_factory=dict)
@@ -132,8 +130,8 @@ class StrayExplanation:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What a scan of everything below `top` ("" for all) has looked at: `finished` are the places that it
-    came to the end of, `failed` those that it did not; none is in both."""
+    """What a scan of everything below `top` ("" for all) has covered: `finished` are the mount points that it
+    completed, `failed` those that it did not; none is in both."""
 
     top: str
     finished: Collection[str]
@@ -141,12 +139,12 @@ class Looked:
 
     @property
     def is_whole(self) -> bool:
-        """Whether everything was looked at."""
+        """Whether everything was scanned."""
         return not self.top and not self.failed
 
     def covers(self, path: str, known: Collection[str]) -> bool:
-        """Tell whether a path was looked at; `known` are places that are mounted now, or were when strays
-        were found on them. What is on a disk that is not mounted, or that failed, was not."""
+        """Tell whether a path was scanned; `known` are mount points of now, or of when strays were found on
+        them. What is on a disk that is not mounted, or failed, was not scanned."""
         return place_of(path, {*self.finished, *self.failed, *known}) in self.finished
 
 
@@ -155,8 +153,8 @@ def joined(
 ) -> Mapping[Level, Stray]:
     """Return what is known after a scan has found `fresh`.
 
-    What is known of places that were not looked at stays, and so does what `is_gone` cannot tell to be gone;
-    where not all paths of a level are known, that it is carried does unless everything was looked at.
+    Results from places that were not scanned stay, and so do paths for which `is_gone` is False. If not all
+    paths of a level are known, the level stays unless everything was scanned.
     """
     found = {stray.level: stray for stray in fresh}
     is_whole = looked.is_whole and all(place in looked.finished for place in old.places)
@@ -180,9 +178,9 @@ def _stays(
     looked: Looked,
     is_gone: Callable[[str, Level], bool],
 ) -> bool:
-    """Tell whether a path that was known is kept beside what was found anew."""
+    """Tell whether a path from an earlier scan is kept."""
     if not looked.covers(path, old.places):
         return True
     if new is not None and (path in new.paths or new.count > len(new.paths)):
-        return False  # it is among those, or is counted with them
+        return False  # it is among the new ones, or counted with them
     return not is_gone(path, stray.level)

@@ -1,4 +1,4 @@
-"""What comparing the disk, processes, engine and ledger has found, as values."""
+"""The results of comparing disk, processes, engine and ledger, as values."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Verification:
     processes: tuple[str, ...] = ()
     """Sentences about containers whose process does not carry the granted level."""
     pairs: tuple[str, ...] = ()
-    """Sentences about processes of others whose level is not separate from a container's."""
+    """Sentences about other processes whose level is not separate from a container's."""
     ledger: tuple[str, ...] = ()
-    """Sentences about what the ledger says, and Docker or the originals on disk do not."""
+    """Sentences about contradictions between the ledger and Docker or the originals on disk."""
 
 
 @dataclass(frozen=True, slots=True)

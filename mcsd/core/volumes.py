@@ -1,9 +1,9 @@
 """Volumes, claims on them, and which mode a mount asks for.
 
-A volume is a host directory or file; its name is (device, inode), its path only how it was met. A claim
-is one grant's hold on a volume. Who may set a mode, strongest first: a configured rule that says
-*ignore* or *observe*, the container's own `io.mcsd.volume` label, any other configured rule, the `z`/`Z`
-the user gave Docker, the configured default.
+A volume is a host directory or file. It is identified by (device, inode); its path is only where it was last
+seen. A claim is one grant's hold on a volume. Its mode comes from, in order of precedence: a configured rule
+with *ignore* or *observe*, the container's `io.mcsd.volume` label, any other configured rule, Docker's `z` or
+`Z`, the configured default.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ from mcsd.core.labels import Context, Level
 from mcsd.core.leftout import LeftOut
 
 VolumeId = NewType("VolumeId", str)
-"""The ledger's name of a volume: random hex digits, never reused."""
+"""The ledger's id of a volume: random hex digits, never reused."""
 
 GrantId = NewType("GrantId", int)
-"""The ledger's name of a grant: rising, never reused."""
+"""The ledger's id of a grant: rising, never reused."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Identity:
-    """What a volume is, whatever it is called: the file system's device number and the inode."""
+    """What identifies a volume, whatever its path: the file system's device number and the inode."""
 
     device: int
     inode: int
 
 
 def overlap(one: str, other: str) -> bool:
-    """Tell whether one path is, or contains, the other: by components."""
+    """Tell whether one path equals or contains the other, by components."""
     first, second = PurePosixPath(one), PurePosixPath(other)
     return first.is_relative_to(second) or second.is_relative_to(first)
 
 
 def of_it(text: str, path: str) -> str:
-    """Return what is said of a volume where that one is named already: `it is …`, not `volume '…' is …`."""
+    """Return a sentence with the volume's name replaced by "it": `it is …`, not `volume '…' is …`."""
     name = f"volume {path!r} "
     return "it " + text.removeprefix(name) if text.startswith(name) else text
 
 
 class ClaimMode(StrEnum):
-    """What a container's hold on a volume means for everybody else."""
+    """What a claim on a volume means for everybody else."""
 
     PRIVATE = "private"
     SHARED = "shared"
@@ -71,10 +71,10 @@ class ClaimState(StrEnum):
     REFUSED = "refused"
     """A rule or another holder forbids it; nothing was changed."""
     FAILED = "failed"
-    """The walk could not start or was broken off; it is tried again."""
+    """The walk could not start or was interrupted; it is tried again."""
     UNMANAGED = "unmanaged"
-    """Mode `observe` or `ignore`: mcsd writes nothing. Where it is a protected place, or can have no label of
-    its own, mcsd takes it for *ignore* whatever was asked for, and the reason says why."""
+    """Mode `observe` or `ignore`: mcsd writes nothing. A protected place, or one that cannot have a label of
+    its own, is treated as *ignore* whatever was asked for, and the reason says why."""
 
 
 CONCEDED = "shared because several containers claim it"
@@ -88,14 +88,14 @@ class VolumePhase(StrEnum):
     LABELLED = "labelled"
     RESTORING = "restoring"
     STRANDED = "stranded"
-    """The originals could not be put back (unmounted, read-only); tried again later."""
+    """The originals could not be restored (unmounted, read-only); tried again later."""
 
 
 class VolumeEvent(StrEnum):
-    """What happens to a volume. One whose originals are back is dropped: no phase follows."""
+    """What happens to a volume. A restored one is deleted: no phase follows."""
 
     TARGETED = "targeted"
-    """A label for it is in the ledger: somebody claims it, its labels drifted, or it was found on disk."""
+    """A target is in the ledger: it is claimed, its labels drifted, or it was found on disk."""
     COMPLETED = "completed"
     """A walk has labelled all of it."""
     BROKEN_OFF = "broken-off"
@@ -103,7 +103,7 @@ class VolumeEvent(StrEnum):
     RELEASED = "released"
     """No living grant claims it."""
     STUCK = "stuck"
-    """A walk could not put all originals back."""
+    """A walk could not restore all originals."""
 
 
 PHASES: dict[tuple[VolumePhase, VolumeEvent], VolumePhase] = {
@@ -125,10 +125,10 @@ PHASES: dict[tuple[VolumePhase, VolumeEvent], VolumePhase] = {
     (VolumePhase.STRANDED, VolumeEvent.BROKEN_OFF): VolumePhase.STRANDED,
     (VolumePhase.STRANDED, VolumeEvent.RELEASED): VolumePhase.RESTORING,
 }
-"""Every step there is; a pair that is missing here cannot happen and is a bug where it does.
+"""All valid steps; any other is a bug.
 
-A walk that labels may end after the volume was released (its container was removed in that moment): its end
-changes nothing then, and the restoring goes on.
+A labelling walk may end after the volume was released (its container was removed in that moment): then its
+end changes nothing, and restoring continues.
 """
 
 
@@ -137,7 +137,7 @@ class Volume:
     """A volume that mcsd has labelled or is about to.
 
     `target` is the full context last intended, canonical. `phase` LABELLING or RESTORING with no walk
-    running is unfinished work, to be taken up again at start. Times are seconds since the epoch.
+    running is unfinished work, to be resumed at start. Times are seconds since the epoch.
     """
 
     id: VolumeId
@@ -150,15 +150,15 @@ class Volume:
     skipped: Mapping[str, int] = field(default_factory=dict)
     detail: str = ""
     left_out: tuple[LeftOut, ...] = ()
-    """What the last walk left as it is by rule, and the containers that have the volume cannot read."""
+    """What the last walk left unlabelled by rule, so that containers cannot read it."""
 
     @property
     def level(self) -> Level:
-        """The level that the volume is to carry."""
+        """The level that the volume should carry."""
         return Context.parse(self.target).level
 
     def after(self, event: VolumeEvent) -> Volume:
-        """Return the volume one step on; raise `KeyError` for a step that is not in the table."""
+        """Return the volume in its next phase; raise `KeyError` for a step that is not in the table."""
         return replace(self, phase=PHASES[self.phase, event])
 
 
@@ -180,10 +180,10 @@ class Claim:
     reason: str = ""
     hint: str = ""
     conceded: bool = False
-    """Whether it is SHARED because several containers claimed the volume as private. It is a fact of its own:
-    the reason also says what went wrong, and passes."""
+    """Whether it is SHARED because several containers claimed the volume as private. This is kept separately,
+    because the reason may be replaced by a later error."""
 
     @property
     def key(self) -> tuple[GrantId, str]:
-        """What names a claim in the ledger."""
+        """The claim's key in the ledger."""
         return self.grant, self.destination

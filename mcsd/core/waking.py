@@ -1,8 +1,8 @@
-"""Whom the end of a hold concerns: those who were refused because of it.
+"""Which containers to reconcile when a hold ends: those that were refused because of it.
 
-A container that is refused a volume waits for nobody: no event of its own will ever tell that the volume, or
-the level, has become free. So whatever ends a hold names the containers to be looked at again. It is a hint:
-the look decides, and one too many costs an inspect.
+A container that was refused a volume gets no event when that volume, or the level, becomes free. So whatever
+ends a hold names the containers to reconcile again. This is a hint: reconciling decides, and one container
+too many only costs an inspect.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ _WAITING = {ClaimState.REFUSED, ClaimState.FAILED}
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What nobody holds any more as it was held: paths of volumes, and levels.
+    """Holds that have ended: paths of volumes, and levels.
 
-    `claims` are those that were written with it: whoever has just been refused is not woken for that.
+    `claims` are those written in the same transaction: a container that was just refused is not woken by
+    that.
     """
 
     paths: frozenset[str] = frozenset()
@@ -38,7 +39,7 @@ class Ended:
 
 
 def ended_by(changes: Iterable[Change], cache: StateCache) -> Ended:
-    """Say what ends when changes are applied to a book that has not seen them yet."""
+    """Return what ends when changes are applied to a cache that does not have them yet."""
     paths: set[str] = set()
     levels: set[Level] = set()
     claims: set[tuple[GrantId, str]] = set()
@@ -79,7 +80,7 @@ def _path_of(claim: Claim | None, cache: StateCache) -> Iterator[str]:
 
 
 def woken_by(ended: Ended, cache: StateCache) -> frozenset[ContainerId]:
-    """Name the containers that may have been refused because of what has ended."""
+    """Return the containers that may have been refused because of what has ended."""
     if not ended:
         return frozenset()
     return frozenset(
@@ -92,7 +93,9 @@ def woken_by(ended: Ended, cache: StateCache) -> frozenset[ContainerId]:
 
 
 def _concerns(ended: Ended, claim: Claim, grant: Grant, cache: StateCache) -> bool:
-    """A source may be a symbolic link, and a foreign level is in no ledger: the reason names both."""
+    """Tell whether a refused claim may be affected.
+
+    The reason is searched too: a source may be a symbolic link, and a foreign level is not in the ledger."""
     if any(overlap(path, claim.source) or path in claim.reason for path in ended.paths):
         return True
     own = {grant.level, target_level(claim.mode, grant, cache)}

@@ -1,4 +1,4 @@
-"""What the engine is asked and what it answers, as values."""
+"""The relabel engine's requests and results, as values."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Protocol
 from mcsd.core.volumes import Identity, VolumeId
 
 RawLabel = bytes | None
-"""A label as it is stored, opaque, with or without a NUL at its end; None where there is none at all."""
+"""A label as stored, opaque, with or without a trailing NUL; None if there is none."""
 
 MayChange = Callable[[RawLabel], bool]
-"""Whether the domain that mcsd runs in may take a label off a file, as far as is known before it is tried."""
+"""Whether mcsd's domain may relabel a file from this label, as far as is known before trying."""
 
 
 def may_take_off(may_relabel: Callable[[str], bool], label: RawLabel) -> bool:
-    """Ask the policy about a label as it is stored; what has none is `unlabeled_t`, which mcsd may change."""
+    """Ask the policy about a stored label; a file without one is `unlabeled_t`, which mcsd may change."""
     return label is None or may_relabel(label.rstrip(b"\0").decode(errors="surrogateescape"))
 
 
 def may_always(label: RawLabel) -> bool:
-    """Answer where no policy has a say."""
+    """Answer without a policy: always True."""
     return True
 
 
@@ -30,10 +30,10 @@ class SkipReason(StrEnum):
     """Why an inode was left as it is."""
 
     MULTIPLY_LINKED = "multiply-linked"
-    """It has a name outside the volume, so it is not this volume's alone."""
+    """It has a hard link outside the volume, so it does not belong to this volume alone."""
     DEVICE_NODE = "device-node"
     MOUNT_POINT = "mount-point"
-    """Something else is mounted there: another volume, not this one's content."""
+    """Something else is mounted there: not part of this volume."""
     PROTECTED_TYPE = "protected-type"
     """It carries a label that only a stolen link or a mistake brings into a volume, or that mcsd's domain may
     not change (`bin_t` in /opt)."""
@@ -43,7 +43,7 @@ class SkipReason(StrEnum):
     DIFFERS = "differs"
     """Verify: it does not carry the target."""
     SWAPPED = "swapped"
-    """Its name kept changing hands while it was looked at."""
+    """Its name was replaced again and again while it was examined."""
     READ_ONLY = "read-only"
     NOT_SUPPORTED = "not-supported"
     NO_SPACE = "no-space"
@@ -53,7 +53,7 @@ class SkipReason(StrEnum):
 
     @property
     def is_by_rule(self) -> bool:
-        """Whether leaving it alone is what should happen: then the walk is complete all the same."""
+        """Whether leaving it alone is intended, so that the walk is complete all the same."""
         return self in _BY_RULE
 
 
@@ -73,7 +73,7 @@ _BY_RULE = frozenset(
 class Progress:
     """How far a walk has come in `seconds`; `expected` is the last complete walk's count, 0 if unknown.
 
-    `is_queued` while it waits for other large walks: then it need not get any further.
+    `is_queued` while it waits for other large walks: then no progress is expected.
     """
 
     seen: int
@@ -89,10 +89,10 @@ class Walk:
     """What a walk did.
 
     `complete` means: when it ended, every inode in scope carried the target (restore: none carried a label
-    of mcsd's any more), and so did the root. Inodes that a rule keeps out of scope are counted in `skipped`
-    and do not make it incomplete; errors do. `examples` are a few paths below the root for each reason, with
-    undecodable bytes as surrogate escapes. `gone` says that a volume to be restored was
-    removed for good, with all that was in it: that is complete as well.
+    from mcsd any more), and so did the root. Inodes that a rule excludes are counted in `skipped` and do not
+    make it incomplete; errors do. `examples` are a few paths below the root for each reason, with undecodable
+    bytes as surrogate escapes. `gone` says that a volume to be restored was deleted with all its content:
+    that is complete as well.
     """
 
     seen: int = 0
@@ -121,7 +121,7 @@ class Root:
 
 @dataclass(frozen=True, slots=True)
 class StoredVolume:
-    """What a file of originals says of its volume: enough to undo it when the ledger is lost.
+    """What a file of originals says about its volume: enough to restore it if the ledger is lost.
 
     `target` is the last one begun, "" if none was. `state` is `new`, `labelling`, `complete`,
     `restoring`, `restored` or `damaged`; `created` seconds since the epoch; `count` the
@@ -138,7 +138,7 @@ class StoredVolume:
 
 
 class Cancellation(Protocol):
-    """Asked now and then by a walk; `threading.Event` is one."""
+    """Polled by a walk; `threading.Event` is one."""
 
     def is_set(self) -> bool:
         """Whether the walk should end soon."""

@@ -1,23 +1,22 @@
-"""What follows from events in a watched volume: what is wrong, whose doing it was, and what puts it right.
+"""What events in a watched volume mean: what is wrong, who caused it, and what has to be corrected.
 
 Theory of operation
 -------------------
-An event (`WatchEvent`) is a hint. It says where something was done and what the file carried a moment
-later. `judge` compares that with the ledger of now, and returns a `Judgement`: which names are wrong, who
-did it as far as labels tell, and whether so much is wrong, or so little is known, that all of the volume
-has to be looked at.
+An event (`WatchEvent`) is a hint. It says where something happened and which label the file had a moment
+later. `judge` compares that with the current ledger, and returns a `Judgement`: which names are wrong, who
+caused it as far as labels show, and whether so much is wrong, or so little is known, that the whole volume
+has to be checked.
 
 What always holds:
 
-- What counts is the volume's target in the ledger now, and that somebody who lives claims it.
-- What a rule leaves alone in a walk (a second name, a protected type) is left alone here.
-- A label is no proof of who wrote it. It names a container only where nobody else holds its level;
-  otherwise it was `SOMEBODY`.
-- An engine that relabels a volume for a container that holds it is nobody's fault: it happens at each
-  start.
+- What counts is the volume's current target in the ledger, and that it has a living claim.
+- What a rule excludes from a walk (a second hard link, a protected type) is left alone here.
+- A label does not prove who wrote it. It names a container only if nobody else holds its level; otherwise
+  it was `SOMEBODY`.
+- Nobody is named if an engine relabels a volume for a container that holds it: that happens at each start.
 
-What a failure means: an event that is doubled changes nothing, one that is lost is found in the next round.
-What cannot be judged is looked at whole.
+What a failure means: a duplicate event changes nothing; a lost one is found in the next round. If an event
+cannot be judged, the whole volume is checked.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from mcsd.core.wishes import is_claimable
 
 SOMEBODY = "somebody"
 AMENDED_ALONE = 64
-"""Things that are put right one by one; where more are wrong, all of the volume is looked at."""
+"""Files that are corrected one by one; if more are wrong, the whole volume is checked."""
 
 _SETTLED = {ClaimState.REFUSED, ClaimState.UNMANAGED}
 
@@ -45,9 +44,8 @@ _SETTLED = {ClaimState.REFUSED, ClaimState.UNMANAGED}
 class Judgement:
     """What is wrong in one volume. `names` are paths below its root, "" for the root itself.
 
-    `who` is whose doing it was, `SOMEBODY` where that cannot be known, and "" where it is the engine at work
-    for a container that holds the volume, as at each of its starts. `is_whole` says that single paths are
-    not enough.
+    `who` is who caused it: `SOMEBODY` if that cannot be known, "" if the engine did it for a container that
+    holds the volume, as at each start. `is_whole` says that the whole volume has to be checked.
     """
 
     findings: tuple[Drift, ...] = ()
@@ -70,12 +68,12 @@ def holders(volume: Volume, cache: StateCache) -> tuple[tuple[Claim, Grant], ...
 
 
 def is_watchable(volume: Volume) -> bool:
-    """Tell whether a volume has labels that anybody could change."""
+    """Tell whether a volume has labels that could be changed."""
     return volume.phase in {VolumePhase.LABELLED, VolumePhase.LABELLING}
 
 
 def is_shared_by_others(volume: Volume, cache: StateCache) -> tuple[Grant, ...]:
-    """Return the grants whose processes run at another level than the volume's: they share it with others."""
+    """Return the grants whose level differs from the volume's: they share it with others."""
     return tuple(
         grant
         for claim, grant in holders(volume, cache)
@@ -90,7 +88,7 @@ def judge(
     containers: Iterable[Container],
     is_left_alone: Callable[[str], bool],
 ) -> Judgement:
-    """Judge what was seen in one volume; `is_left_alone` knows the labels that keep out of a walk."""
+    """Judge events in one volume; `is_left_alone` tells which labels a walk leaves alone."""
     if not holders(volume, cache):
         return NOTHING
     wrong = {sight.path: sight for sight in sights if _is_wrong(sight, volume, is_left_alone)}
@@ -116,7 +114,7 @@ def _is_wrong(sight: WatchEvent, volume: Volume, is_left_alone: Callable[[str], 
 
 
 def _below(path: str, volume: Volume) -> str | None:
-    """Return a path below a volume's root; None where the root is called something else by now."""
+    """Return a path relative to a volume's root; None if the root has another path by now."""
     here = PurePosixPath(path)
     if not here.is_relative_to(volume.path):
         return None
@@ -140,7 +138,7 @@ def _finding(sight: WatchEvent, who: str) -> Drift:
 def _who(
     seen: Sequence[WatchEvent], volume: Volume, cache: StateCache, containers: Sequence[Container]
 ) -> str:
-    """Say whose doing a change of labels was, by what they are now: an engine writes its container's."""
+    """Return who changed labels, by what they are now: an engine writes its container's label."""
     labels = {one.label for one in seen if one.what is What.RELABELLED}
     own = {grant.container for _, grant in holders(volume, cache)}
     suspects = [one for one in containers if any(_explains(label, one, volume) for label in labels)]

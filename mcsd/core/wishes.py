@@ -1,7 +1,7 @@
-"""What a container's labels and options ask of mcsd, and what in them cannot be understood.
+"""What a container's labels and options ask of mcsd, and what in them is not valid.
 
-`io.mcsd.volume` is read here, for the plan and for whoever misspelt it: a part that says nothing changes
-nothing, and is told with the nearest right word. Docker's own `--security-opt label=` is explained beside it.
+`io.mcsd.volume` is parsed here. An invalid part has no effect, and is reported with the closest valid word.
+Docker's own `--security-opt label=` is explained as well.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mcsd.core.volumes import ClaimMode
 from mcsd.errors import LabelSyntaxError
 
 KEYS = ("boolean", "group", "volume")
-"""What may follow `io.mcsd.` in a label."""
+"""Valid keys after `io.mcsd.` in a label."""
 
 _MODES = tuple(mode.value for mode in ClaimMode)
 _FORM = "io.mcsd.volume=/data:shared,/logs:ignore"
@@ -26,7 +26,7 @@ _FORM = "io.mcsd.volume=/data:shared,/logs:ignore"
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One thing to know about what a container asks for. `misread` where it says nothing to mcsd."""
+    """A remark about what a container asks for. `misread` if mcsd does not understand it."""
 
     subject: str
     text: str
@@ -41,7 +41,7 @@ def is_claimable(mount: Mount) -> bool:
 
 
 def wishes(container: Container) -> dict[str, ClaimMode]:
-    """Read `io.mcsd.volume=/data:shared,/logs:ignore`: modes by destination, the later of two of one."""
+    """Parse `io.mcsd.volume=/data:shared,/logs:ignore`: modes by destination, of duplicates the last."""
     modes = {}
     for part in _parts(container):
         destination, colon, mode = part.rpartition(":")
@@ -51,7 +51,7 @@ def wishes(container: Container) -> dict[str, ClaimMode]:
 
 
 def notes(container: Container) -> tuple[Note, ...]:
-    """Say what in a container's labels is misread, and what mcsd makes of its `--security-opt label=`."""
+    """Return remarks on invalid labels, and on what `--security-opt label=` means for mcsd."""
     return (*_unknown_keys(container), *_misread(container), *_options(container.security_options))
 
 
@@ -60,7 +60,7 @@ def _parts(container: Container) -> Iterator[str]:
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
-    """Return the word that was most likely meant, "" where none is near."""
+    """Return the word that was most likely meant, "" if none is similar."""
     spelt = {one.lower(): one for one in words}
     near = difflib.get_close_matches(word.lower(), spelt, n=1, cutoff=0.5)
     return spelt[near[0]] if near else ""
@@ -87,7 +87,7 @@ def _misread(container: Container) -> Iterator[Note]:
 
 
 def _why(part: str, container: Container, seen: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Say what is wrong with one part, each with its right form; nothing where it can be followed."""
+    """Return what is wrong with one part, with the right form; nothing if it is valid."""
     destination, mode = _split(part)
     right = _right_destination(destination, container), nearest(mode, _MODES)
     proper = f"write {right[0]}:{right[1]}" if all(right) else f"it is written {_FORM}"
@@ -109,7 +109,7 @@ def _why(part: str, container: Container, seen: dict[str, str]) -> Iterator[tupl
 
 
 def _split(part: str) -> tuple[str, str]:
-    """Take a part for what it may have been meant as: `/data=shared`, `/data shared`, `/data`."""
+    """Split a misspelt part by what it probably means: `/data=shared`, `/data shared`, `/data`."""
     found = re.fullmatch(r"(.*?)\s*[:=\s]\s*([^:=/\s]*)", part)
     return (found[1], found[2]) if found else (part, "")
 

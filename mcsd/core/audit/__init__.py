@@ -1,1 +1,1 @@
-"""What is open on a host beside levels: facts, rules, findings, and how they are told. `mcsctl audit`."""
+"""`mcsctl audit`, what is open on a host besides levels: facts, rules, findings, and their formats."""

@@ -1,5 +1,4 @@
-"""What is known and accepted: findings that somebody has given a reason for, and those that were there
-before."""
+"""The baseline: findings that are accepted for a reason, and those that were known before."""
 
 from __future__ import annotations
 
@@ -12,9 +11,9 @@ from mcsd.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """A wish that certain findings count no more.
+    """An entry of the baseline: findings that do not count.
 
-    `target` is a rule's id, or the beginning of a key, by parts.
+    `target` is a rule's id, or the first parts of a key.
     """
 
     target: str
@@ -22,7 +21,7 @@ class Ignored:
 
     @classmethod
     def parse(cls, text: str) -> Ignored:
-        """Read `ID=reason`; raise `ConfigurationError` for an unknown rule, and where no reason is given."""
+        """Read `ID=reason`; raise `ConfigurationError` for an unknown rule or a missing reason."""
         target, _, reason = (part.strip() for part in text.partition("="))
         rule = target.split("/", 1)[0]
         if rule not in RULES:
@@ -37,19 +36,19 @@ class Ignored:
         return cls(target, reason)
 
     def covers(self, finding: Finding) -> bool:
-        """Tell whether a finding is meant, by whole parts of its key."""
+        """Tell whether the entry covers a finding; only whole parts of the key match."""
         return finding.key == self.target or finding.key.startswith(f"{self.target}/")
 
 
 @dataclass(frozen=True, slots=True)
 class AuditOutcome:
-    """An audit after its baseline: what counts (the worst first), what is accepted and why, and which wishes
-    met nothing."""
+    """An audit after its baseline: what counts (the worst first), what is accepted and why, and the entries
+    that match nothing."""
 
     open: tuple[Finding, ...]
     accepted: tuple[tuple[Finding, str], ...] = ()
     idle: tuple[Ignored, ...] = ()
-    """Wishes that cover no finding: what they were for may be mended."""
+    """Entries that cover no finding: what they were for may have been fixed."""
 
     def worst(self) -> Severity | None:
         """Return the highest severity that counts."""
@@ -59,7 +58,7 @@ class AuditOutcome:
 def settle(
     findings: Sequence[Finding], ignored: Iterable[Ignored], *, least: Severity = Severity.LOW
 ) -> AuditOutcome:
-    """Part findings into those that count and those that are accepted; below `least` none counts."""
+    """Split findings into those that count and those that are accepted; none below `least` counts."""
     wishes = tuple(ignored)
     counted, accepted = [], []
     used: set[Ignored] = set()

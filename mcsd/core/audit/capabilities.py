@@ -1,4 +1,4 @@
-"""Capabilities by the kernel's numbers, and which a container gets unless somebody says otherwise."""
+"""Capabilities by the kernel's numbers, and those that a container gets by default."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEFAULT = frozenset(
 """What the guide lists (8.1) and Docker gives."""
 
 SELDOM = frozenset({"AUDIT_WRITE", "MKNOD", "NET_RAW", "SETFCAP", "SETPCAP", "SYS_CHROOT"})
-"""Of the default ones those that few programs use; a container that installs packages or runs sshd is one."""
+"""Default capabilities that few programs use, such as package managers and sshd."""
 
 HOST = frozenset(
     {
@@ -29,16 +29,16 @@ HOST = frozenset(
         "SYS_TIME", "MAC_ADMIN", "MAC_OVERRIDE", "SYSLOG", "AUDIT_CONTROL",
     }
 )  # fmt: skip
-"""Those that reach the whole host, whatever the namespaces."""
+"""Those that affect the whole host, whatever the namespaces."""
 
 
 def named(mask: int) -> frozenset[str]:
-    """Return the capabilities of a mask as in `CapEff:`; a bit newer than this list is called by its
+    """Return the capabilities of a mask as in `CapEff:`; a bit that is not in `NAMES` is named by its
     number."""
     bits = (number for number in range(mask.bit_length()) if mask >> number & 1)
     return frozenset(NAMES[bit] if bit < len(NAMES) else f"CAPABILITY_{bit}" for bit in bits)
 
 
 def plain(name: str) -> str:
-    """Return a name as it is compared: Docker takes `cap_net_raw`, `NET_RAW` and `net_raw`."""
+    """Normalize a name for comparison: Docker accepts `cap_net_raw`, `NET_RAW` and `net_raw`."""
     return name.upper().removeprefix("CAP_")

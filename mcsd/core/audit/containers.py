@@ -1,4 +1,4 @@
-"""What is open in one container: each check looks at the facts and gives findings. Pure."""
+"""What is open in one container: each check takes facts and yields findings. Pure."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def isolation(facts: ContainerFacts) -> Iterator[Finding]:
-    """Say what mcsd cannot prove; a container that does not run has nothing to prove."""
+    """Report what mcsd cannot prove about a running container."""
     proof = facts.proof
     if proof is None or not facts.settings.running:
         return
@@ -81,7 +81,7 @@ def isolation(facts: ContainerFacts) -> Iterator[Finding]:
 
 
 def privileged(facts: ContainerFacts) -> Iterator[Finding]:
-    """Privileged: every device, every capability, no label, no filter."""
+    """Report a privileged container: every device, every capability, no label, no filter."""
     if facts.settings.privileged:
         yield _found(
             facts,
@@ -93,7 +93,7 @@ def privileged(facts: ContainerFacts) -> Iterator[Finding]:
 
 
 def namespaces(facts: ContainerFacts) -> Iterator[Finding]:
-    """Namespaces of the host's, by the kernel where it was asked, and by the engine's options."""
+    """Report namespaces shared with the host: according to the kernel if it was asked, and to the options."""
     settings = facts.settings
     asked = {
         "host-pid": settings.pid_mode == "host",
@@ -117,7 +117,7 @@ def _remedy_of(facts: ContainerFacts, rule: str, asked: bool) -> str:
 
 
 def capabilities(facts: ContainerFacts) -> Iterator[Finding]:
-    """Capabilities beyond the default ones; those of a privileged container are told with it."""
+    """Report capabilities beyond the default ones; `privileged` covers those of a privileged container."""
     settings, kernel = facts.settings, facts.kernel
     has = kernel.bounding if kernel else frozenset(settings.cap_add)
     extra = has - DEFAULT
@@ -136,7 +136,7 @@ def capabilities(facts: ContainerFacts) -> Iterator[Finding]:
 
 
 def droppable(facts: ContainerFacts) -> Iterator[Finding]:
-    """Default capabilities that no process has in effect, or that few programs use."""
+    """Report default capabilities that no process has in effect, or that few programs use."""
     kernel = facts.kernel
     if kernel is None or facts.settings.privileged:
         return
@@ -161,7 +161,7 @@ def droppable(facts: ContainerFacts) -> Iterator[Finding]:
 
 
 def root(facts: ContainerFacts) -> Iterator[Finding]:
-    """Root inside; that it is root outside as well is what a user namespace would end."""
+    """Report processes that are root inside; without a user namespace they are root on the host as well."""
     kernel, user = facts.kernel, facts.settings.user
     is_root = kernel.root_inside if kernel else user.partition(":")[0] in {"", "0", "root"}
     if is_root:
@@ -177,7 +177,7 @@ def root(facts: ContainerFacts) -> Iterator[Finding]:
 
 
 def seccomp(facts: ContainerFacts) -> Iterator[Finding]:
-    """No filter of system calls."""
+    """Report a container without a seccomp filter."""
     if facts.settings.privileged:
         return
     option, kernel = facts.settings.security_option("seccomp"), facts.kernel
@@ -192,7 +192,7 @@ def seccomp(facts: ContainerFacts) -> Iterator[Finding]:
 
 
 def new_privileges(facts: ContainerFacts) -> Iterator[Finding]:
-    """Whether execve(2) may raise privileges."""
+    """Report a container in which execve(2) may raise privileges."""
     kernel = facts.kernel
     forbidden = kernel.no_new_privileges if kernel else facts.settings.keeps_privileges
     if not forbidden:
@@ -206,7 +206,7 @@ def new_privileges(facts: ContainerFacts) -> Iterator[Finding]:
 
 
 def limits(facts: ContainerFacts) -> Iterator[Finding]:
-    """Limits of memory and of processes, as the kernel's control group has them."""
+    """Report missing limits of memory and processes, by the control group if the kernel was asked."""
     settings, kernel = facts.settings, facts.kernel
     memory = kernel.memory if kernel else settings.memory
     processes = kernel.processes if kernel else settings.processes
@@ -233,7 +233,7 @@ def limits(facts: ContainerFacts) -> Iterator[Finding]:
 
 
 def devices(facts: ContainerFacts) -> Iterator[Finding]:
-    """Devices that were handed in, one by one."""
+    """Report each device that the container is given."""
     handed = [*facts.settings.devices, *(m.source for m in facts.settings.mounts if m.sort is Sort.DEVICE)]
     for device in sorted(set(handed)):
         yield _found(
@@ -251,7 +251,7 @@ def _within(path: str, above: str) -> bool:
 
 
 def sockets(facts: ContainerFacts) -> Iterator[Finding]:
-    """Sockets: an engine's is the host; any other is whatever listens there."""
+    """Report sockets: an engine's amounts to root on the host; others reach whatever listens there."""
     for mount in facts.settings.mounts:
         real = mount.real or mount.source
         engines = [path for path in ENGINE_SOCKETS if real == path]
@@ -282,7 +282,7 @@ def _engine_socket(facts: ContainerFacts, mount: AuditedMount, socket: str) -> F
 
 
 def temporary(facts: ContainerFacts) -> Iterator[Finding]:
-    """The host's own directories for temporary files, or something in them."""
+    """Report mounts of the host's directories for temporary files, or of something in them."""
     for mount in facts.settings.mounts:
         if mount.kind == "bind" and any(_within(mount.real or mount.source, one) for one in TEMPORARY):
             yield _found(
@@ -301,7 +301,7 @@ def _some(paths: tuple[str, ...], count: int) -> str:
 
 
 def contents(facts: ContainerFacts) -> Iterator[Finding]:
-    """What lies in its volumes."""
+    """Report what the volumes contain."""
     for one in facts.contents:
         looked = f"{one.seen:,} inodes of {one.source}"
         if one.suid_count:
@@ -344,7 +344,7 @@ _ADDRESS = re.compile(r"(sha256:)?[0-9a-f]{12,64}", re.ASCII)
 
 
 def image(facts: ContainerFacts) -> Iterator[Finding]:
-    """An image named without a registry: which one it comes from depends on who pulls it."""
+    """Report an image named without a registry: which registry it comes from depends on who pulls it."""
     name = facts.settings.image
     first, slash, _ = name.partition("/")
     has_registry = bool(slash) and ("." in first or ":" in first or first == "localhost")
@@ -363,7 +363,7 @@ def image(facts: ContainerFacts) -> Iterator[Finding]:
 
 
 def disagreement(facts: ContainerFacts) -> Iterator[Finding]:
-    """What the kernel has, and nothing that the engine tells accounts for: its word is not what holds."""
+    """Report what the kernel shows and the engine's settings do not explain; the kernel is right."""
     if facts.kernel is None:
         if facts.unseen:
             yield _found(
@@ -382,7 +382,7 @@ def disagreement(facts: ContainerFacts) -> Iterator[Finding]:
 
 
 Contradiction = tuple[str, str, str]
-"""What differs, the sentence, and what was looked at."""
+"""What differs, a sentence, and what was examined."""
 
 
 def _contradictions(facts: ContainerFacts) -> Iterator[Contradiction]:
@@ -439,8 +439,9 @@ def _of_limits(settings: ContainerSettings, kernel: Kernel) -> Iterator[Contradi
 
 
 def _own_namespaces(settings: ContainerSettings) -> Iterator[tuple[str, str]]:
-    """Return namespaces that are to be the container's own; one that it shares with a container may be
-    anyone's."""
+    """Return the namespaces that should be the container's own, with their modes.
+
+    One that it shares with another container may be the host's by way of that container."""
     modes = {"pid": settings.pid_mode, "ipc": settings.ipc_mode, "net": settings.network_mode}
     for name, mode in modes.items():
         if mode != "host" and not mode.startswith("container:"):
@@ -448,9 +449,9 @@ def _own_namespaces(settings: ContainerSettings) -> Iterator[tuple[str, str]]:
 
 
 def _beyond(bounding: frozenset[str], settings: ContainerSettings) -> frozenset[str]:
-    """Return what a container has and the engine was not to give: it gives the default ones and what was
-    added, but for what was dropped. With "ALL" among the added ones nothing that the kernel has can
-    contradict it."""
+    """Return the capabilities in `bounding` that the settings do not explain.
+
+    They explain the default ones and those added, without those dropped; all of them if "ALL" is added."""
     if _ALL in settings.cap_add:
         return frozenset()
     base = frozenset() if _ALL in settings.cap_drop else DEFAULT
@@ -477,5 +478,5 @@ CHECKS: tuple[Callable[[ContainerFacts], Iterator[Finding]], ...] = (
 
 
 def judge(facts: ContainerFacts) -> tuple[Finding, ...]:
-    """Return all that is open in one container."""
+    """Return all findings about one container."""
     return tuple(finding for check in CHECKS for finding in check(facts))

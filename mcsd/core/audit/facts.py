@@ -1,7 +1,7 @@
-"""What an audit looks at: the engine's word, the kernel's, the disk's and mcsd's, as plain values.
+"""The facts of an audit, from the engine, the kernel, the disk and mcsd, as plain values.
 
-Each is `None` or empty where it could not be looked at, which no rule may take for a "no": what was not seen
-is said to be unseen.
+A fact that could not be determined is `None` or empty. No rule may take that for a "no": what was not seen is
+reported as unseen.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Sort(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AuditedMount:
-    """One mount of a container. `real` is its source without links, "" where there is nothing there."""
+    """One mount of a container. `real` is its source with links resolved, "" if that does not exist."""
 
     source: str
     destination: str
@@ -35,9 +35,9 @@ class AuditedMount:
 
 @dataclass(frozen=True, slots=True)
 class ContainerSettings:
-    """A container as its engine's inspect shows it. Limits in bytes and processes, None where there is none.
+    """A container as the engine's inspect shows it. Limits in bytes and processes, None for no limit.
 
-    Capabilities are names without `CAP_`, in capitals; "ALL" stands for all. Modes are the engine's words.
+    Capabilities are upper-case names without `CAP_`; "ALL" stands for all. Modes are the engine's own words.
     """
 
     id: str
@@ -60,8 +60,7 @@ class ContainerSettings:
     mounts: tuple[AuditedMount, ...] = ()
 
     def security_option(self, key: str) -> str | None:
-        """Return the value of `KEY=VALUE` or `KEY:VALUE`, "" for the bare word, None where it is not
-        given."""
+        """Return the value of `KEY=VALUE` or `KEY:VALUE`, "" for the bare key, None if it is not there."""
         found = None
         for option in self.security_options:
             word, _, value = option.replace(":", "=", 1).partition("=")
@@ -70,7 +69,7 @@ class ContainerSettings:
 
     @property
     def keeps_privileges(self) -> bool:
-        """Whether the engine is to forbid new privileges."""
+        """Whether the settings ask for no-new-privileges."""
         return self.security_option("no-new-privileges") in {"", "true"}
 
 
@@ -105,11 +104,10 @@ class Kernel:
 
 @dataclass(frozen=True, slots=True)
 class VolumeContents:
-    """What lies in a volume: the first few paths of each kind, and how much was looked at.
+    """What a volume contains: the first few paths of each kind, and how many inodes were examined.
 
-    `suid` are files with the set-user-ID or set-group-ID bit and leave to execute; `writable` what
-    everybody may write, directories with the sticky bit left out. `complete` is False where the search
-    ended at its limit.
+    `suid` are executable files with the set-user-ID or set-group-ID bit; `writable` what everybody may write,
+    except directories with the sticky bit. `complete` is False if the search ended at its limit.
     """
 
     source: str
@@ -124,7 +122,7 @@ class VolumeContents:
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """One thing that mcsd says of a container's isolation: a code, a sentence, what to do."""
+    """One reason that mcsd gives about a container's isolation: a code, a sentence, what to do."""
 
     code: str
     text: str
@@ -134,7 +132,7 @@ class Shortfall:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What mcsd proves of a container: `isolated` is its verdict, None where it has no process to judge."""
+    """What mcsd proves about a container: `isolated` is its verdict, None if it has no process to judge."""
 
     isolated: bool | None
     level: str = ""
@@ -155,7 +153,7 @@ class ContainerFacts:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A TCP address that the engine's API is served at.
+    """A TCP address on which the engine serves its API.
 
     `verifies` is whether clients must show certificates.
     """
@@ -167,7 +165,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """What holds for all containers. `silent` is why mcsd gave no proof, "" where it did."""
+    """Facts about the host. `silent` is why mcsd gave no proof, "" if it did."""
 
     name: str
     endpoints: tuple[Endpoint, ...] = ()
@@ -181,7 +179,7 @@ class HostFacts:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything that one audit looks at."""
+    """All facts of one audit."""
 
     host: HostFacts
     containers: tuple[ContainerFacts, ...] = ()

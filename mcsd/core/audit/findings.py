@@ -1,8 +1,8 @@
 """Rules and findings. A rule's id, and the key made from it, are part of the interface: baselines name them.
 
-A key is `RULE/CONTAINER/OBJECT`, `RULE/host` for the host. The container goes by its name, which survives
-when it is recreated; the object is what the finding is about, where one rule can find several things in a
-container.
+A key is `RULE/CONTAINER/OBJECT`, or `RULE/host` for the host. It has the container's name, which stays the
+same when the container is recreated. The object is what the finding is about, if a rule can find several
+things in a container.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ HOST = "host"
 
 
 class Severity(IntEnum):
-    """How much stands open. A higher one is worse."""
+    """How severe a finding is; a higher value is worse."""
 
     LOW = 1
     MEDIUM = 2
@@ -23,7 +23,7 @@ class Severity(IntEnum):
 
     @property
     def word(self) -> str:
-        """The name that people write."""
+        """The name as users write it."""
         return self.name.lower()
 
 
@@ -32,10 +32,10 @@ SEVERITIES = tuple(severity.word for severity in reversed(Severity))
 
 @dataclass(frozen=True, slots=True)
 class AuditRule:
-    """One thing that is looked for.
+    """One thing that the audit looks for.
 
     `guide` is the Container Security Guide's section, `cis` the number in the CIS Docker Benchmark 1.6;
-    "" where there is none.
+    "" if there is none.
     """
 
     id: str
@@ -47,9 +47,9 @@ class AuditRule:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was found.
+    """One thing that the audit found.
 
-    `subject` is the container's name, or `HOST`; `seen` is what was looked at.
+    `subject` is the container's name, or `HOST`; `seen` is what was examined.
     """
 
     rule: AuditRule
@@ -60,7 +60,7 @@ class Finding:
     object: str = ""
     container: str = ""
     severity: Severity | None = None
-    """Where it is another than the rule's."""
+    """If it differs from the rule's."""
 
     @property
     def weight(self) -> Severity:

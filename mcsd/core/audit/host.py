@@ -29,7 +29,7 @@ def _endpoint(endpoint: Endpoint) -> Iterator[Finding]:
 
 
 def judge_host(host: HostFacts) -> tuple[Finding, ...]:
-    """Return what is open on the host."""
+    """Return the findings about the host itself."""
     return (*(one for endpoint in host.endpoints for one in _endpoint(endpoint)), *_engine(host))
 
 
@@ -74,7 +74,7 @@ def _engine(host: HostFacts) -> Iterator[Finding]:
 
 
 def audit(facts: Facts) -> tuple[Finding, ...]:
-    """Judge everything; the worst first."""
+    """Return all findings, the worst first."""
     found = [*judge_host(facts.host)]
     for one in facts.containers:
         found += containers.judge(one)

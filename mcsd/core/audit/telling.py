@@ -1,6 +1,6 @@
-"""An audit as documents: JSON of our own, and SARIF 2.1.0 for programs that collect findings of many tools.
+"""An audit as documents: our own JSON, and SARIF 2.1.0 for programs that collect findings of many tools.
 
-Neither has a time in it: the same findings are the same bytes, so that two runs can be compared.
+Neither contains a time: the same findings give the same bytes, so two runs can be compared.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _LEVELS = {
     Severity.CRITICAL: "error",
 }
 _SCORES = {Severity.LOW: "3.0", Severity.MEDIUM: "5.5", Severity.HIGH: "8.0", Severity.CRITICAL: "9.5"}
-"""`security-severity` as readers of SARIF sort it: like a CVSS score."""
+"""`security-severity`, by which readers of SARIF sort: like a CVSS score."""
 
 
 def finding_object(finding: Finding, *, is_new: bool, reason: str | None = None) -> dict[str, Any]:
-    """Return a finding as JSON has it; `reason` is why it does not count, None where it does."""
+    """Return a finding as in JSON; `reason` is why it is accepted, None if it counts."""
     told = {
         "key": finding.key,
         "rule": finding.rule.id,
@@ -49,8 +49,8 @@ def finding_object(finding: Finding, *, is_new: bool, reason: str | None = None)
 
 
 def as_json(outcome: AuditOutcome, *, new: Iterable[str], audited: int) -> dict[str, Any]:
-    """Tell an audit; `new` are the keys that were not known before, `audited` how many containers were
-    looked at."""
+    """Return an audit as JSON; `new` are the keys that were not known before, `audited` the number of
+    containers examined."""
     keys = frozenset(new)
     counts = Counter(one.weight.word for one in outcome.open)
     return {
@@ -108,7 +108,7 @@ def _result(finding: Finding, host: str, index: int, reason: str | None) -> dict
 
 
 def as_sarif(outcome: AuditOutcome, *, host: str, version: str) -> dict[str, Any]:
-    """Tell an audit as SARIF 2.1.0; what is accepted is in it too, suppressed."""
+    """Return an audit as SARIF 2.1.0; accepted findings are included, suppressed."""
     places = {name: index for index, name in enumerate(RULES)}
     told = [*((one, None) for one in outcome.open), *outcome.accepted]
     return {

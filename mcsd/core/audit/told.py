@@ -1,7 +1,7 @@
-"""An audit as it is told to the daemon, for whoever asks its socket. Pure.
+"""An audit as it is sent to the daemon, which serves it on its socket. Pure.
 
-The audit itself is a program of its own (`mcsctl audit --tell`), because it looks at what the daemon may not;
-the daemon keeps the newest one that it was told, and judges nothing of it.
+The audit is a program of its own (`mcsctl audit --tell`), because it examines what the daemon may not. The
+daemon keeps the latest result, and judges nothing of it.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from mcsd.core.audit.findings import Finding
 from mcsd.core.audit.telling import finding_object
 
 MOST_FINDINGS = 1000
-"""Findings that are told: the worst ones; the others are counted."""
+"""Findings that are sent, the worst ones; the others are only counted."""
 MOST_TEXT, MOST_NAME, MOST_REASON = 8192, 256, 1024
-"""Characters of a text, of a subject's name, and of a reason: what is longer is cut where it is told."""
+"""Characters of a text, of a subject's name, and of a reason; the sender cuts longer ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToldFinding:
-    """One finding, as `mcsctl audit --json` has it; `accepted` is why it does not count, or None."""
+    """One finding, as in `mcsctl audit --json`; `accepted` is why it does not count, or None."""
 
     key: str
     rule: str
@@ -38,7 +38,7 @@ class ToldFinding:
 
 @dataclass(frozen=True, slots=True)
 class ToldAudit:
-    """An audit. `time` is when mcsd was told, in seconds since the epoch."""
+    """An audit. `time` is when mcsd received it, in seconds since the epoch."""
 
     containers: int
     findings: tuple[ToldFinding, ...]
@@ -47,7 +47,7 @@ class ToldAudit:
 
     @property
     def open(self) -> int:
-        """How many findings count, of those that were told."""
+        """How many of the findings sent count."""
         return sum(one.accepted is None for one in self.findings)
 
 

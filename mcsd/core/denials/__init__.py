@@ -1,4 +1,1 @@
-"""Why something was denied: denials as values, which rule of the kernel it was, and what to do.
-
-`mcsctl why`.
-"""
+"""`mcsctl why`: denials as values, which rule of the kernel caused them, and what to do."""

@@ -30,20 +30,20 @@ _CALLS = {
     "BPF": ("bpf",),
     "PERFMON": ("perf_event_open",),
 }
-"""Capability → calls that ask for it, as in capabilities(7)."""
+"""Capability → system calls that need it, as in capabilities(7)."""
 
 _ASKS = {call: capability for capability, calls in _CALLS.items() for call in calls}
 
 
 def capability_for(call: str) -> str:
-    """Return the capability that a call fails without, "" where none is known."""
+    """Return the capability that a call needs, "" if none is known."""
     return _ASKS.get(call, "")
 
 
 def kept_out(mode: int | None, owner: int | None, uid: int | None) -> str:
-    """Say what of a file's mode keeps a user out; "" where it does not, or nothing is known.
+    """Say why a file's mode denies a user access; "" if it does not, or too little is known.
 
-    The group is passed over: a container's groups are not in the record.
+    The group bits are ignored: the record does not have the process's groups.
     """
     if mode is None or owner is None or uid is None or uid == 0:
         return ""

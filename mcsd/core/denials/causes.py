@@ -1,8 +1,8 @@
-"""Which rule it was, and what to do: pure, from a scene and the world around it.
+"""Which rule denied something, and what to do. Pure, from a scene and the world around it.
 
-A denial can have two causes, and both have to be mended: where no rule allows the types, the policy's own
-answer is silent about categories, so they are judged as well. Every cause has a code for programs, a
-sentence, and what to do: commands that can be typed as they are, and words where no command can do it.
+A denial can have two causes, and both have to be fixed: if no rule allows the types, the policy's answer says
+nothing about categories, so they are judged separately. Every cause has a code for programs, a sentence, and
+what to do: commands that can be typed as they are, or advice if no command can do it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Code(StrEnum):
 class Cause:
     """One cause.
 
-    `commands` are to be typed as root, one after the other; `advice` is for what no command can do.
+    `commands` are to be run as root, one after the other; `advice` is for what no command can do.
     """
 
     code: Code
@@ -55,7 +55,7 @@ class Cause:
     commands: tuple[str, ...] = ()
     advice: str = ""
     since: float | None = None
-    """Since when whoever stands in the way has held the level."""
+    """Since when the other holder has held the level."""
 
 
 FILE_CLASSES = frozenset({"file", "dir", "lnk_file", "chr_file", "blk_file", "sock_file", "fifo_file"})
@@ -65,7 +65,7 @@ _BROKEN = frozenset({"refused", "failed", "partial"})
 
 
 def explain(scene: Scene, world: World) -> tuple[Cause, ...]:
-    """Return the causes of a denial, the first to mend first; never none."""
+    """Return the causes of a denial, at least one, in the order in which to fix them."""
     denial = scene.denial
     match denial.kind:
         case DenialKind.SECCOMP:
@@ -119,7 +119,7 @@ def _place(scene: Scene) -> str:
 
 
 def _of_claim(scene: Scene, world: World) -> Iterator[Cause]:
-    """What mcsd itself says of the volume: not yet, not at all, or all but this."""
+    """Return what mcsd's claim on the volume explains: not labelled yet, not at all, or not this file."""
     claim, who = scene.claim, scene.who
     if claim is None or who is None or scene.denial.tclass not in FILE_CLASSES:
         return
@@ -148,7 +148,7 @@ def _is_left_alone(claim: Held) -> bool:
 
 
 def _is_others(scene: Scene, world: World) -> bool:
-    """Tell whether a path is reached through a mount that mcsd leaves alone, and is another's volume."""
+    """Tell whether a path below a mount that mcsd leaves alone is in another container's volume."""
     target = level_of(scene.denial.target)
     volume = world.volume_at(scene.host) if scene.host else None
     if volume is None or target is None or world.volumes[volume] != str(target):
@@ -237,7 +237,7 @@ def _others_volume(scene: Scene, target: Level, holder: LevelHolder, volume: str
 
 
 def _foreign_label_in_own(scene: Scene, target: Level, others: list[LevelHolder]) -> Cause:
-    """A file inside its own, labelled volume that carries another level: it came there with its label."""
+    """Explain a file in the container's own volume with another level: it came there with its label."""
     assert scene.claim is not None and scene.who is not None
     told = _told(others[0]) if others else "nobody holds it any more"
     text = (
@@ -270,8 +270,7 @@ def _reset(scene: Scene) -> tuple[str, ...]:
 
 
 def _then(scene: Scene) -> tuple[str, ...]:
-    """After the policy's own label it is as any file of the host; in a volume mcsd gives it its
-    container's."""
+    """Return the command that labels a file in a volume for its container, after restorecon."""
     if scene.claim is None or scene.who is None:
         return ()
     return (f"mcsctl verify --repair {_quoted(scene.who.name)}",)
@@ -359,12 +358,12 @@ _WITH = {
     ("dir", "write"): "add_name remove_name search write",
     ("sock_file", "write"): "getattr write",
 }
-"""What goes with a permission: the kernel asks for one after the other, and writes down the first that is
-denied."""
+"""Permissions that go with another: the kernel checks one after the other, and records only the first
+that is denied."""
 
 
 def _module(scene: Scene) -> tuple[str, ...]:
-    """Return a rule of one's own, in the policy's own language, with all that the access takes."""
+    """Return commands that load a local CIL module, with all permissions that the access needs."""
     denial = scene.denial
     wanted = set(denial.permissions)
     for permission in denial.permissions:
@@ -377,7 +376,7 @@ def _module(scene: Scene) -> tuple[str, ...]:
 
 
 def _engine(scene: Scene) -> Cause:
-    """What the engine is denied keeps a container from its start."""
+    """Explain a denial of the engine itself, which keeps a container from starting."""
     text = f"Docker itself was denied it: {_denied(scene)}"
     if scene.who is not None and scene.claim is not None:
         name = _quoted(scene.who.name)
@@ -448,7 +447,7 @@ def _by_mode(scene: Scene, text: str) -> Cause:
 
 
 def standing(scene: Scene, world: World, *, who: Somebody) -> tuple[Cause, ...]:
-    """Return what would deny a container something now, with no record of it; nothing where nothing would."""
+    """Return what would deny a container access now, without a record of it; empty if nothing would."""
     if scene.verdict.rule is DenyingRule.ALLOWED:
         told = kept_out(scene.denial.mode, scene.denial.owner, scene.denial.uid)
         if not told:

@@ -1,6 +1,6 @@
-"""What is known beside a denial: who is who, what carries what, and what the policy says. Plain values.
+"""The facts around a denial: containers, levels, labels, and what the policy says. Plain values.
 
-All of it is as of now; a denial may be old. What has changed since is said to have.
+All facts are current, while the denial may be old. Differences are reported as such.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ class DenyingRule(StrEnum):
     """Which rule of the policy denies something; part of the API."""
 
     ALLOWED = "allowed"
-    """None does any more."""
+    """It is allowed by now."""
     TYPES = "types"
     """No rule allows it."""
     BOOLEAN = "boolean"
     """A rule would, if a boolean were on."""
     CONSTRAINT = "constraint"
-    """A rule allows it, and a constraint does not: categories, where it is about files."""
+    """A rule allows it, but a constraint does not: for files, by categories."""
     ROLES = "roles"
     BOUNDS = "bounds"
     UNKNOWN = "unknown"
@@ -35,10 +35,10 @@ class DenyingRule(StrEnum):
 class PolicyVerdict:
     """What the policy says.
 
-    `booleans` would allow it, each by itself; `silent` says that it is not written down.
+    Each of `booleans` alone would allow it; `silent` says that the denial is not recorded.
 
-    `categories` is what the policy says of the levels alone, if the types were those of a container and its
-    files: None where that was not asked.
+    `categories` is whether the levels alone would deny it, with the types of a container and its files; None
+    if that was not asked.
     """
 
     rule: DenyingRule
@@ -49,9 +49,9 @@ class PolicyVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One container's hold on a mount, as mcsd tells it.
+    """One container's claim on a mount, as mcsd reports it.
 
-    `left_out` are paths on the host, with why and what to do.
+    `left_out` maps paths on the host to why they were left out, and what to do.
     """
 
     source: str
@@ -65,7 +65,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Somebody:
-    """A container. `since` is when it may have got the level, in seconds since the epoch."""
+    """A container. `since` is when it may have got the level at the earliest, in seconds since the epoch."""
 
     id: str
     name: str
@@ -77,8 +77,7 @@ class Somebody:
     claims: tuple[Held, ...] = ()
 
     def on_host(self, inside: str) -> tuple[str, Held] | None:
-        """Return where a path inside the container is on the host, and by which claim; None outside its
-        mounts."""
+        """Return the host path of a path inside the container, and the claim; None outside its mounts."""
         best: Held | None = None
         for claim in self.claims:
             is_in = PurePosixPath(inside).is_relative_to(claim.destination)
@@ -90,14 +89,14 @@ class Somebody:
         return str(PurePosixPath(best.source, below)), best
 
     def claim_at(self, host_path: str) -> Held | None:
-        """Return the claim that a path of the host belongs to, the innermost one."""
+        """Return the innermost claim that contains a path of the host."""
         found = [one for one in self.claims if PurePosixPath(host_path).is_relative_to(one.source)]
         return max(found, key=lambda one: len(one.source), default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class LevelHolder:
-    """Who holds a level: a container's, group's or reservation's name, and its state as the API has it."""
+    """Who holds a level: the name of a container, group or reservation, and its state as in the API."""
 
     name: str
     state: str
@@ -108,7 +107,7 @@ class LevelHolder:
 
 @dataclass(frozen=True, slots=True)
 class Leasable:
-    """A boolean that the configuration names. `wish` is its value there."""
+    """A boolean that the configuration names. `wish` is the value there."""
 
     name: str
     wish: str
@@ -117,13 +116,13 @@ class Leasable:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Everything that mcsd tells, at one moment."""
+    """What mcsd reports at one moment."""
 
     containers: tuple[Somebody, ...] = ()
     holders: Mapping[str, tuple[LevelHolder, ...]] = field(default_factory=dict)
-    """By level, spelled as the kernel does."""
+    """By level, in the kernel's spelling."""
     volumes: Mapping[str, str] = field(default_factory=dict)
-    """Path → the level it is to carry, "" for none."""
+    """Path → the level that it should carry, "" for none."""
     strays: Mapping[str, str] = field(default_factory=dict)
     """Path of a stray → its remedy."""
     booleans: tuple[Leasable, ...] = ()
@@ -131,7 +130,7 @@ class World:
     """The type that volumes get, as the loaded policy calls it."""
 
     def at_level(self, level: Level | None, when: float) -> Somebody | None:
-        """Return the container that held a level at a time; one that got the level later is not it."""
+        """Return the container that held a level at a time; one that got the level later does not count."""
         for one in self.containers:
             if level is not None and one.level == str(level) and one.since <= when + 1.0:
                 return one
@@ -142,7 +141,7 @@ class World:
         return self.holders.get(str(level), ()) if level is not None else ()
 
     def volume_at(self, path: str) -> str | None:
-        """Return the volume that a path lies in, the innermost one."""
+        """Return the innermost volume that contains a path."""
         found = [one for one in self.volumes if PurePosixPath(path).is_relative_to(one)]
         return max(found, key=len, default=None)
 
@@ -151,9 +150,9 @@ class World:
 class Scene:
     """One denial and what was found out about it.
 
-    `host` is where its path is on the host, "" where that is not known.
+    `host` is its path on the host, "" if that is not known.
 
-    `label` is what is there now, "" where nothing is; `expected` what the policy's own file contexts say.
+    `label` is what the file carries now, "" for none; `expected` what the policy's file contexts say.
     """
 
     denial: Denial
@@ -164,6 +163,6 @@ class Scene:
     label: str = ""
     expected: str = ""
     links: int = 1
-    """Names that the file has."""
+    """The file's number of hard links."""
     now: PolicyVerdict | None = None
-    """What the policy says of the label that is there now; None where it is the same one."""
+    """What the policy says about the label that is there now; None if it has not changed."""

@@ -12,26 +12,27 @@ from mcsd.core.denials.values import Denial, level_of
 
 @dataclass(frozen=True, slots=True)
 class Sought:
-    """What was asked for: one container's denials, those about a path of the host, or all; `since` in
-    seconds."""
+    """What was asked for: one container's denials, those about a path of the host, or all.
+
+    `since` is in seconds since the epoch."""
 
     since: float
     container: str = ""
     path: str = ""
     level: str = ""
-    """Of a container that is gone and whose level is kept: whoever ran at it is meant."""
+    """Of a container that is gone and whose level is in quarantine: denials at this level are meant."""
 
     @property
     def is_everything(self) -> bool:
-        """Whether any denial will do, whosever it is and wherever."""
+        """Whether all denials are asked for."""
         return not (self.container or self.path or self.level)
 
 
 def whose(denial: Denial, world: World, container: str = "") -> Somebody | None:
     """Return the container that was denied something.
 
-    `container` is what its process's control group says, where the process is still there; its level says it
-    otherwise, to whoever held it then.
+    `container` is the one that the process's control group names, if the process still exists. Otherwise the
+    container is found by the process's level at that time.
     """
     for one in world.containers:
         if container and one.id == container:
@@ -40,9 +41,10 @@ def whose(denial: Denial, world: World, container: str = "") -> Somebody | None:
 
 
 def where(denial: Denial, who: Somebody | None) -> tuple[str, Held | None]:
-    """Return where a denial's path is on the host, and by which claim; "" where that is not known.
+    """Return a denial's path on the host, and the claim; "" if that is not known.
 
-    A path that is in none of its mounts is in its own root, which has no name on the host that mcsd knows.
+    A path in none of the container's mounts is in its root file system, whose place on the host mcsd does not
+    know.
     """
     if who is None or not denial.path.startswith("/"):
         return "", None
@@ -51,14 +53,14 @@ def where(denial: Denial, who: Somebody | None) -> tuple[str, Held | None]:
 
 
 def candidates(denial: Denial, who: Somebody | None) -> tuple[Held, ...]:
-    """Return claims that something may be searched in by its inode, where the record has no path."""
+    """Return the claims in which to search for the inode, if the record has no path."""
     if who is None or denial.path or denial.inode is None or not denial.name:
         return ()
     return who.claims
 
 
 def is_sought(sought: Sought, denial: Denial, who: Somebody | None, host: str) -> bool:
-    """Tell whether a denial is one of those that were asked for."""
+    """Tell whether a denial matches what was asked for."""
     if denial.time < sought.since:
         return False
     if sought.container:
@@ -71,7 +73,7 @@ def is_sought(sought: Sought, denial: Denial, who: Somebody | None, host: str) -
 
 
 def gone(name: str, world: World) -> str:
-    """Return the level that a container of this name held, which is gone; "" where none is known."""
+    """Return the level of a removed container of this name; "" if none is known."""
     for level, holders in world.holders.items():
         if any(one.name == name and one.state == "quarantined" for one in holders):
             return level

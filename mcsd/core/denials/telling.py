@@ -1,7 +1,7 @@
-"""Denials as they are told to the daemon while they happen: few, short, each kind once, and counted. Pure.
+"""Denials as they are sent to the daemon while they happen: few, short, each kind once. Pure.
 
-Whoever follows the audit log is a program of its own (`mcsctl why --follow --tell`); the daemon keeps
-the newest of what it is told, and looks at no record itself.
+A program of its own follows the audit log (`mcsctl why --follow --tell`). The daemon keeps the newest denials
+that it was sent, and reads no records itself.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 MOST = 100
 """Denials that the daemon remembers."""
 RECENT = 3600.0
-"""Seconds for which a denial is worth a line of the status."""
+"""Seconds for which the status shows a denial."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class ToldDenial:
     """One kind of denial.
 
     `time` is the first one's, in seconds since the epoch; `cause` the first cause's code, `because` its
-    sentence, and `hint` what to type or to do about it.
+    sentence, and `hint` the command or advice for it.
     """
 
     time: float
@@ -33,7 +33,7 @@ class ToldDenial:
 
 
 class Newest:
-    """The newest denials that were told of, `MOST` of them."""
+    """The newest denials that were sent, up to `MOST`."""
 
     def __init__(self) -> None:
         self._kept: deque[ToldDenial] = deque(maxlen=MOST)

@@ -1,8 +1,7 @@
-"""Denials, as they were recorded, and storms of them: plain values, made at the edge.
+"""Denials as they were recorded, and storms of them. Plain values.
 
-A container can be denied things as fast as it asks, with names that it makes up, so whoever collects
-denials counts: what is alike is one storm, the number of storms is bounded, and the first of each is never
-pushed out by another's.
+A container can cause denials as fast as it can make calls, with names that it makes up. So similar denials
+are counted as one storm, the number of storms is bounded, and no storm ever displaces another.
 """
 
 from __future__ import annotations
@@ -17,24 +16,24 @@ from mcsd.errors import LabelSyntaxError
 
 
 class DenialKind(StrEnum):
-    """Which part of the kernel wrote it down; part of the API."""
+    """Which part of the kernel recorded it; part of the API."""
 
     AVC = "avc"
     """SELinux denied something."""
     SECCOMP = "seccomp"
-    """A filter of system calls did."""
+    """A seccomp filter did."""
     CALL = "call"
-    """A system call failed for want of permission, and SELinux did not deny it."""
+    """A system call failed with a permission error, and SELinux did not deny it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Denial:
     """One denial.
 
-    `time` is in seconds since the epoch; `path` as the process names it, "" where it is not known.
+    `time` is in seconds since the epoch; `path` as the process names it, "" if it is not known.
 
-    `source` and `target` are contexts as they were recorded. `name` is the last part of a path, as an AVC
-    has it where it has no more; `inode` and `device` are of what was denied. `errno` is the name of a
+    `source` and `target` are contexts as they were recorded. `name` is the last part of a path, which is all
+    that an AVC may have; `inode` and `device` are the object's. `errno` is the name of a
     failed call's error, `uid` who made it; `mode` and `owner` are the file's, as the record has them.
     """
 
@@ -59,7 +58,7 @@ class Denial:
     mode: int | None = None
     owner: int | None = None
     times: int = 1
-    """How often it was told, where that was counted before."""
+    """How many records this stands for, if they were counted before."""
 
     @property
     def likeness(self) -> tuple[str, ...]:
@@ -76,12 +75,12 @@ class Denial:
 
     @property
     def family(self) -> tuple[str, ...]:
-        """The same without the path, which whoever is denied makes up."""
+        """The same without the path, which the container can make up."""
         return (*self.likeness[:5], "", self.likeness[6])
 
 
 def context_of(text: str) -> Context | None:
-    """Return a context, None for what is none."""
+    """Return a context, None if it is not one."""
     try:
         return Context.parse(text)
     except LabelSyntaxError:
@@ -89,13 +88,13 @@ def context_of(text: str) -> Context | None:
 
 
 def level_of(text: str) -> Level | None:
-    """Return the level that counts of a context, None where there is none."""
+    """Return the level of a context that the kernel compares, None if there is none."""
     context = context_of(text)
     return held_level(context.range) if context else None
 
 
 def type_of(text: str) -> str:
-    """Return a context's type, "" where it is none."""
+    """Return a context's type, "" if it is not a context."""
     context = context_of(text)
     return context.type if context else ""
 
@@ -107,19 +106,19 @@ CONTAINER_TYPES = frozenset(
         "container_logwriter_t", "svirt_kvm_net_t", "svirt_qemu_net_t", "spc_t",
     }
 )  # fmt: skip
-"""Domains of containers on the policies that there are; those of containers that run come on top."""
+"""Domains of containers in known policies; the domains of running containers are added to these."""
 
 ENGINE_TYPES = frozenset(
     {"container_runtime_t", "dockerd_t", "docker_t", "containerd_t", "container_engine_t"}
 )
-"""Domains of engines: what they are denied keeps a container from its start."""
+"""Domains of engines: a denial of theirs keeps a container from starting."""
 
 
 def concerns_containers(denial: Denial, types: Iterable[str] = ()) -> bool:
     """Tell whether a denial is a container's, or an engine's on behalf of one.
 
-    Whoever runs in a container's domain, or at a level with categories as only containers and virtual
-    machines have, counts; an administrator at all categories does not.
+    A process counts if it runs in a container's domain, or at a level with categories as only containers and
+    virtual machines have; an administrator with all categories does not.
     """
     source = type_of(denial.source)
     if source in CONTAINER_TYPES or source in ENGINE_TYPES or source in frozenset(types):
@@ -130,9 +129,9 @@ def concerns_containers(denial: Denial, types: Iterable[str] = ()) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Storm:
-    """Denials that are alike: the first, the last one's time, and how many.
+    """Similar denials: the first, the last one's time, and how many.
 
-    `others` says that their paths differ, and `first.path` is one of many.
+    `others` says that their paths differ, so `first.path` is one of many.
     """
 
     first: Denial
@@ -151,22 +150,22 @@ class Storm:
 
 
 MOST_STORMS = 1000
-"""Storms that are told apart; beyond, paths are not."""
+"""Storms that are kept; beyond this number, new ones are only counted."""
 MOST_OF_ONE = 50
-"""Storms of one family that are told apart."""
+"""Storms of one family that are kept apart; beyond this number, paths are not distinguished."""
 
 
 class Storms:
-    """Collects denials into storms, with an end to what it keeps. The first of each family is always kept."""
+    """Collect denials into a bounded number of storms."""
 
     def __init__(self) -> None:
         self._storms: dict[tuple[str, ...], Storm] = {}
         self._families: dict[tuple[str, ...], int] = {}
         self.lost = 0
-        """Denials that were only counted: of more families than are kept."""
+        """Denials that were only counted, because there were too many storms."""
 
     def add(self, denial: Denial) -> Storm | None:
-        """Add one, and return its storm if it is a new one."""
+        """Add one, and return its storm if that is new."""
         key, family = denial.likeness, denial.family
         known = self._storms.get(key)
         if known is None and self._families.get(family, 0) >= MOST_OF_ONE:
