@@ -1,6 +1,6 @@
-"""The relabel engine: labels volumes safely, and takes the labels back exactly (promises 3 to 6).
+"""The relabel engine: labels volumes safely, and restores their labels exactly (promises 3 to 6).
 
-`Engine` is the door. Everything is synchronous and thread-safe.
+`Engine` is the interface. Everything is synchronous and thread-safe.
 """
 
 from mcsd.core.walks import Progress, Root, SkipReason, StoredVolume, Walk

@@ -1,6 +1,6 @@
-"""Putting single things right in a volume that is complete: what was changed, moved in, or moved out.
+"""Correcting single files in a complete volume: what was relabelled, moved in, or moved out.
 
-Each is treated as a walk treats it, with its original on disk first; a directory with all that is below it.
+Each is treated as in a walk, with its original on disk first; a directory with everything below it.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _LABELLED = {stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFIFO, stat.S_IFSO
 
 @contextmanager
 def reached(root: OpenRoot, name: str) -> Iterator[OpenRoot]:
-    """Open what is at a path below a volume's root, "" for the root itself, for the time of the block.
+    """Open what is at a path below a volume's root, "" for the root itself, as a context manager.
 
-    No symbolic link is followed and no mount crossed; raises `OSError`, EXDEV where a mount begins.
+    No symbolic link is followed and no mount crossed; raises `OSError`, EXDEV at a mount point.
     """
     parts = [part for part in os.fsencode(name).split(b"/") if part not in {b"", b"."}]
     held = [os.dup(root.parent), os.dup(root.descriptor)]
@@ -55,9 +55,9 @@ def amend(
     means: WalkTools,
     may_change: MayChange = may_always,
 ) -> bool:
-    """Label what is at these paths below the root, and give whether all of it could be.
+    """Label what is at these paths below the root, and return whether all of it could be labelled.
 
-    What is gone by now needs nothing; what a rule leaves alone is counted.
+    What is gone by now needs nothing; what a rule excludes is counted.
     """
     strategy = Relabelling(originals, os.fsencode(target).rstrip(b"\0") + b"\0", may_change)
     complete = True
@@ -89,8 +89,9 @@ def _add(total: Counters, tally: Counters, name: str) -> None:
 def give_back(
     found: OpenRoot, originals: Originals, strategy: Restoring, tally: Counters, means: WalkTools
 ) -> bool:
-    """Put the originals back on something outside its volume; what has none gets what the policy says there,
-    or else what the directory that it is in now carries."""
+    """Restore the originals of something outside its volume.
+
+    A file without one gets the policy's label for its path, or else that of the directory that it is in."""
     why = _left_alone(found)
     if why is not None:
         tally.skip(why, lambda: ".")

@@ -1,12 +1,11 @@
-"""Inodes that the plain loop holds for writing, each by a descriptor from the first look to the write.
+"""Inodes that the plain loop holds for writing, each by a descriptor from the first check to the write.
 
-A name that changes hands in between changes nothing. Before a batch is written its originals are flushed
-to disk.
+So replacing a name in between has no effect. Before a batch is written, its originals are flushed to disk.
 
-A file with one link could be somebody else's all the same: a name made in the tree for a victim outside and
-removed while the link count is read. So its name, link count and time of change are read once more:
-equal times say that no link came or went in between, unless they lie within one tick of the kernel's
-clock. A file that changed this very moment is therefore looked at again a little later.
+Even a file with one link may belong outside the volume: an attacker can make a link in the tree to a victim
+outside and remove it while the link count is read. So name, link count and ctime are read again: equal times
+show that no link was added or removed in between, unless they are within one tick of the kernel's clock. A
+file that changed just now is therefore checked again a little later.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _PATIENCE = 3
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """An inode held for writing; a settled one is this volume's alone."""
+    """An inode held for writing; a settled one has no links outside this volume."""
 
     node: Node
     name: bytes
@@ -42,7 +41,7 @@ class Entry:
 
 
 def is_only_here(entry: Entry, directory: int) -> bool:
-    """Tell whether the name in a directory is the only one of a file, and was when it was looked at."""
+    """Tell whether the name in a directory is the only one of a file, and was so when it was examined."""
     try:
         again = kernel.stat_at(directory, entry.name)
     except OSError:
@@ -51,7 +50,7 @@ def is_only_here(entry: Entry, directory: int) -> bool:
 
 
 class Batch:
-    """Entries waiting to be written; `skip` counts what is left alone after all."""
+    """Entries to be written; `skip` counts those that are left alone after all."""
 
     def __init__(self, tree: Tree, walk: Pass, skip: Callable[[SkipReason, Node, bytes], None]) -> None:
         self._tree, self._walk, self._skip = tree, walk, skip
@@ -63,19 +62,19 @@ class Batch:
         return len(self._entries)
 
     def add(self, entry: Entry) -> None:
-        """Hold an inode; its descriptor is the batch's from now on."""
+        """Hold an inode; the batch owns its descriptor from now on."""
         self._entries.append(entry)
         if len(self._entries) >= self._walk.effort.batch:
             self.flush()
 
     def drop(self) -> None:
-        """Let go of everything, unwritten."""
+        """Release everything without writing it."""
         for entry in self._entries:
             os.close(entry.descriptor)
         self._entries.clear()
 
     def flush(self) -> None:
-        """Write what is held: originals to disk, then labels."""
+        """Write the entries: originals to disk first, then labels."""
         try:
             self._settle()
             settled = [entry for entry in self._entries if entry.is_settled]
@@ -89,7 +88,7 @@ class Batch:
         self._walk.tally.report()
 
     def _settle(self) -> None:
-        """Look again at files that changed when they were looked at; what stays unsure is left alone."""
+        """Check files again that changed while they were examined; if that stays so, they are left alone."""
         for _ in range(_PATIENCE):
             unsure = [entry for entry in self._entries if not entry.is_settled]
             if not unsure:
@@ -142,4 +141,4 @@ class Batch:
         except OSError as exc:
             self._skip(write_failure(exc, self._walk.root.path), entry.node, entry.name)
             if exc.errno == errno.EROFS:
-                tally.is_ended = True  # the whole mount is, so there is no point in going on
+                tally.is_ended = True  # the whole mount is read-only, so there is no point in going on

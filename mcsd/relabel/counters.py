@@ -1,4 +1,4 @@
-"""Counts what a walk does, and keeps a few examples of what it left alone."""
+"""Counts what a walk does, with a few examples of what it left alone."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def reason_for(code: int | None) -> SkipReason:
 
 @dataclass(slots=True, eq=False)
 class Counters:
-    """What one walk has done so far; a second pass over the same tree starts the counts of the first anew."""
+    """What one walk has done so far; a second pass over the same tree resets the counts."""
 
     progress: Callable[[Progress], None] | None = None
     cancellation: Cancellation | None = None
@@ -49,7 +49,7 @@ class Counters:
     skipped: Counter[SkipReason] = field(default_factory=Counter)
     examples: list[tuple[SkipReason, str]] = field(default_factory=list)
     is_ended: bool = False
-    """Whether going on makes no sense."""
+    """Whether there is no point in going on."""
     _began: float = field(default_factory=time.monotonic)
     _reported: float = 0.0
 
@@ -60,33 +60,33 @@ class Counters:
 
     @property
     def is_over(self) -> bool:
-        """Whether the walk should go no further."""
+        """Whether the walk should end."""
         return self.is_ended or self.is_cancelled
 
     @property
     def is_broken(self) -> bool:
-        """Whether the walk ended early, or anything was left alone that should not have been."""
+        """Whether the walk ended early, or left something alone that it should have labelled."""
         return self.is_over or any(not reason.is_by_rule for reason in self.skipped)
 
     def start_pass(self) -> None:
-        """Forget what was seen, not what was changed."""
+        """Reset the counts of what was seen, but not of what was changed."""
         self.seen = 0
         self.skipped.clear()
         self.examples.clear()
 
     def skip(self, reason: SkipReason, path: Callable[[], str]) -> None:
-        """Count an inode that was left alone; `path` is asked for while examples are wanted."""
+        """Count an inode that was left alone; `path` is only called while examples are wanted."""
         if self.skipped[reason] < _EXAMPLES:
             self.examples.append((reason, path()))
         self.skipped[reason] += 1
 
     def take_over(self, reason: SkipReason, count: int, paths: Iterable[str]) -> None:
-        """Count what somebody else has counted, with their examples."""
+        """Add counts from elsewhere, with their examples."""
         self.examples += [(reason, path) for path in islice(paths, max(0, _EXAMPLES - self.skipped[reason]))]
         self.skipped[reason] += count
 
     def report(self, *, is_queued: bool = False) -> None:
-        """Tell the caller how far the walk is, not too often."""
+        """Report the progress to the caller, at most every `_REPORT_EVERY` seconds."""
         now = time.monotonic()
         if self.progress is None or now - self._reported < _REPORT_EVERY:
             return

@@ -1,25 +1,25 @@
-"""The relabel engine: opens a volume, judges it, writes labels and takes them back.
+"""The relabel engine: opens a volume, checks it against the rules, writes labels and restores them.
 
 Theory of operation
 -------------------
 Every method is blocking and may be called from any thread; two walks of one volume wait for each other. A
-method opens the root by descriptors (`opening`), proves that it is the volume that was meant (`handles`),
-opens its file of originals (`originals`) and hands both to a walk. What a walk does, and in which order, is
-in `mcsd.relabel.walk`; what it does with one inode is its strategy's (`strategies`), in C
-(`native/_walk.h`) or in Python.
+method opens the root by descriptors (`opening`), proves that it is the intended volume (`handles`), opens its
+file of originals (`originals`) and passes both to a walk. What a walk does, and in which order, is in
+`mcsd.relabel.walk`; its strategy (`strategies`), in C (`native/_walk.h`) or in Python, decides about each
+inode.
 
 What always holds:
 
 - Below the root nothing is reached by path: descriptors, one name at a time, no link followed, no mount
   crossed.
 - No inode is written before its original is on disk; the root is written last, and restored first.
-- Only what carries a label that mcsd wrote is restored, and what is put back has no categories.
-- A file of originals says `complete` only after a walk that met every inode and could label each in scope.
+- Only files with a label that mcsd wrote are restored, and never to a label with categories.
+- A file of originals says `complete` only after a walk that saw every inode and could label each in scope.
 
-What a failure means: `VolumeRefusedError` is a rule's verdict, and nothing was written. `VolumeFailedError`
-is the file system's; what was written before it has its original on disk, and the next walk goes on from
-there. A `Walk` that is not complete says which inodes were skipped, and why. What was killed at any
-instruction is taken up again the same way.
+What a failure means: `VolumeRefusedError` comes from a rule, and nothing was written. `VolumeFailedError`
+comes from the file system; what was written before it has its original on disk, and the next walk continues
+from there. A `Walk` that is not complete says which inodes were skipped, and why. A process that was killed
+at any instruction resumes in the same way.
 """
 
 from __future__ import annotations
@@ -70,33 +70,33 @@ DefaultLabel = Callable[[str, int], str | None]
 Report = Callable[[Progress], None]
 _SERVICES = {ACCOUNTS, LISTED}
 _LARGE_AT_ONCE = 2
-"""Large walks that write at a time; more would only make the disk seek."""
+"""Large walks that write at the same time; more would only make the disk seek."""
 
 
 @dataclass(slots=True)
 class _Turn:
-    """A volume's lock, and how many hold it or wait for it."""
+    """A volume's lock, and how many threads hold it or wait for it."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     wanted: int = 0
 
 
 def label_above(root: OpenRoot) -> RawLabel:
-    """Return what the directory over a volume's root carries, None where that is somebody's, or nothing."""
+    """Return the label of the directory above a volume's root, None if it has categories or there is none."""
     try:
         label = kernel.label_of(root.parent)
-    except OSError:  # a file system without labels: nothing is what it gives
+    except OSError:  # a file system without labels
         return None
     return None if is_exclusive(label) else label
 
 
 class Engine:
-    """See the module. `store` is made if it is not there; `default_label` asks the host's policy.
+    """See the module. `store` is created if it does not exist; `default_label` asks the host's policy.
 
-    `may_change` tells which labels the domain that mcsd runs in may take off a file: the others are left
-    alone and named, and never tried.
+    `may_change` tells which labels mcsd's domain may relabel a file from: files with others are left alone
+    and reported, and never tried.
 
-    `native` False walks in plain Python even where the extension is there.
+    With `native` False, walks use plain Python even if the extension is there.
     """
 
     def __init__(
@@ -132,11 +132,11 @@ class Engine:
     # -- looking
 
     def examine(self, path: str, *, allowed: Collection[str] = (), storage: Collection[str] = ()) -> Root:
-        """Open a volume's root and judge what was opened.
+        """Open a volume's root and check it against the rules.
 
-        `allowed` are paths that an explicit rule names; each admits itself and everything below it, as far
-        as the rule that is met can be lifted. `storage` is where engines say that theirs is, in addition to
-        what the rules know. Raises `VolumeRefusedError` and `VolumeFailedError`.
+        `allowed` are paths that an explicit rule names; each admits itself and everything below it, as far as
+        the protecting rule can be lifted. `storage` are the engines' reported storage paths, in addition to
+        those that the rules know. Raises `VolumeRefusedError` and `VolumeFailedError`.
         """
         with _reporting(path):
             ground = Grounds(
@@ -145,10 +145,11 @@ class Engine:
             return examined(path, ground, allowed, storage)
 
     def survey(self, path: str, *, within: Sequence[str] = (), storage: Collection[str] = ()) -> Survey:
-        """Find out where a mount's source is, and what it shows of the host, may it be labelled or not.
+        """Find out where a mount's source is, and what it shows of the host, whether it may be labelled or
+        not.
 
-        `within` are paths that it may be, or lie in, by identity; `storage` is as for `examine`. Raises
-        nothing.
+        `within` are paths to compare with, by identity: the source may be one of them or inside one;
+        `storage` is as for `examine`. Raises nothing.
         """
         rules = self._rules()
         return surveyed(path, rules, within, self._path_indexes.latest(), rules.storage_places(storage))
@@ -158,18 +159,18 @@ class Engine:
         return within(top, paths, self._path_indexes.latest())
 
     def blocked(self) -> tuple[Blocked, ...]:
-        """Tell what does not answer when it is asked where protected places are."""
+        """Return the calls about protected places that do not return."""
         return tuple(
             Blocked(Subject(Party.ACCOUNTS if source in _SERVICES else Party.PLACES, source), seconds)
             for source, seconds in self._patient.silent().items()
         )
 
     def identify(self, volume: VolumeId, path: str, identity: Identity) -> Identity:
-        """Return the identity of what is at `path` if it is that volume, under whatever number its device has
-        now; the one that was given if it is not, or cannot be opened.
+        """Return the volume's identity with its device's current number, if what is at `path` is that volume;
+        otherwise, or if it cannot be opened, the given identity.
 
-        Numbers of devices change when the host starts anew (btrfs subvolumes, loop devices, disks found in
-        another order). A root of the same inode number and the same file handle is the same inode.
+        Device numbers change with a reboot (btrfs subvolumes, loop devices, disks found in another order). A
+        root with the same inode number and the same file handle is the same inode.
         """
         try:
             with _reporting(path), self._root(path, identity, volume) as root:
@@ -192,7 +193,7 @@ class Engine:
         """Write `target`, a canonical context, on everything in scope: originals first, the root last."""
         wanted = os.fsencode(target).rstrip(b"\0") + b"\0"
         with _reporting(path), self._alone(volume), self._root(path, identity, volume) as root:
-            require_writable(root, path)  # before there are originals: nothing will have to be undone
+            require_writable(root, path)  # before originals are recorded: nothing will have to be undone
             originals = self._store.open(volume) or self._store.create(
                 volume, root.path, identity, handle_of(root.descriptor), file_system_of(root)
             )
@@ -220,19 +221,18 @@ class Engine:
         progress: Report | None = None,
         cancelled: Cancellation | None = None,
     ) -> Walk:
-        """Put the originals back, the root first, where the present label is one that mcsd wrote.
+        """Restore the originals, the root first, of files whose current label is one that mcsd wrote.
 
-        `target` and `was_complete` are what the caller's ledger says was to be written last, and whether all
-        of it once was. They count where there are no originals: the volume was never written to, or they
-        were lost. So labels of that kind are looked for, and `VolumeFailedError` tells of any: there is
-        nothing to put back, and success would be a lie.
+        `target` is what the caller's ledger says was to be written last, `was_complete` whether all of it
+        once was. They matter without originals, if nothing was ever written or the originals were lost: then
+        such labels are searched for, and `VolumeFailedError` is raised for any, as nothing can be restored.
 
-        A volume with originals that no label was written after is as it was. One that was renamed is found by
-        its handle; one that was removed, or was in memory and is not mounted any more, is `gone`. Can be
-        broken off and called again; `forget` drops the originals after a complete one.
+        A volume to which nothing was written after its originals were recorded is unchanged. A renamed one is
+        found by its handle; one that was deleted, or was in memory and is not mounted any more, is `gone`.
+        Can be interrupted and called again; `forget` deletes the originals after a complete walk.
 
-        No original with categories is put back (`Originals.disbelieve`): such a file gets the policy's own
-        label, or else that of what is above it.
+        Originals with categories are not restored (`Originals.disbelieve`): such a file gets the policy's
+        label, or else that of the directory above.
         """
         with _reporting(path), self._alone(volume):
             originals = self._store.open(volume)
@@ -255,7 +255,7 @@ class Engine:
         restoring = Restoring(originals, self._default_label, label_above(root))
         complete = VolumeWalk(root, restoring, tally, self._means, originals).restore()
         if not complete and not tally.changed:
-            require_writable(root, path)  # which is not asked where nothing is left to be written
+            require_writable(root, path)  # not needed if nothing is left to be written
         if complete:
             self._make_lasting(root)
             originals.finish("restored", originals.volume.target, tally.seen)
@@ -270,14 +270,14 @@ class Engine:
         tally: Counters,
         was_complete: bool,
     ) -> Walk:
-        """Prove that nothing carries what mcsd may have written, where nothing says what was there before."""
+        """Prove that no file carries a label that mcsd may have written, if there are no originals."""
         with ExitStack() as stack:
             try:
                 root = stack.enter_context(self._root(path, identity, volume))
             except (VolumeFailedError, VolumeRefusedError) as exc:
                 if was_complete:
                     raise _lost(path, f"it cannot be looked at: {exc.what}") from exc
-                return Walk(complete=True)  # it never came to writing, or whoever took it away has it
+                return Walk(complete=True)  # nothing was ever written, or the volume was moved away
             complete = VolumeWalk(
                 root, Searching(os.fsencode(target), was_complete), tally, self._means
             ).verify()
@@ -287,9 +287,9 @@ class Engine:
         return tally.walk(complete=complete)
 
     def _make_lasting(self, root: OpenRoot) -> None:
-        """Have the labels on disk before their originals may be forgotten.
+        """Sync the labels to disk before their originals may be deleted.
 
-        One file system keeps that order by itself: what is removed later is not gone earlier.
+        On one and the same file system that order is kept anyway: a later removal is not on disk earlier.
         """
         if root.identity.device == os.stat(self._store.directory).st_dev:
             return
@@ -332,7 +332,7 @@ class Engine:
     ) -> Walk:
         """Label what is at these paths below the root of a volume whose other files carry `target` already.
 
-        Raises as `relabel` does; one that has no originals is to be labelled as a whole.
+        Raises as `relabel` does; a volume without originals has to be labelled as a whole.
         """
         with _reporting(path), self._alone(volume), self._root(path, identity, volume) as root:
             originals = self._store.open(volume)
@@ -352,9 +352,9 @@ class Engine:
     def give_back(
         self, volume: VolumeId, path: str, identity: Identity, *, cancelled: Cancellation | None = None
     ) -> Walk:
-        """Put the originals back on something that was moved out of a volume, and is at `path` now.
+        """Restore the originals of something that was moved out of a volume, and is at `path` now.
 
-        With a directory goes all that is below it. Raises as `relabel` does.
+        A directory is restored with everything below it. Raises as `relabel` does.
         """
         with _reporting(path), self._alone(volume):
             originals = self._store.open(volume)
@@ -376,7 +376,7 @@ class Engine:
     # -- the store
 
     def forget(self, volume: VolumeId) -> None:
-        """Drop a volume's originals; idempotent."""
+        """Delete a volume's originals; idempotent."""
         with self._alone(volume):
             self._store.forget(volume)
 
@@ -386,7 +386,7 @@ class Engine:
         for file in sorted(Path(self._store.directory).glob("*" + SUFFIX)):
             volume = VolumeId(file.name.removesuffix(SUFFIX))
             try:
-                stored = self._store.describe(volume)  # without the volume's lock, which a walk may have
+                stored = self._store.describe(volume)  # without the volume's lock, which a walk may hold
                 if stored is not None:
                     found.append(stored)
             except VolumeFailedError:
@@ -394,12 +394,12 @@ class Engine:
         return tuple(found)
 
     def stored_bytes(self) -> int:
-        """Add up what the files of originals take up on disk; raises `VolumeFailedError`."""
+        """Return the total size of the files of originals; raises `VolumeFailedError`."""
         return self._store.size()
 
     @contextmanager
     def _alone(self, volume: VolumeId) -> Iterator[None]:
-        """Hold a volume against every other walk over it; its lock goes with the last one who wants it."""
+        """Exclude other walks over a volume; its lock is dropped after the last thread that wants it."""
         with self._guard:
             turn = self._turns.setdefault(volume, _Turn())
             turn.wanted += 1
@@ -451,7 +451,7 @@ class Engine:
 
 @contextmanager
 def _reporting(path: str) -> Iterator[None]:
-    """Turn an error of the file system that no single inode is to blame for into the walk's failure."""
+    """Turn a file system error that is not about a single inode into the failure of the walk."""
     try:
         yield
     except OSError as exc:

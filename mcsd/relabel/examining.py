@@ -1,4 +1,4 @@
-"""What a volume is, and whether it may be labelled at all: judged by what was opened, not by its name."""
+"""Whether a volume may be labelled at all: judged by what was opened, not by its name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mcsd.relabel.places import PathIndexes, judge_home, judge_name, judge_place
 
 @dataclass(frozen=True, slots=True)
 class Grounds:
-    """What a root is judged by, besides what it is. `default_label` asks the host's policy."""
+    """What is needed to judge a root. `default_label` asks the host's policy."""
 
     rules: ProtectionRules
     path_indexes: PathIndexes
@@ -30,7 +30,7 @@ class Grounds:
     may_change: MayChange = may_always
 
     def places(self, root: OpenRoot, storage: Collection[str]) -> tuple[ProtectedPlace, ...]:
-        """List places that the rules do not have: engines' storage, and homes by who owns what is here."""
+        """List further protected places: engines' storage, and homes of the owners of files here."""
         homes = self.rules.home_places(self.homes.near(root))
         return (*self.rules.storage_places(storage), *homes)
 
@@ -38,7 +38,7 @@ class Grounds:
 def examined(path: str, grounds: Grounds, allowed: Collection[str], storage: Collection[str]) -> Root:
     """Open a volume's root and judge it; raises `VolumeRefusedError` and `VolumeFailedError`.
 
-    What mcsd's own sandbox hides from it, as its unit does the host's devices, is judged by its name.
+    What mcsd's own sandbox hides, as its unit hides the host's devices, is judged by its name.
     """
     try:
         return _examined(path, grounds, allowed, storage)
@@ -100,7 +100,7 @@ def _judge_kind(root: OpenRoot, path: str, mount: MountEntry | None) -> None:
 
 
 def label_of(root: OpenRoot, path: str) -> RawLabel:
-    """Read a root's label; raises `VolumeRefusedError` where there are none to be had."""
+    """Read a root's label; raises `VolumeRefusedError` if the file system has no labels."""
     try:
         return kernel.label_of(root.descriptor)
     except OSError as exc:
@@ -121,7 +121,7 @@ def _no_labels(path: str, file_system: str) -> VolumeRefusedError:
 
 
 def file_system_of(root: OpenRoot) -> str:
-    """Name the kind of file system that a root is on, "" where its mount is not to be seen."""
+    """Return the type of the file system that a root is on, "" if its mount is not visible."""
     mount = mounts().get(root.stat.mount)
     return mount.file_system if mount else ""
 

@@ -1,12 +1,12 @@
 """Finding a volume's root again when its path no longer leads to it, or proving that it is gone for good.
 
-A file handle (name_to_handle_at(2)) names an inode and its generation, whatever it is called. Asked for one
-whose inode was removed the file system says ESTALE: then there is nothing left to restore. A path that does
-not exist proves nothing, for the directory may have been renamed and still carry its labels. Nor does another
-file system, which says ESTALE of every handle that is not its own: numbers of devices are given out anew at
-each boot, so it is believed only where it is mounted above the place the volume had. What lives in memory
-(tmpfs) is gone with its last mount, and nobody else has its device's number before that.
-Opening by handle needs CAP_DAC_READ_SEARCH.
+A file handle (name_to_handle_at(2)) identifies an inode and its generation, whatever its path. If the inode
+was deleted, opening the handle fails with ESTALE: then there is nothing left to restore. A missing path
+proves nothing, because the directory may have been renamed and still carry its labels. Nor does ESTALE from
+another file system, which answers so for every foreign handle: device numbers are assigned anew at each boot,
+so a file system counts only if it is mounted above the volume's former path. A file system in memory (tmpfs)
+is gone with its last mount, and its device number is not reused before that. Opening by handle needs
+CAP_DAC_READ_SEARCH.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from mcsd.relabel import kernel
 from mcsd.relabel.mounts import mounts
 
 VOLATILE = frozenset({"tmpfs", "ramfs"})
-"""File systems that live in memory, and end with their last mount."""
+"""File systems in memory, which end with their last mount."""
 
 _HEAD = struct.Struct("=Ii")
 _MOST = 128  # MAX_HANDLE_SZ
@@ -34,7 +34,7 @@ _AT_EMPTY_PATH = 0x1000
 
 @dataclass(frozen=True, slots=True)
 class Handle:
-    """What a file system calls an inode for ever; opaque."""
+    """A file system's permanent name for an inode; opaque."""
 
     kind: int
     data: bytes
@@ -44,7 +44,7 @@ class Handle:
 
     @classmethod
     def parse(cls, text: str) -> Handle | None:
-        """Read what `str` gave, None for ""; raises `ValueError`."""
+        """Parse the result of `str`, None for ""; raises `ValueError`."""
         kind, _, data = text.partition(":")
         return cls(int(kind), bytes.fromhex(data)) if text else None
 
@@ -59,7 +59,7 @@ class GoneError(Exception):
 
 
 def handle_of(descriptor: int) -> Handle | None:
-    """Ask for the handle of what a descriptor stands for, None where the file system has none."""
+    """Return the handle of a descriptor's inode, None if the file system has none."""
     buffer = ctypes.create_string_buffer(_HEAD.pack(_MOST, 0), _HEAD.size + _MOST)
     mount = ctypes.c_int()
     if _libc().name_to_handle_at(descriptor, b"", buffer, ctypes.byref(mount), _AT_EMPTY_PATH) != 0:
@@ -71,8 +71,8 @@ def handle_of(descriptor: int) -> Handle | None:
 def open_again(handle: Handle, identity: Identity, path: str, file_system: str = "") -> int | None:
     """Open an inode by its handle as `O_PATH`; `path` is where it once was, `file_system` the kind it was on.
 
-    Raises `GoneError` when it was removed. None where it cannot be told: its file system is not mounted, or
-    this process may not ask.
+    Raises `GoneError` if it was deleted. Returns None if that cannot be known: its file system is not
+    mounted, or this process lacks the capability.
     """
     is_volatile = file_system in VOLATILE
     if is_volatile and not _is_mounted(identity.device, file_system):
@@ -109,7 +109,7 @@ def _open_below(place: str, handle: Handle) -> int:
 def open_on(mount: int, kind: int, data: bytes) -> int:
     """Open an inode by its handle as `O_PATH`; `mount` is open for reading on the same file system.
 
-    Raises `OSError`, ESTALE for one that was removed.
+    Raises `OSError`, ESTALE if it was deleted.
     """
     buffer = ctypes.create_string_buffer(_HEAD.pack(len(data), kind) + data)
     flags = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -121,7 +121,7 @@ def open_on(mount: int, kind: int, data: bytes) -> int:
 
 
 def _places_on(device: int, path: str) -> Iterator[str]:
-    """Return directories on a device: what is left of a path first, then mount points."""
+    """Return directories on a device: the existing part of a path first, then mount points."""
     numbers = f"{os.major(device)}:{os.minor(device)}"
     points = [mount.point for mount in mounts().values() if mount.device == numbers]
     for place in dict.fromkeys([*map(str, PurePosixPath(path).parents), *points]):

@@ -1,7 +1,7 @@
-"""Homes of whoever owns a volume, what is above it, and what is in it: of accounts that nobody may list.
+"""Homes of the owners of a volume, of the directories above it, and of files in it.
 
-A directory service (SSSD, LDAP) answers for an account that is asked for, and mostly lists none. So the
-owners of what was opened are asked for by number, at the time.
+A directory service (SSSD, LDAP) can look up an account, but usually does not list all of them. So the owners
+of what was opened are looked up by user id when needed.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from mcsd.relabel.opening import OpenRoot
 
 _NOBODY = {0, 65534, 2**32 - 1}
 _INSIDE = 64
-"""Names in a volume whose owners are asked for: where homes are, there is one soon."""
+"""Names in a volume whose owners are looked up: a directory of homes has one early on."""
 ACCOUNTS = "accounts"
-"""The name of the source, for whoever tells that it does not answer."""
+"""The name of the source, for the report that it does not answer."""
 _LASTS = 60.0
-"""Seconds for which an account is as it was."""
+"""Seconds for which an account is cached."""
 
 
 class Homes:
-    """Thread-safe. `lookup` gives the home of a user's number, None where there is no such account."""
+    """Thread-safe. `lookup` returns the home of a user id, None if there is no such account."""
 
     def __init__(self, patient: Patient, lookup: Callable[[int], str | None] | None = None) -> None:
         self._patient = patient
@@ -34,13 +34,13 @@ class Homes:
         self._known: dict[int, tuple[float, str | None]] = {}
 
     def near(self, root: OpenRoot) -> tuple[str, ...]:
-        """List the homes of those who own an opened volume, a directory above it, or a name in it."""
+        """List the homes of the owners of an opened volume, of a directory above it, or of a name in it."""
         inside = _inside(root) if root.is_directory else ()
         owners = frozenset({root.stat.uid, *_above(root.parent), *inside}) - _NOBODY
         since = time.monotonic() - _LASTS
         unknown = frozenset(one for one in owners if self._known.get(one, (since, None))[0] <= since)
         if unknown:
-            # One source for all: a service that hangs holds one thread, and is not asked again meanwhile.
+            # One source for all: a hung service holds one thread, and is not asked again meanwhile.
             self._patient.ask(ACCOUNTS, lambda: self._look_up(unknown), None, version=unknown, lasts=0.0)
         found = (self._known.get(owner, (since, None))[1] for owner in sorted(owners))
         return tuple(home for home in found if home)
@@ -79,5 +79,5 @@ def _inside(root: OpenRoot) -> Iterable[int]:
         with os.scandir(f"/proc/self/fd/{root.descriptor}") as entries:
             for entry in islice(entries, _INSIDE):
                 yield entry.stat(follow_symlinks=False).st_uid
-    except OSError:  # not ours to read, or gone: its own owner still counts
+    except OSError:  # not readable, or gone: its own owner still counts
         return

@@ -1,8 +1,8 @@
 """Which inodes have a recorded original, and which one, as intervals.
 
-Trees are made file by file, so neighbouring inode numbers mostly share an origin: a million files are some
-thousand intervals. `Intervals` is the plain form of what the C extension keeps; both pass the same tests.
-Where an inode was recorded more than once the later record counts.
+Trees are created file by file, so neighbouring inode numbers mostly have the same original: a million files
+are some thousand intervals. `Intervals` is the Python version of what the C extension keeps; both pass the
+same tests. If an inode was recorded more than once, the last record counts.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from mcsd.core.walks import RawLabel
 
 @dataclass(frozen=True, slots=True)
 class OriginalLabel:
-    """The label that some inodes had when they were looked at, at `time` (ns since the epoch)."""
+    """The label that some inodes had when they were read, at `time` (ns since the epoch)."""
 
     label: RawLabel
     time: int
 
 
 class Index(Protocol):
-    """Inode number to origin."""
+    """A map from inode numbers to originals."""
 
     def add(self, encoded: bytes, time: int, label: RawLabel) -> None:
-        """Add inodes, as `encode_inodes` gives them; raises `ValueError` for anything else."""
+        """Add inodes, encoded by `encode_inodes`; raises `ValueError` for anything else."""
         ...
 
     def find(self, inode: int) -> tuple[int, RawLabel] | None:
-        """Return the time and the label of an inode's origin, None where none is recorded."""
+        """Return the time and the label of an inode's original, None if none is recorded."""
         ...
 
     def groups(self) -> list[tuple[int, RawLabel, bytes]]:
-        """Return everything again, as `add` takes it: time, label, encoded inodes, in the order of adding."""
+        """Return everything as `add` takes it: time, label, encoded inodes, in the order of adding."""
         ...
 
 
@@ -48,12 +48,12 @@ class Span(NamedTuple):
 
 
 def encode_inodes(inodes: Iterable[int]) -> bytes:
-    """Write rising inode numbers as runs of neighbours: see `encode_spans`."""
+    """Encode rising inode numbers as runs of neighbours: see `encode_spans`."""
     return encode_spans(_neighbours(inodes))
 
 
 def encode_spans(spans: Iterable[tuple[int, int]]) -> bytes:
-    """Write rising (first, end) pairs: the gap before each, and its length.
+    """Encode rising (first, end) pairs: the gap before each, and its length.
 
     Numbers are written seven bits to a byte, the lowest first, with the eighth bit set on all but the last.
     """
@@ -98,7 +98,7 @@ def _numbers(data: bytes) -> Iterator[int]:
 
 
 def decode_inodes(data: bytes) -> list[tuple[int, int]]:
-    """Read what `encode_inodes` wrote as pairs of (first, end); raises `ValueError` for anything else."""
+    """Decode `encode_inodes`' output to pairs of (first, end); raises `ValueError` for anything else."""
     spans: list[tuple[int, int]] = []
     end = 0
     numbers = _numbers(data)
@@ -148,7 +148,7 @@ class Intervals:
 
 
 def _merged(older: list[Span], newer: list[Span]) -> Iterator[Span]:
-    """Merge two runs; where they overlap `newer` counts."""
+    """Merge two runs; where they overlap, `newer` counts."""
     i = 0
     start = older[0].first if older else 0
     for new in newer:

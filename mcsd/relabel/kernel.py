@@ -1,10 +1,10 @@
-"""The system calls the engine stands on, as Python's `os` does not have them.
+"""System calls that the engine needs and Python's `os` does not have.
 
-`openat2(2)` opens one name below a directory and refuses symbolic links and mount points in the kernel;
-where it is missing (or filtered: EPERM, ENOSYS) `openat` with `O_NOFOLLOW` is used and the mount id is
-compared after. `statx(2)` tells the mount id and the time of birth. Labels are read and written through
-`/proc/self/fd/N`: the descriptor is `O_PATH`, so nothing is opened for I/O, and the link in `/proc` leads
-to the inode that was looked at, whatever its name has become.
+`openat2(2)` opens one name below a directory and refuses symbolic links and mount points in the kernel. If it
+is missing (or filtered: EPERM, ENOSYS), `openat` with `O_NOFOLLOW` is used and the mount id is compared
+afterwards. `statx(2)` returns the mount id and the time of birth. Labels are read and written through
+`/proc/self/fd/N`: the descriptor is `O_PATH`, so nothing is opened for I/O, and the link in `/proc` leads to
+the inode that was opened, whatever happens to its name.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ _STATX = struct.Struct("=IIQIIIHxxQQQQ qI4x qI4x qI4x qI4x IIII Q")
 
 @dataclass(frozen=True, slots=True)
 class Stat:
-    """What statx tells of an inode; times in nanoseconds since the epoch, `born` 0 where it is not kept."""
+    """An inode's statx; times in nanoseconds since the epoch, `born` 0 if the file system does not store
+    it."""
 
     device: int
     inode: int
@@ -68,7 +69,7 @@ def _raise(name: bytes | int) -> None:
 
 
 def stat_at(directory: int, name: bytes) -> Stat:
-    """Look at a name in a directory, or at the directory's descriptor itself for b""; follows nothing."""
+    """Stat a name in a directory, or the directory itself for b""; follows no links."""
     buffer = ctypes.create_string_buffer(256)
     flags = _AT_EMPTY_PATH | _AT_SYMLINK_NOFOLLOW | _AT_NO_AUTOMOUNT
     if _libc().statx(directory, name, flags, _STATX_WANTED, buffer) != 0:
@@ -102,7 +103,7 @@ def _mount_of(descriptor: int) -> int:
 
 
 def stat_path(path: str) -> Stat:
-    """Look at a path, following links in it, without mounting anything on the way at its end."""
+    """Stat a path, following links, without triggering an automount at its end."""
     buffer = ctypes.create_string_buffer(256)
     encoded = os.fsencode(path)
     if _libc().statx(_AT_FDCWD, encoded, _AT_NO_AUTOMOUNT, _STATX_WANTED, buffer) != 0:
@@ -111,13 +112,13 @@ def stat_path(path: str) -> Stat:
 
 
 def stat_of(descriptor: int) -> Stat:
-    """Look at what a descriptor (also an `O_PATH` one) stands for."""
+    """Stat a descriptor, which may be an `O_PATH` one."""
     return stat_at(descriptor, b"")
 
 
 @cache
 def has_openat2() -> bool:
-    """Whether this kernel (or the filter around this process) knows `openat2`."""
+    """Tell whether `openat2` is available: in the kernel, and in this process's seccomp filter."""
     try:
         os.close(_openat2(_AT_FDCWD, b"/", _LOOK, 0))
     except OSError as exc:
@@ -138,8 +139,8 @@ def _openat2(directory: int, name: bytes, flags: int, resolve: int) -> int:
 def look_at(directory: int, name: bytes) -> int:
     """Open one name below a directory as `O_PATH`, without following a link or entering a mount.
 
-    Raises `OSError`; EXDEV says that a mount begins there. The caller closes the descriptor, and compares
-    device and mount id with its directory's, which is what counts where `openat2` is missing.
+    Raises `OSError`; EXDEV at a mount point. The caller closes the descriptor, and compares device and mount
+    id with the directory's, which is the only check if `openat2` is missing.
     """
     if has_openat2():
         return _openat2(directory, name, _LOOK, _RESOLVE_INSIDE)
@@ -160,7 +161,7 @@ def look_along(path: bytes) -> int:
     for part in (part for part in path.split(b"/") if part):
         try:
             following = os.open(part, _LOOK, dir_fd=current)
-        except NotADirectoryError as exc:  # O_PATH opens a link as such; what is below it then says this
+        except NotADirectoryError as exc:  # O_PATH opens the link itself; below it, this
             code = errno.ELOOP if stat.S_ISLNK(os.fstat(current).st_mode) else errno.ENOTDIR
             raise OSError(code, os.strerror(code), os.fsdecode(path)) from exc
         finally:
@@ -170,12 +171,12 @@ def look_along(path: bytes) -> int:
 
 
 def listing_of(descriptor: int) -> int:
-    """Open a directory, looked at before, for listing."""
+    """Open a directory for listing, from its `O_PATH` descriptor."""
     return os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=descriptor)
 
 
 def sync_around(directory: int) -> None:
-    """Have everything on disk that was written to a directory's file system; raises `OSError`."""
+    """Sync the file system that a directory is on; raises `OSError`."""
     listing = listing_of(directory)
     try:
         if _libc().syncfs(listing) != 0:
@@ -185,12 +186,12 @@ def sync_around(directory: int) -> None:
 
 
 def path_of(descriptor: int) -> str:
-    """Ask the kernel where a descriptor's inode is now; raises ENAMETOOLONG beyond 4095 bytes."""
+    """Return the current path of a descriptor's inode; raises ENAMETOOLONG beyond 4095 bytes."""
     return os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115 - not a path of anybody's
 
 
 def label_of(descriptor: int) -> bytes | None:
-    """Read a label as it is stored, None where there is none; raises `OSError` (ENOTSUP: no labels here)."""
+    """Return a label as stored, None if there is none; raises `OSError` (ENOTSUP: no labels here)."""
     try:
         return os.getxattr(f"/proc/self/fd/{descriptor}", LABEL)
     except OSError as exc:
@@ -200,7 +201,7 @@ def label_of(descriptor: int) -> bytes | None:
 
 
 def set_label(descriptor: int, label: bytes | None) -> None:
-    """Write a label as it is, or remove it for None; raises `OSError`."""
+    """Write a label unchanged, or remove it for None; raises `OSError`."""
     path = f"/proc/self/fd/{descriptor}"
     if label is not None:
         os.setxattr(path, LABEL, label)
@@ -213,10 +214,11 @@ def set_label(descriptor: int, label: bytes | None) -> None:
 
 
 def now() -> int:
-    """The time in nanoseconds: nothing looked at before was stamped later, unless the clock was set back."""
+    """Return the time in nanoseconds, not before the stamps of inodes read earlier unless the clock was set
+    back."""
     return time.time_ns()
 
 
 def stamp() -> int:
-    """The clock that the kernel stamps inodes with, in nanoseconds; it moves in ticks of up to 10 ms."""
+    """Return the clock of the kernel's inode timestamps in nanoseconds; its ticks are up to 10 ms."""
     return time.clock_gettime_ns(_CLOCK_REALTIME_COARSE)

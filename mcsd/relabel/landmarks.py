@@ -1,4 +1,4 @@
-"""This host's own protected places, as they are now: homes of those who are listed, and engines' storage."""
+"""This host's own protected places at the moment: homes of listed accounts, and engines' storage."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from mcsd.core.protected import ProtectionRules
 
 _NONE: tuple[str, ...] = ()
 LASTS = 5.0
-"""Seconds for which the list of accounts, and what engines' configuration says, will do."""
+"""Seconds for which the list of accounts and the engines' configuration are cached."""
 LISTED = "passwd"
-"""The name of the source, for whoever tells that it does not answer."""
+"""The name of the source, for the report that it does not answer."""
 
 
 class Landmarks:
-    """Gives the rules as they are when they are asked for. Thread-safe.
+    """Returns the current rules when called. Thread-safe.
 
-    `of_host` and `of_homes` list storage of engines; the latter of people's own, by their homes. `state` is
-    mcsd's own, `sockets` are engines'.
+    `of_host` and `of_homes` list engines' storage; the latter that of rootless engines, by users' homes.
+    `state` are mcsd's own directories, `sockets` the engines' sockets.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Landmarks:
         self._latest = ProtectionRules.of(state=self._state, sockets=self._sockets)
 
     def __call__(self) -> ProtectionRules:
-        """List what is protected now; what does not answer is as it was last known."""
+        """Return the current rules; for sources that do not answer, the last known places count."""
         homes = self._patient.ask(LISTED, _homes, _NONE, lasts=LASTS)
         ours = self._patient.ask("/etc", lambda: tuple(self._of_host()), _NONE, lasts=LASTS)
         theirs = self._patient.ask(
@@ -49,7 +49,7 @@ class Landmarks:
         latest = ProtectionRules.of(homes=homes, storage=storage, state=self._state, sockets=self._sockets)
         if latest != self._latest:
             self._latest = latest
-        return self._latest  # the same object while nothing has changed: what follows from it is kept with it
+        return self._latest  # the same object while nothing has changed: results are cached with it
 
 
 def _homes() -> tuple[str, ...]:

@@ -1,7 +1,7 @@
-"""Files with more than one name: labelled when every name is in the volume, left alone otherwise.
+"""Files with several hard links: labelled if every link is in the volume, left alone otherwise.
 
-The names were met by a loop. Each file is opened again and each of its names looked up; when as many lead
-to it as it has links, and no link came or went meanwhile, it is the volume's own.
+A loop has collected the names. Each file is opened again and each of its names looked up. If as many lead to
+it as it has links, and no link was added or removed meanwhile, it belongs to the volume alone.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class _Directories:
         self._open: OrderedDict[bytes, int] = OrderedDict()
 
     def of(self, path: bytes) -> tuple[int, bytes]:
-        """Return a descriptor of the directory that a path is in, good until the next call, and the name."""
+        """Return a descriptor of the directory that a path is in, valid until the next call, and the name."""
         directory, _, name = path.rpartition(b"/")
         if not directory:
             return self._root, name
@@ -57,7 +57,7 @@ class _Directories:
 
 
 def take_linked(names: Names, walk: Pass) -> None:
-    """Deal with what a loop kept; its names are counted either way."""
+    """Decide about the files that a loop has collected; their names are counted either way."""
     by_inode: defaultdict[int, list[bytes]] = defaultdict(list)
     for inode, path in names:
         by_inode[inode].append(path)
@@ -80,7 +80,7 @@ def _take_batch(files: list[tuple[int, list[bytes]]], directories: _Directories,
             reason = SkipReason.MULTIPLY_LINKED
             try:
                 found = _held(inode, paths, directories, walk)
-            except OSError as exc:  # which says nothing of whose it is
+            except OSError as exc:  # which does not say where its links are
                 found, reason = None, reason_for(exc.errno)
             if found is not None:
                 held.append((found[0], paths[0], *found[1:]))
@@ -96,7 +96,7 @@ def _take_batch(files: list[tuple[int, list[bytes]]], directories: _Directories,
 def _held(
     inode: int, paths: list[bytes], directories: _Directories, walk: Pass
 ) -> tuple[int, InodeSight, Decision] | None:
-    """Open a file that is the volume's own; None for one that is not. Raises `OSError`."""
+    """Open a file if all its links are in the volume, else return None. Raises `OSError`."""
     descriptor = kernel.look_at(*directories.of(paths[0]))
     try:
         seen = _all_inside(descriptor, inode, paths, directories)

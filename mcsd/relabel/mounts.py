@@ -1,4 +1,4 @@
-"""What `/proc/self/mountinfo` says of a mount: its file system, its options, and what part it shows."""
+"""Mounts as in `/proc/self/mountinfo`: file system, options, and which part is mounted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _OCTAL = re.compile(rb"\\([0-7]{3})")
 
 @dataclass(frozen=True, slots=True)
 class MountEntry:
-    """One line of mountinfo (proc_pid_mountinfo(5)). `root` is the part of the file system it shows."""
+    """One line of mountinfo (proc_pid_mountinfo(5)). `root` is the mounted part of the file system."""
 
     id: int
     device: str
@@ -21,11 +21,11 @@ class MountEntry:
     point: str
     file_system: str
     options: frozenset[str]
-    """The mount's own and the file system's options together."""
+    """The options of the mount and of the file system together."""
     told: tuple[str, ...] = ()
     """The file system's options in their order."""
     source: str = ""
-    """What is mounted, by its name: a block device's path where it is one."""
+    """The mount source: for a block device its path."""
 
     @property
     def is_read_only(self) -> bool:
@@ -34,9 +34,9 @@ class MountEntry:
 
     @property
     def fixed_label(self) -> str:
-        """The label that mount option `context=` gives to everything in the file system, "" without it.
+        """The label that the mount option `context=` gives to everything in the file system, "" without it.
 
-        Categories with a comma between them have the kernel quote the value (SELinux' show_options).
+        The kernel quotes a value that contains a comma (SELinux' show_options).
         """
         whole = ",".join(self.told)
         found = _CONTEXT.search(whole)
@@ -59,19 +59,19 @@ def _parse(line: bytes) -> MountEntry:
 
 
 def mount_table() -> bytes:
-    """Read this process's mounts, as the kernel writes them."""
+    """Read this process's mountinfo as text."""
     with open("/proc/self/mountinfo", "rb") as file:
         return file.read()
 
 
 def mounts(table: bytes | None = None) -> dict[int, MountEntry]:
-    """Return this process's mounts by their ids, as they are now or as `mount_table` has them."""
+    """Return this process's mounts by id, the current ones or those in `table`."""
     lines = (mount_table() if table is None else table).splitlines()
     return {mount.id: mount for mount in map(_parse, lines)}
 
 
 def position(path: str, mount: MountEntry) -> tuple[str, PurePosixPath]:
-    """Return where a path lies inside its file system: the same for every bind mount of it."""
+    """Return a path's position inside its file system, which is the same for every bind mount of it."""
     below = PurePosixPath(path).relative_to(mount.point) if _is_below(path, mount.point) else PurePosixPath()
     return mount.device, PurePosixPath(mount.root) / below
 

@@ -1,9 +1,9 @@
-"""Opens a volume's root once, and says what was opened.
+"""Opens a volume's root once, and identifies what was opened.
 
 The path is the engine's: absolute and cleaned, but its components may be symbolic links, which the engine
-follows when it mounts. A link is followed here only where nobody but root can have made it: it belongs to
-root, and so does every directory on the way to it, with no right to write for anybody else (`/var/run`,
-or `/home` on an image-based host). Every other link refuses the volume, and the hint names where it leads.
+follows when it mounts. A link is followed here only if nobody but root can have made it: it is owned by root,
+and so is every directory on the way to it, none of them writable for anybody else (`/var/run`, or `/home` on
+an image-based host). With any other link the volume is refused, and the hint names the link's target.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ class OpenRoot:
 
     @property
     def identity(self) -> Identity:
-        """What it is, whatever it is called."""
+        """The root's identity."""
         return Identity(self.stat.device, self.stat.inode)
 
     @property
     def is_directory(self) -> bool:
-        """Whether there can be anything below it."""
+        """Whether the root is a directory."""
         return stat.S_ISDIR(self.stat.mode)
 
 
 @contextmanager
 def opened(path: str) -> Iterator[OpenRoot]:
-    """Open a volume's root for the time of the block.
+    """Open a volume's root, as a context manager.
 
-    Raises `VolumeRefusedError` for a path with links that others can change, and `VolumeFailedError` for
-    one that leads nowhere or cannot be opened.
+    Raises `VolumeRefusedError` for a path with links that others can change, and `VolumeFailedError` for one
+    that does not exist or cannot be opened.
     """
     if not path.startswith("/") or "\0" in path:
         raise VolumeFailedError(f"volume {path!r} is not an absolute path")
@@ -69,7 +69,7 @@ def opened(path: str) -> Iterator[OpenRoot]:
 
 def _last(parent: int, real: str, path: str) -> int:
     name = os.path.basename(real) or "."
-    try:  # the root itself may well be a mount point, so this is not `look_at`
+    try:  # not `look_at`, because the root itself may be a mount point
         descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     except OSError as exc:
         raise _failure(path, exc) from exc
@@ -103,12 +103,12 @@ class _Link:
     is_trusted: bool
 
     def leads_to(self) -> str:
-        """Return the path behind the link; what stands before it has no links, so `..` may be cut
+        """Return the link's target; the path before it has no links, so `..` may be resolved
         textually."""
         beyond = os.path.join(os.path.dirname(self.path), self.target)
         parts = _parts(self.target)
         climbing = next((i for i, part in enumerate(parts) if part != ".."), len(parts))
-        if ".." in parts[climbing:]:  # may climb out of another link: not worth trusting
+        if ".." in parts[climbing:]:  # may lead out of another link: not trusted
             raise _untrusted(self.path, self.path)
         return os.path.join(os.path.normpath(beyond), *self.rest)
 

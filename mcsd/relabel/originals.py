@@ -1,18 +1,18 @@
-"""The originals of one volume on disk: what it takes to undo everything, whatever happens to the ledger.
+"""The originals of one volume on disk: enough to undo everything, whatever happens to the ledger.
 
 One append-only file for each volume, `<store>/<volume id>.originals`, made of records. The rules:
 
-- nothing is written into the volume before the record that undoes it has been flushed to disk;
-- a label is *ours* once a TARGET record names it. An inode that carries one of ours and has no original
-  was born in the volume;
-- an inode's original is the label it had before mcsd first wrote to it. When somebody else labels it anew
-  in between, that label is the one, so the last record for an inode counts;
-- an ORIGINALS record has a time, not before its inodes were looked at nor before any of them was born. A
-  file whose birth is later is another file that got the inode's number.
+- nothing is written to the volume before the record that undoes it has been flushed to disk;
+- a label is *ours* once a TARGET record names it. An inode that carries one of ours and has no original was
+  created in the volume;
+- an inode's original is the label that it had before mcsd first wrote to it. If somebody else relabels it
+  later, that label becomes the original, so the last record for an inode counts;
+- the time of an ORIGINALS record is not before its inodes were read, nor before any of them was born. A file
+  with a later birth is another file that reused the inode number.
 
-Room for what is to come is written in zeros ahead of it: so a record that is flushed changes nothing about
-the file but its content, and the flush need not wait until the file system's journal, which is often the
-volume's own, has taken all that the walk has changed. In the middle of a walk the file ends in zeros.
+Space for later records is filled with zeros in advance. So flushing a record only changes the file's content,
+and need not wait until the file system's journal, often the volume's own, has written all changes of the
+walk. In the middle of a walk, the file ends in zeros.
 
 Inodes are grouped by label and stored as compressed intervals: a million files with one label cost
 kilobytes. Rewriting goes through a new file, `fsync`, `rename` and `fsync` of the directory.
@@ -38,28 +38,28 @@ from mcsd.relabel.records import DamagedError, RecordKind
 
 SUFFIX = ".originals"
 _HEAD = 1 << 16
-"""Bytes in which the header is, with the longest path there can be."""
+"""The most bytes that the header can take, with the longest possible path."""
 _ROOM = 32 * 1024
 _MOST_ROOM = 1024 * 1024
-"""Bytes of zeros that are written ahead: as many as the file has, between these."""
+"""Limits for the zeros written in advance, in bytes; between them, as many as the file has."""
 _REWRITE_AFTER = 512
 """Records; more than a walk of a million inodes writes where the disk is quick to flush."""
 
 
 def bare(label: RawLabel) -> RawLabel:
-    """Strip the NUL at the end, which libselinux writes and others do not, to compare labels."""
+    """Strip the trailing NUL, which libselinux writes and others do not, to compare labels."""
     return None if label is None else label.rstrip(b"\0")
 
 
 @dataclass(frozen=True, slots=True)
 class OriginalsStore:
-    """Where the files are, and the kind of index that is kept in memory for an open one."""
+    """The directory of the files, and the kind of index that is kept in memory for an open one."""
 
     directory: str
     new_index: Callable[[], Index] = Intervals
 
     def path(self, volume: VolumeId) -> str:
-        """Where a volume's originals are."""
+        """Return the path of a volume's file."""
         return os.path.join(self.directory, volume + SUFFIX)
 
     def create(
@@ -70,7 +70,7 @@ class OriginalsStore:
         handle: Handle | None = None,
         file_system: str = "",
     ) -> Originals:
-        """Make the file of a new volume; it is on disk, with its name, when this returns."""
+        """Create the file of a new volume; file and name are durable when this returns."""
         now = kernel.stamp()
         stored = StoredVolume(volume, path, identity, now / 1_000_000_000, "", "new")
         with _reporting(path):
@@ -78,7 +78,7 @@ class OriginalsStore:
             return Originals(self, volume)
 
     def open(self, volume: VolumeId) -> Originals | None:
-        """Open a volume's file, None where there is none; raises `VolumeFailedError` for a damaged one."""
+        """Open a volume's file, None if there is none; raises `VolumeFailedError` for a damaged one."""
         name = self.path(volume)
         if not os.path.lexists(name):
             return None
@@ -89,10 +89,10 @@ class OriginalsStore:
             raise _unreadable(volume, name, exc) from exc
 
     def describe(self, volume: VolumeId) -> StoredVolume | None:
-        """Read what a volume's file says of the volume, None where there is none; changes nothing.
+        """Read what a volume's file says about the volume, None if there is none; changes nothing.
 
-        It may be written to meanwhile: a record that is not whole yet does not count. Raises
-        `VolumeFailedError` for a damaged one.
+        The file may be written to meanwhile: an incomplete record does not count. Raises `VolumeFailedError`
+        for a damaged file.
         """
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
         stored, count = StoredVolume(volume, "", Identity(0, 0), 0.0, "", "new"), 0
@@ -112,7 +112,8 @@ class OriginalsStore:
         return stored
 
     def handle(self, volume: VolumeId) -> Handle | None:
-        """Read a volume's file handle off the head of its file, None where there is none; changes nothing."""
+        """Read the volume's file handle from the header of its file, None if there is none; changes
+        nothing."""
         name = self.path(volume)
         if not os.path.lexists(name):
             return None
@@ -122,11 +123,11 @@ class OriginalsStore:
         try:
             _, kind, payload = next(records.records(head))
             return records.read_header(payload)[3] if kind is RecordKind.HEADER else None
-        except (DamagedError, StopIteration, ValueError, KeyError):  # which proves nothing
+        except (DamagedError, StopIteration, ValueError, KeyError):  # proves nothing
             return None
 
     def write(self, volume: VolumeId, parts: Iterable[tuple[RecordKind, bytes]]) -> None:
-        """Put a new file in the place of a volume's."""
+        """Replace a volume's file."""
         name = self.path(volume)
         fresh = name + ".new"
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -147,7 +148,7 @@ class OriginalsStore:
             self.sync()
 
     def size(self) -> int:
-        """Return the bytes of all the files; one that goes meanwhile does not count."""
+        """Return the total size of the files; one that is removed meanwhile does not count."""
         total = 0
         try:
             with os.scandir(self.directory) as entries:
@@ -162,7 +163,7 @@ class OriginalsStore:
         return total
 
     def sync(self) -> None:
-        """Make the names in the directory durable."""
+        """Sync the directory."""
         descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)
@@ -181,7 +182,8 @@ class Originals:
         self.index = store.new_index()
         self.ours: set[bytes] = set()
         self.swept = False
-        """Whether a walk has once seen the whole volume: then what has no original was born in it."""
+        """Whether a walk has seen the whole volume once: then a file without an original was created in
+        it."""
         self._store = store
         self._records = 0
         self._descriptor = os.open(store.path(volume), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -203,7 +205,7 @@ class Originals:
             sound = end
         if self._records == 0:
             raise DamagedError("its header is missing")
-        if sound < len(data):  # cut off while it was written: nothing depends on it
+        if sound < len(data):  # interrupted while it was written: nothing depends on it
             os.ftruncate(self._descriptor, sound)
             os.fdatasync(self._descriptor)
         return sound
@@ -234,7 +236,7 @@ class Originals:
     # -- questions
 
     def origin_of(self, inode: int, born: int) -> OriginalLabel | None:
-        """Return what is recorded for an inode, None where it is not (or was another file, now gone)."""
+        """Return the original of an inode, None if there is none (or it is of an earlier file)."""
         found = self.index.find(inode)
         if found is None or born > found[0]:
             return None
@@ -245,11 +247,11 @@ class Originals:
         return label is not None and label.rstrip(b"\0") in self.ours
 
     def disbelieve(self, is_exclusive: Callable[[bytes], bool]) -> None:
-        """Forget originals that are one holder's alone: categories are not put back, whosever they were.
+        """Drop originals with categories, which are never restored.
 
-        They are the engine's, which labelled for this container (`-v …:Z`) before mcsd looked, or came with
-        the files, from another container's volume or a backup of one. By the time they would be put back
-        their pair may be anybody's. What was there before that nobody knows: the policy's own label remains.
+        They come from the engine, which labelled for this container (`-v …:Z`) before mcsd did, or came with
+        the files, from another container's volume or a backup of one. By the time of restoring, their pair
+        may be another container's. The label before that is not known, so the policy's label is used.
         """
         groups = self.index.groups()
         doubtful = {label for _, label, _ in groups if label and is_exclusive(label)}
@@ -262,7 +264,7 @@ class Originals:
     # -- writing
 
     def begin(self, state: str, target: str) -> None:
-        """Put the intent on disk: `labelling` towards a target, or `restoring`."""
+        """Write the intent to disk: `labelling` to a target, or `restoring`."""
         label = os.fsencode(target).rstrip(b"\0")
         if state == "labelling" and label not in self.ours:
             self._append(RecordKind.TARGET, label)
@@ -273,7 +275,8 @@ class Originals:
         self.flush()
 
     def record(self, groups: Iterable[tuple[RawLabel, bytes]], latest: int) -> None:
-        """Put originals on disk: encoded inodes by the label they carry now; the youngest's time of birth."""
+        """Write originals to disk: encoded inodes by current label; `latest` is the youngest's time of
+        birth."""
         time = max(kernel.now(), latest)
         for label, encoded in groups:
             self._append(RecordKind.ORIGINALS, records.group(OriginalLabel(label, time), encoded))
@@ -281,11 +284,11 @@ class Originals:
         self.flush()
 
     def record_inodes(self, groups: Iterable[tuple[RawLabel, Iterable[int]]], latest: int) -> None:
-        """Put originals on disk: inodes, in any order."""
+        """Write originals to disk: inodes in any order."""
         self.record([(label, encode_inodes(sorted(inodes))) for label, inodes in groups], latest)
 
     def finish(self, state: str, target: str, count: int) -> None:
-        """Put on disk that the volume is `complete` at a target, or `restored`; the file ends with that."""
+        """Write to disk that the volume is `complete` at a target, or `restored`; the file ends with that."""
         self._append(RecordKind.STATE, records.state(state, target, count))
         self.flush()
         with _reporting(self.volume.path):
@@ -321,7 +324,7 @@ class Originals:
             view, place = view[written:], place + written
 
     def _rewrite(self) -> None:
-        """Leave out what later records have replaced, and join what belongs together."""
+        """Rewrite the file without superseded records, and with groups merged."""
         parts = [
             (RecordKind.HEADER, records.header(self.volume, self.created, self.handle, self.file_system))
         ]
@@ -340,12 +343,12 @@ class Originals:
         self._length = self._durable = self._end = os.fstat(fresh).st_size
 
     def close(self) -> None:
-        """Release the descriptor; what was not flushed is not promised to anybody."""
+        """Close the file; what was not flushed may be lost."""
         os.close(self._descriptor)
 
 
 def _described(stored: StoredVolume, kind: RecordKind, payload: bytes) -> StoredVolume:
-    """Take over what a record says of its volume."""
+    """Return the description with what a record adds to it."""
     if kind is RecordKind.HEADER:
         path, identity, created, *_ = records.read_header(payload)
         return replace(stored, path=path, identity=identity, created=created / 1_000_000_000)
@@ -364,7 +367,7 @@ def _unreadable(volume: VolumeId, name: str, why: object) -> VolumeFailedError:
 
 @contextmanager
 def _reporting(volume: str) -> Iterator[None]:
-    """Turn a failure to write the store into the error that stops the walk."""
+    """Turn an error while writing to the store into the failure that stops the walk."""
     try:
         yield
     except OSError as exc:

@@ -1,7 +1,7 @@
-"""One pass over everything below a volume's root: what both loops are given, and what they have in common.
+"""One pass over everything below a volume's root: what both loops get, and what they have in common.
 
-The loops are `sweep.py`, plain Python, and `native.py`, which drives the C extension. They pass the same
-contract tests, and differ in speed alone.
+The loops are `sweep.py`, in plain Python, and `native`, which drives the C extension. They pass the same
+contract tests, and differ only in speed.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from mcsd.relabel.strategies import WalkStrategy
 TICK = 20_000_000
 """Nanoseconds: two ticks of the slowest clock that stamps inodes (CONFIG_HZ=100)."""
 _SPARE = 256
-"""Descriptors left to everything else in the process."""
+"""Descriptors reserved for everything else in the process."""
 STUCK = 30.0
-"""Seconds without getting further after which a large walk's place is another's."""
+"""Seconds without progress after which a large walk loses its place."""
 IDLE = 3 << 13
 """The idle class of ioprio_set(2)."""
 LOWEST = (2 << 13) + 7
@@ -37,10 +37,11 @@ LOWEST = (2 << 13) + 7
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How hard a walk works. A walk of more than `quick` inodes is a large one: from there on it takes the
-    low priority (`nice`, `io_priority`; below 0 leaves the latter alone) and a place at the gate.
+    """How many resources a walk uses. A walk of more than `quick` inodes is a large one: from then on it runs
+    at low priority (`nice`, `io_priority`; a negative `io_priority` changes nothing) and needs a place at the
+    gate.
 
-    `batch` inodes are held at first, and up to `most` where flushing the originals is slow.
+    `batch` inodes are held at first, and up to `most` if flushing the originals is slow.
     """
 
     workers: int = 2
@@ -52,7 +53,7 @@ class Effort:
 
     @classmethod
     def of_this_host(cls, *, nice: int = 10, io_priority: int = IDLE) -> Effort:
-        """Measure the host: its processors, and how many descriptors a process may have."""
+        """Return the effort for this host, by its processors and its limit of descriptors."""
         workers = max(1, min(4, len(os.sched_getaffinity(0))))
         most = max(16, min(8192, (_raised_limit() - _SPARE) // 2))
         return cls(workers=workers, batch=min(512, most), most=most, nice=nice, io_priority=io_priority)
@@ -66,9 +67,9 @@ def _raised_limit() -> int:
 
 
 class Gate:
-    """Lets a few large walks write at a time, however many there are; small ones never come here.
+    """Limits how many large walks write at the same time; small ones never come here.
 
-    Who gets no further for `stuck` seconds loses its place: its file system hangs, and not the others'.
+    A walk without progress for `stuck` seconds loses its place: its file system hangs, but not the others'.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Gate:
         self._clock = clock
         self._lock = threading.Lock()
         self._inside: dict[Counters, tuple[int, float]] = {}
-        """How far each has come, and when it was first seen to be there."""
+        """The progress of each, and when it was first seen at that point."""
 
     def enter(self, tally: Counters) -> bool:
         """Wait for a place; False when the walk was cancelled while it waited."""
@@ -88,7 +89,7 @@ class Gate:
                 with self._lock:
                     self._inside[tally] = _reached(tally), self._clock()
                 return True
-            tally.report(is_queued=True)  # whoever waits here is alive
+            tally.report(is_queued=True)  # waiting here is not a hang
             self._look_who_is_stuck()
         return False
 
@@ -115,7 +116,7 @@ def _reached(tally: Counters) -> int:
 
 @dataclass(slots=True, eq=False)
 class Pass:
-    """What a loop is given. `begin` puts the intent on disk; it comes before the first record or write."""
+    """The input of a loop. `begin` writes the intent to disk, before the first record or label."""
 
     root: OpenRoot
     strategy: WalkStrategy
@@ -125,40 +126,41 @@ class Pass:
     effort: Effort
     gate: Gate
     was_disturbed: bool = False
-    """Set by the loop: whether a directory changed since the pass began, so that something may be missed."""
+    """Set by the loop: whether a directory changed since the pass began, so that something may have been
+    missed."""
     has_place: bool = False
     has_given_way: bool = False
 
     def take_place(self) -> None:
-        """Wait at the gate once the walk has proved to be a large one."""
+        """Wait at the gate once the walk turns out to be a large one."""
         if not self.has_place and self.tally.seen > self.effort.quick:
             self.has_place = self.gate.enter(self.tally)
 
     def give_way(self) -> None:
-        """Take the low priority, for good, in a thread that walks a large volume itself.
+        """Permanently lower the priority of a thread that walks a large volume itself.
 
-        The disk's follows from it (ioprio_set(2)).
+        The I/O priority follows from it (ioprio_set(2)).
         """
         if not self.has_given_way and self.tally.seen > self.effort.quick:
             self.has_given_way = True
-            with suppress(PermissionError):  # already lower, and not allowed to be raised
+            with suppress(PermissionError):  # already lower, and may not be raised
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self.effort.nice)
 
     def leave_place(self) -> None:
-        """Let the next large walk in."""
+        """Release the place for the next large walk."""
         if self.has_place:
             self.has_place = False
             self.gate.leave(self.tally)
 
 
 Names = list[tuple[int, bytes]]
-"""Inode and path below the root of files that have other names too."""
+"""Inode and path below the root of files with several links."""
 Loop = Callable[[Pass], Names]
 """Walks everything below the root; ends early when the tally says so."""
 
 
 def write_failure(exc: OSError, volume: str) -> SkipReason:
-    """Return the reason to count for a label that was not written; raises where none ever can be."""
+    """Return the reason for a label that could not be written; raises if no label can be."""
     if exc.errno == errno.EINVAL:
         raise VolumeFailedError(
             f"the kernel's policy does not know the label for volume {volume!r}",
@@ -168,10 +170,10 @@ def write_failure(exc: OSError, volume: str) -> SkipReason:
 
 
 def is_steady(before: kernel.Stat, after: kernel.Stat) -> bool:
-    """Tell whether no link came or went between two looks.
+    """Tell whether no link was added or removed between two stats.
 
-    A change within the clock's last tick may not show; but one that came with new content, as in a file
-    that is written to all the time, was no link. A time yet to come would have been overwritten.
+    A change within the clock's last tick may not show. But a change together with new content, as in a file
+    that is written to all the time, is not about links. A time in the future would have been overwritten.
     """
     if before.changed != after.changed or before.links != after.links:
         return False

@@ -1,8 +1,8 @@
-"""Whether an opened volume meets a protected place: by device and inode, and by position.
+"""Whether an opened volume is, contains or is inside a protected place, by device and inode, and by position.
 
-Names deceive: `/etc//`, a bind mount of `/etc`, a link to it. So the volume's ancestors are walked with
-`..` from its descriptor and compared by identity. A bind mount of a *part* of a protected tree has other
-ancestors; there the position inside the file system, which mountinfo tells, gives it away.
+Names are not reliable: `/etc//`, a bind mount of `/etc`, a link to it. So the volume's ancestors are followed
+with `..` from its descriptor and compared by identity. A bind mount of a *part* of a protected tree has other
+ancestors; it is recognized by its position inside the file system, from mountinfo.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ from mcsd.relabel.mounts import MountEntry, mount_table, mounts, position
 _IN_MEMORY = PSEUDO_FILE_SYSTEMS - {"autofs"} | {"tmpfs", "ramfs", "devtmpfs"}
 _NOTHING: Mapping[str, Location | None] = {}
 LASTS = 1.0
-"""Seconds for which a view of the protected places will do."""
+"""Seconds for which the locations of the protected places are cached."""
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where something is. `chain` is its identity, its parent's, and so on up to the root directory's."""
+    """Where something is. `chain` has its identity, its parent's, and so on up to the root directory's."""
 
     chain: tuple[Identity, ...]
     place: tuple[str, PurePosixPath] | None
 
     def is_within(self, other: Location) -> bool:
-        """Whether this is the other, or lies inside it."""
+        """Tell whether this is the other, or is inside it."""
         if other.chain and other.chain[0] in self.chain:
             return True
         if self.place is None or other.place is None:
@@ -57,7 +57,7 @@ class Location:
         return self.place[0] == other.place[0] and mine[: len(above)] == above
 
     def distance(self, other: Location | None) -> int | None:
-        """How many directories this lies below the other; None where it is neither the other nor inside."""
+        """Return how many directories this is below the other; None if it is neither the other nor inside."""
         if other is None or not self.is_within(other):
             return None
         if other.chain and other.chain[0] in self.chain:
@@ -67,7 +67,8 @@ class Location:
 
 
 def location_of(descriptor: int, parent: int, mount: MountEntry | None) -> Location:
-    """Find out where an opened volume is; `parent` is the descriptor of the directory it was opened in."""
+    """Return the location of an opened volume; `parent` is the descriptor of the directory it was opened
+    in."""
     stat = kernel.stat_of(descriptor)
     path = kernel.path_of(descriptor)
     chain = (Identity(stat.device, stat.inode), *_ancestors(parent))
@@ -93,7 +94,7 @@ def _ancestors(descriptor: int) -> Iterable[Identity]:
 
 
 class PathIndex:
-    """Places by path, looked at once each."""
+    """Locations by path, each determined once."""
 
     def __init__(self, table: bytes | None = None, patient: Patient | None = None) -> None:
         self._patient = patient or Patient()
@@ -108,9 +109,9 @@ class PathIndex:
         return self._mounts.get(number)
 
     def gather(self, paths: Iterable[str]) -> None:
-        """Look at many paths, and wait for none whose file system does not answer.
+        """Locate many paths, without waiting for file systems that do not answer.
 
-        Of such a one what was last known counts, or else its position alone.
+        For those, the last known location counts, or else only the position.
         """
         groups: dict[str, list[str]] = {}
         for path in paths:
@@ -128,7 +129,7 @@ class PathIndex:
                 self._spots[path] = found[path] if path in found else self._by_position(path)
 
     def _source(self, path: str) -> str:
-        """Return the mount that a path lies on, by its name; what is in memory answers as the root does."""
+        """Return the mount that a path is on, by its name; memory file systems count as the root's."""
         for part in (path, *map(str, PurePosixPath(path).parents)):
             mount = self._points.get(part)
             if mount is not None:
@@ -142,7 +143,7 @@ class PathIndex:
         return Location((), self._position(path, [path, *map(str, PurePosixPath(path).parents)]))
 
     def location(self, path: str) -> Location | None:
-        """Find out where a path leads, None where there is nothing."""
+        """Return the location of a path, None if it does not exist."""
         if path not in self._spots:
             self._spots[path] = self._look(path)
         return self._spots[path]
@@ -161,7 +162,7 @@ class PathIndex:
             try:
                 stat = kernel.stat_path(path)
                 self._seen[path] = Identity(stat.device, stat.inode)
-            except OSError:  # no right to look, or gone: its position still counts
+            except OSError:  # no permission, or gone: its position still counts
                 self._seen[path] = None
         return self._seen[path]
 
@@ -171,11 +172,11 @@ class PathIndex:
 
 
 class PathIndexes:
-    """One path index for many looks: while the mounts are what they were, and for a second at most.
+    """A path index that is shared while the mounts do not change, for a second at most.
 
-    Hundreds of places are looked at for each volume, and a thousand volumes are judged when mcsd starts. What
-    is judged may be labelled only a while later, so that the view was a moment old makes no difference.
-    Thread-safe: two threads at once may make two.
+    Hundreds of places are checked for each volume, and a thousand volumes are judged when mcsd starts. A
+    volume may be labelled some time after it was judged anyway, so an index that is a moment old makes no
+    difference. Thread-safe: two threads at the same time may make two.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, patient: Patient | None = None) -> None:
@@ -184,7 +185,7 @@ class PathIndexes:
         self._latest: tuple[float, bytes, PathIndex] | None = None
 
     def latest(self) -> PathIndex:
-        """Return a path index that is as good as a new one."""
+        """Return a current path index."""
         now, table = self._clock(), mount_table()
         latest = self._latest
         if latest is not None and now - latest[0] < LASTS and latest[1] == table:
@@ -202,9 +203,9 @@ def judge_place(
     path_index: PathIndex,
     more: Iterable[ProtectedPlace] = (),
 ) -> None:
-    """Raise `VolumeRefusedError` where a volume meets a protected place that nothing in `allowed` lifts.
+    """Raise `VolumeRefusedError` if a protected place that `allowed` does not lift applies to a volume.
 
-    `more` are places that these rules do not have.
+    `more` are further places, beside those of the rules.
     """
     places = (*rules.places(), *more)
     path_index.gather((*allowed, *(place.path for place in places)))
@@ -226,7 +227,7 @@ def judge_place(
 
 
 def judge_name(path: str, rules: ProtectionRules) -> None:
-    """Raise `VolumeRefusedError` where a path that cannot be looked at names what is never labelled."""
+    """Raise `VolumeRefusedError` if an inaccessible path names something that is never labelled."""
     here = PurePosixPath(path)
     for place in rules.places():
         is_never = place.rule.lift is Lift.NEVER and place.rule.reach is Reach.TREE
@@ -247,10 +248,10 @@ def surveyed(
     path_index: PathIndex,
     more: Iterable[ProtectedPlace] = (),
 ) -> Survey:
-    """Find out where a mount's source is: in which of the paths `within`, and what it shows of the host.
+    """Find out in which of the paths `within` a mount's source is, and what it shows of the host.
 
-    The engine follows every link in the path, and so does this: nothing is labelled by it. What is not there
-    is in no place and shows nothing.
+    The engine follows every link in the path, and so does this, because nothing is labelled here. A source
+    that does not exist is in no place and shows nothing.
     """
     location = path_index.location(path)
     real = os.path.realpath(path)
@@ -267,7 +268,7 @@ def surveyed(
 
 
 def within(top: str, paths: Collection[str], path_index: PathIndex) -> frozenset[str]:
-    """Return those of the paths that lead to `top` or below it: by identity, by name where one is gone."""
+    """Return those of the paths that lead to `top` or below, by identity, or by name if one is gone."""
     path_index.gather([top, *sorted(paths)])
     above = path_index.location(top)
 
@@ -298,7 +299,7 @@ def _root_at(path: str) -> tuple[str | None, int]:
     try:
         mode = os.stat(path).st_mode
         return os.fsdecode(os.getxattr(path, kernel.LABEL).rstrip(b"\0")), mode
-    except OSError:  # gone, or on a file system without labels: nothing is known of it
+    except OSError:  # gone, or on a file system without labels
         return None, 0
 
 
@@ -323,9 +324,9 @@ def _way_out(lift: Lift, path: str) -> str:
 
 
 def judge_type(label: RawLabel, path: str, *, is_allowed: bool, may_change: bool = True) -> None:
-    """Raise `VolumeRefusedError` where a volume's root carries a protected type.
+    """Raise `VolumeRefusedError` if a volume's root has a protected type.
 
-    So it does where mcsd's own domain may not change that type: nothing in the configuration lifts that.
+    A type that mcsd's own domain may not relabel is refused as well; no configuration lifts that.
     """
     rule = type_rule_of(label)
     if not may_change and (rule is None or rule.lift is not Lift.NEVER):
@@ -343,7 +344,7 @@ def judge_type(label: RawLabel, path: str, *, is_allowed: bool, may_change: bool
 
 
 def judge_home(default: str | None, path: str, *, is_allowed: bool) -> None:
-    """Raise `VolumeRefusedError` where the host's file contexts name a volume's root as somebody's home."""
+    """Raise `VolumeRefusedError` if the host's file contexts define a volume's root as a home directory."""
     label = None if default is None else os.fsencode(default)
     rule = type_rule_of(label)
     if rule is not None and rule.name == HOME.name and not is_allowed:

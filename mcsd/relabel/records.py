@@ -1,8 +1,8 @@
-"""How the originals of a volume are written down: records with a checksum, one after the other.
+"""The format of the originals of a volume: a sequence of records with checksums.
 
 A record is a kind, a length, how much of the file was known to be on disk when it was written, a CRC-32 of
-all that and of the payload, and the payload. A record that was cut off (the checksum tells) was never
-flushed, so nothing depends on it; when a later one says that it had been flushed, the file is damaged.
+these and of the payload, and the payload. An incomplete record, which fails its checksum, was never flushed,
+so nothing depends on it. If a later record says that it had been flushed, the file is damaged.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _KINDS = frozenset(map(int, RecordKind))
 
 
 class DamagedError(Exception):
-    """A file of originals that is not what was written."""
+    """A file of originals has a damaged record."""
 
 
 def frame(kind: RecordKind, payload: bytes, durable: int = 0) -> bytes:
@@ -46,7 +46,7 @@ def frame(kind: RecordKind, payload: bytes, durable: int = 0) -> bytes:
 
 
 def records(data: bytes) -> Iterator[tuple[int, RecordKind, bytes]]:
-    """Return the sound records of a file with the place each ends at; raises `DamagedError`."""
+    """Return the valid records of a file with their end offsets; raises `DamagedError`."""
     if not data.startswith(MAGIC):
         raise DamagedError("it does not begin as such a file does")
     place = len(MAGIC)
@@ -69,8 +69,8 @@ def _record_at(data: bytes, place: int) -> tuple[RecordKind, bytes] | None:
 
 
 def _was_flushed(data: bytes, place: int) -> bool:
-    """Tell whether a sound record further on says that the file was on disk beyond `place`."""
-    written = len(data.rstrip(b"\0"))  # what follows is room for what was to come
+    """Tell whether a later valid record says that the file was on disk beyond `place`."""
+    written = len(data.rstrip(b"\0"))  # the zeros are space for later records
     for later in range(place + 1, min(written, len(data) - _FRAME.size + 1)):
         _, _, durable, _ = _FRAME.unpack_from(data, later)
         if place < durable <= later and _record_at(data, later) is not None:
@@ -79,7 +79,7 @@ def _was_flushed(data: bytes, place: int) -> bool:
 
 
 def header(volume: StoredVolume, created: int, handle: Handle | None, file_system: str = "") -> bytes:
-    """Write whose originals these are; `created` in nanoseconds since the epoch."""
+    """Encode the header, which identifies the volume; `created` in nanoseconds since the epoch."""
     fields = {
         "volume": volume.id,
         "path": volume.path,
@@ -93,8 +93,8 @@ def header(volume: StoredVolume, created: int, handle: Handle | None, file_syste
 
 
 def read_header(payload: bytes) -> tuple[str, Identity, int, Handle | None, str]:
-    """Return path, identity, time of creation, the root's handle and its file system, "" where that was not
-    written; raises `ValueError` and `KeyError`."""
+    """Return path, identity, time of creation, the root's handle and its file system, "" if that is missing;
+    raises `ValueError` and `KeyError`."""
     fields: Mapping[str, int | str] = json.loads(payload)
     identity = Identity(int(fields["device"]), int(fields["inode"]))
     handle, file_system = Handle.parse(str(fields["handle"])), str(fields.get("file_system", ""))
@@ -102,7 +102,7 @@ def read_header(payload: bytes) -> tuple[str, Identity, int, Handle | None, str]
 
 
 def state(name: str, target: str, count: int) -> bytes:
-    """Write how far the work is."""
+    """Encode the state of the work."""
     return json.dumps({"state": name, "target": target, "count": count}).encode()
 
 
@@ -113,14 +113,14 @@ def read_state(payload: bytes) -> tuple[str, str, int]:
 
 
 def group(origin: OriginalLabel, encoded: bytes) -> bytes:
-    """Write the inodes, encoded as the index does it, that share an origin."""
+    """Encode the inodes, as encoded by the index, that have the same original."""
     label = origin.label or b""
     head = _GROUP.pack(origin.time, origin.label is None, len(label))
     return head + label + zlib.compress(encoded, 6)
 
 
 def read_group(payload: bytes) -> tuple[OriginalLabel, bytes]:
-    """Return an origin and its encoded inodes; raises `ValueError`, `struct.error` and `zlib.error`."""
+    """Return an original and its encoded inodes; raises `ValueError`, `struct.error` and `zlib.error`."""
     time, absent, length = _GROUP.unpack_from(payload)
     label = payload[_GROUP.size : _GROUP.size + length]
     return OriginalLabel(None if absent else label, time), zlib.decompress(payload[_GROUP.size + length :])

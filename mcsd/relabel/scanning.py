@@ -1,8 +1,8 @@
-"""Looking at everything on the host's own file systems for labels with somebody's level: reads, and yields.
+"""Scanning the host's own file systems for labels with a container's level. Only reads.
 
-A scan goes through directories in the order of their names, so that a path says how far it is, and one that
-was broken off goes on from there. It rests in proportion to what it works, so that it takes no more than a
-share of the time of a processor and of the disks. It stays on one mount at a time, and follows no link.
+A scan visits directories in the order of their names, so a path says how far it is, and an interrupted scan
+continues from there. It pauses in proportion to its work, so it only takes a share of the time of a processor
+and of the disks. It scans one mount at a time, and follows no links.
 """
 
 from __future__ import annotations
@@ -20,20 +20,21 @@ from mcsd.relabel.mounts import MountEntry, mounts
 from mcsd.relabel.tree import Node, Tree
 
 _STINT = 0.01
-"""Seconds of work between two rests."""
+"""Seconds of work between two pauses."""
 _KEEPING_LABELS = frozenset(
     {"bcachefs", "btrfs", "erofs", "ext2", "ext3", "ext4", "f2fs", "jfs", "reiserfs", "tmpfs", "xfs", "zfs"}
 )
-"""Local file systems that keep labels of their own for each file."""
+"""Local file systems that store a label for each file."""
 NOT_LABELLED = frozenset({errno.ENODATA, errno.ENOENT, errno.ENOTDIR, errno.EOPNOTSUPP})
-"""There is no label: none was written, there cannot be one, or what had it is gone."""
+"""There is no label: none was written, the file system has none, or the file is gone."""
 
 
 def scannable(top: str = "") -> tuple[str, ...]:
-    """Return the directories to scan: where each of the host's own file systems shows most of itself.
+    """Return the directories to scan: for each of the host's own file systems, the mount that shows most of
+    it.
 
-    What is mounted over a part of the same file system in its own place (a service's read-only /usr) hides
-    that part from a scan of the rest, so it counts by itself. With `top` that, and what is mounted below.
+    A mount over a part of the same file system, at that part's own path (a service's read-only /usr), hides
+    that part from a scan of the rest, so it counts separately. With `top`, that and the mounts below it.
     """
     own = [mount for mount in mounts().values() if mount.file_system in _KEEPING_LABELS]
     most: dict[str, MountEntry] = {}
@@ -60,10 +61,10 @@ def _is_below(path: str, top: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """One scan of one mount. `met` is called with each path and label that `wants` wants; `share` as above.
+    """One scan of one mount. `met` is called with each path and label that `wants` accepts; `share` as above.
 
-    `told` is called now and then with the path it has come to, how many inodes were looked at and how many
-    could not be, directories that could not be read among them. `after` is such a path from an earlier scan.
+    `told` is called from time to time with the current path, how many inodes were read and how many could not
+    be, including directories. `after` is such a path from an earlier scan.
     """
 
     wants: Callable[[bytes], bool]
@@ -74,7 +75,8 @@ class Scan:
     after: str = ""
 
     def run(self, top: str) -> bool:
-        """Scan below a directory; say whether it came to its end. Raises `OSError` where there is none."""
+        """Scan below a directory; return whether it was completed. Raises `OSError` if that does not
+        exist."""
         root = kernel.look_at_path(top)
         try:
             return self._walk(top, root)
@@ -120,8 +122,8 @@ class Scan:
         return os.path.join(top, os.fsdecode(node.path()))
 
     def _look(self, top: str, tree: Tree, node: Node) -> tuple[int, int, list[Node]]:
-        """Look at what is in a directory; give how much that was, how much could not be looked at, and the
-        directories in it by name."""
+        """Read the labels in a directory; return how many were read, how many could not be, and its
+        subdirectories by name."""
         listing = kernel.listing_of(tree.open(node))
         above = os.path.join(os.fsencode(top), node.path())
         place = b"/proc/self/fd/%d/" % listing
@@ -140,7 +142,7 @@ class Scan:
         return count, unseen, sorted(directories, key=lambda one: one.name)
 
     def _judge(self, path: bytes, place: bytes, *, follow: bool = False) -> bool:
-        """Look at one label, and say whether it could be."""
+        """Read one label; return whether that was possible."""
         try:
             label = os.getxattr(place, kernel.LABEL, follow_symlinks=follow)
         except OSError as exc:
@@ -151,7 +153,7 @@ class Scan:
 
 
 def _from(directories: list[Node], skipping: tuple[bytes, ...]) -> Iterator[tuple[Node, tuple[bytes, ...]]]:
-    """Leave out what comes before the path to go on from; what is on the way to it is entered."""
+    """Skip directories before the path to continue from; those on the way to it are entered."""
     for one in directories:
         if skipping and one.name < skipping[0]:
             continue

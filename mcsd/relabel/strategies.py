@@ -1,8 +1,8 @@
-"""What a walk does with an inode: three strategies, each a decision from what was seen of it.
+"""What a walk does with an inode: one strategy for each kind of walk, which decides from the inode's facts.
 
-Nothing here touches the file system; what a decision says is carried out by the loop, records first. The
-C loop has the same rules (`_decide.c`) and asks only what a label is (`verdict`) and what a file born in
-the volume should carry (`default`).
+Nothing here accesses the file system; the loop carries out the decisions, records first. The C loop has the
+same rules (`_decide.c`) and only asks for the verdict on a label (`verdict`) and for the label of a file
+created in the volume (`default`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mcsd.relabel.originals import Originals, bare
 
 
 class WalkMode(IntEnum):
-    """The kinds of walk; numbered as the C loop numbers them."""
+    """The kinds of walk; the numbers are those of the C loop."""
 
     RELABEL = 0
     RESTORE = 1
@@ -30,19 +30,19 @@ class WalkMode(IntEnum):
 
 
 class LabelVerdict(Flag):
-    """What a label is to a walk; numbered as the C loop numbers them."""
+    """What a label means for a walk; the numbers are those of the C loop."""
 
     NOTHING = 0
     OURS = 2
     TARGET = 4
     LEFT_ALONE = 8
     EXCLUSIVE = 16
-    """Ours, and with categories: nobody else on the host has files with it."""
+    """Ours, with categories: nobody else on the host has files with it."""
 
 
 @dataclass(frozen=True, slots=True)
 class InodeSight:
-    """What was seen of an inode. `born` is its time of birth in nanoseconds, 0 where that is not kept."""
+    """The facts of an inode. `born` is its time of birth in nanoseconds, 0 if the file system has none."""
 
     inode: int
     mode: int
@@ -53,9 +53,9 @@ class InodeSight:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """Where an inode was met; asked for only when it matters.
+    """Where an inode was found; only determined if it matters.
 
-    `path` is its host path, `above` the (inode, time of birth) of the directories over it, nearest first.
+    `path` is its host path, `above` the (inode, time of birth) of the directories above it, nearest first.
     """
 
     path: Callable[[], str]
@@ -64,10 +64,10 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do: record what it carries, write a label (`writes` says whether; None removes it), or skip.
+    """What to do: record its label, write a label (`writes` says whether; None removes it), or skip.
 
-    `is_known` says that the inode itself was recorded earlier, or carries what no other volume's files do:
-    then its names prove nothing more.
+    `is_known` says that the inode itself was recorded earlier, or carries a label that no other volume's
+    files have: then its links need not be checked.
     """
 
     records: bool = False
@@ -89,39 +89,39 @@ def is_exclusive(label: RawLabel) -> bool:
 
 
 class WalkStrategy(Protocol):
-    """Decides about one inode after the other."""
+    """Decides about each inode."""
 
     @property
     def mode(self) -> WalkMode:
-        """Which of the three it is."""
+        """The kind of walk."""
         ...
 
     @property
     def target(self) -> bytes:
-        """The label to be written, b"" where there is not one."""
+        """The label to be written, b"" if there is none."""
         ...
 
     @property
     def root_label(self) -> RawLabel:
-        """What a file born in the volume falls back on in the end."""
+        """The last fallback for a file that was created in the volume."""
         ...
 
     def verdict(self, label: RawLabel) -> LabelVerdict:
-        """Say what a label is."""
+        """Return what a label means for this walk."""
         ...
 
     def default(self, path: str, mode: int, fallback: RawLabel) -> RawLabel:
-        """Return what a file born in the volume carries when it is given back."""
+        """Return the label that a file created in the volume gets when it is restored."""
         ...
 
     def decide(self, sight: InodeSight, around: Surroundings) -> Decision:
-        """Say what to do with an inode."""
+        """Decide about one inode."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Relabelling:
-    """Everything gets the target; what it had is recorded first."""
+    """Everything gets the target; the original is recorded first."""
 
     originals: Originals
     target: bytes
@@ -132,8 +132,8 @@ class Relabelling:
     def verdict(self, label: RawLabel) -> LabelVerdict:
         """See `WalkStrategy`.
 
-        A label like the target at another level is a container engine's doing (`-v …:z`, `:Z`) as much as
-        mcsd's own: where an original is recorded, it does not take its place.
+        A label that differs from the target only in the level may come from a container engine (`-v …:z`,
+        `:Z`) or from mcsd itself: it does not replace a recorded original.
         """
         is_ours = self.originals.is_ours(label) or self._is_an_engines(label)
         verdict = LabelVerdict.OURS if is_ours else LabelVerdict.NOTHING
@@ -168,9 +168,9 @@ class Relabelling:
 
 @dataclass(frozen=True, slots=True)
 class Restoring:
-    """What carries a label of ours gets its original back, or what the host's policy says.
+    """A file with a label of ours gets its original, or the label from the host's policy.
 
-    `root_label` is the last thing to fall back on: what the root carries when it has been given back.
+    `root_label` is the last fallback: the label of the restored root.
     """
 
     originals: Originals
@@ -210,11 +210,11 @@ class Restoring:
 
 @dataclass(frozen=True, slots=True)
 class Searching:
-    """What carries a label as mcsd writes them is counted (`SkipReason.DIFFERS`).
+    """Counts files with a label as mcsd writes them (`SkipReason.DIFFERS`).
 
-    That is `target`, or one like it but for the level, with any categories: nobody else on the host has files
-    with it. A target without categories proves nothing by itself where it was never all written: an engine
-    writes the same by its own (`-v …:z`), and it is nobody's level. `was_complete` says that it was.
+    That is `target`, or a label that only differs from it in the level and has categories: nobody else on the
+    host has files with it. A target without categories proves nothing unless the volume was once complete
+    (`was_complete`): an engine writes the same label (`-v …:z`), and it is nobody's level.
     """
 
     target: bytes
@@ -246,7 +246,7 @@ class Searching:
 
 @dataclass(frozen=True, slots=True)
 class Verifying:
-    """Whatever does not carry the target is counted."""
+    """Counts files that do not carry the target."""
 
     target: bytes
     may_change: MayChange = may_always

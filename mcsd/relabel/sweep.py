@@ -1,6 +1,6 @@
 """The plain loop: one pass over everything below a volume's root, in one thread.
 
-What is met is looked at through a descriptor, decided about, and held in a batch when it is to be written.
+Each inode is examined through a descriptor, decided about, and held in a batch if it has to be written.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from mcsd.relabel.tree import Listing, Node, Tree
 
 _CHUNK = 256
 _LISTINGS = 32
-"""Directories held open half-read; in a deeper nest of large ones the rest of each is read at once."""
+"""Directories kept open while partly read; beyond that depth, the rest of each is read at once."""
 _LINKED = 65536
-"""Names of multiply linked files kept to see whether all are in the tree; the rest are left alone."""
+"""Names of files with several links that are kept to check whether all are in the tree; further ones are left
+alone."""
 _FULL = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 def python_loop(walk: Pass) -> Names:
-    """A `Loop` that needs no extension."""
+    """Run as a `Loop` without the extension."""
     tree = Tree(walk.root.descriptor, walk.root.stat)
     sweep = _Sweep(tree, walk)
     try:
@@ -46,7 +47,7 @@ class _Sweep:
         self.linked: Names = []
 
     def run(self) -> None:
-        """Walk everything below the root; ends early when the tally says that it is over."""
+        """Walk everything below the root; ends early if the tally says so."""
         began = kernel.stamp()
         self._stack.append(self._tree.root)
         self._latest = kernel.stat_of(self._tree.root.descriptor).modified
@@ -140,7 +141,8 @@ class _Sweep:
     def _consider(
         self, listing: Listing, name: bytes, descriptor: int, seen: kernel.Stat
     ) -> tuple[Node | None, Entry | None]:
-        """Decide about an inode: the directory to walk, if it is one, and the entry to hold, if any."""
+        """Decide about an inode: return the directory to walk, if it is one, and the entry to hold, if
+        any."""
         node = listing.node
         if stat.S_ISCHR(seen.mode) or stat.S_ISBLK(seen.mode):
             self._skip(SkipReason.DEVICE_NODE, node, name)

@@ -1,7 +1,7 @@
 """The directories of a volume, reached through descriptors, with few of them open at a time.
 
-A directory that is closed in between is opened again from the nearest open one above it, name by name, and
-each must be the inode that it was; when it is not, what is below it is left alone and counted.
+A directory that was closed is opened again from the nearest open one above it, name by name, and each must be
+the same inode as before; if not, everything below it is left alone and counted.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Node:
     descriptor: int = -1
 
     def path(self) -> bytes:
-        """Its path below the root, b"" for the root."""
+        """The path below the root, b"" for the root."""
         parts: list[bytes] = []
         node: Node | None = self
         while node is not None and node.parent is not None:
@@ -38,7 +38,7 @@ class Node:
         return b"/".join(reversed(parts))
 
     def upwards(self) -> Iterator[tuple[int, int]]:
-        """Return inode and time of birth of this and the directories over it."""
+        """Return inode and time of birth of this and of the directories above it."""
         node: Node | None = self
         while node is not None:
             yield node.inode, node.born
@@ -46,14 +46,14 @@ class Node:
 
 
 class SwappedError(OSError):
-    """A name no longer leads to what it led to."""
+    """A name no longer leads to the same inode."""
 
     def __init__(self, name: bytes) -> None:
         super().__init__(errno.ENOTDIR, "is another directory now", os.fsdecode(name))
 
 
 class Tree:
-    """Opens directories of one volume and keeps the latest open. `root` stays the caller's."""
+    """Opens directories of one volume and keeps the latest open. The caller owns `root`."""
 
     def __init__(self, root: int, stat: kernel.Stat) -> None:
         self.root = Node(None, b"", stat.inode, stat.born, root)
@@ -61,7 +61,7 @@ class Tree:
         self._open: OrderedDict[int, Node] = OrderedDict()
 
     def look(self, directory: int, name: bytes) -> tuple[int, kernel.Stat]:
-        """Open what a name in a directory stands for; raises `OSError`, EXDEV where a mount begins."""
+        """Open a name in a directory; raises `OSError`, EXDEV at a mount point."""
         descriptor = kernel.look_at(directory, name)
         try:
             stat = kernel.stat_of(descriptor)
@@ -73,7 +73,7 @@ class Tree:
         return descriptor, stat
 
     def open(self, node: Node) -> int:
-        """Return a descriptor of a directory, good until 64 others have been asked for."""
+        """Return a descriptor of a directory, valid until 64 others have been requested."""
         missing: list[Node] = []
         nearest: Node | None = node
         while nearest is not None and nearest.descriptor < 0:
@@ -107,7 +107,8 @@ class Tree:
         node.descriptor = -1
 
     def is_inside(self, node: Node) -> bool:
-        """Ask the kernel whether a directory is still below the root, wherever both are now."""
+        """Tell whether a directory is still below the root, wherever both are now, according to the
+        kernel."""
         if node.parent is None:
             return True
         try:
@@ -119,7 +120,7 @@ class Tree:
         return path.startswith(root.rstrip("/") + "/")
 
     def _is_where_it_was(self, node: Node) -> bool:
-        """Beyond the longest path that the kernel gives: look at the directory above, and no further."""
+        """Tell whether a directory is still in its parent, for paths that are too long for the kernel."""
         above = os.open("..", os.O_PATH | os.O_CLOEXEC, dir_fd=self.open(node))
         try:
             return node.parent is not None and kernel.stat_of(above).inode == node.parent.inode
@@ -133,7 +134,7 @@ class Tree:
 
 
 class Listing:
-    """A directory being read. Its own descriptor is what the names are opened in; close it when done."""
+    """A directory being read. Its names are opened relative to its own descriptor; close it when done."""
 
     def __init__(self, node: Node, descriptor: int) -> None:
         self.node = node
@@ -145,7 +146,7 @@ class Listing:
             raise
 
     def names(self, limit: int) -> list[bytes]:
-        """Read on; an empty list is the end."""
+        """Return the next names; an empty list at the end."""
         return [os.fsencode(entry.name) for entry in islice(self._entries, limit)]
 
     def close(self) -> None:

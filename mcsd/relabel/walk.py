@@ -1,11 +1,11 @@
-"""The order of things in one volume's walk.
+"""The order of the steps in one volume's walk.
 
-Relabelling: the intent on disk, everything below the root (originals on disk before each batch is written),
-the root, and then, on disk, that it is complete. Restoring puts the root back first, so that from its first
-moment the root no longer says that the tree is complete.
+Relabelling: record the intent on disk, label everything below the root (originals are on disk before each
+batch is written), label the root, and record that the volume is complete. Restoring starts with the root, so
+that from the beginning the root no longer says that the tree is complete.
 
-When directories changed while they were walked, something may have been missed: another pass follows. The
-labels are mostly right by then, so it is short; a pass that finds nothing to write is the last.
+If directories changed during the walk, something may have been missed, so another pass follows. Most labels
+are correct by then, so it is short. A pass that finds nothing to write is the last.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PASSES = 4
 
 @dataclass(frozen=True, slots=True)
 class WalkTools:
-    """What walks are done with: the same for all of an engine's."""
+    """What all walks of an engine share."""
 
     loop: Loop
     effort: Effort
@@ -34,7 +34,7 @@ class WalkTools:
 
 
 class VolumeWalk:
-    """One volume's walk in one direction. `originals` is None where nothing is written."""
+    """One volume's walk in one direction. `originals` is None if nothing is written."""
 
     def __init__(
         self,
@@ -49,25 +49,25 @@ class VolumeWalk:
         self._intent: tuple[str, str] | None = None
 
     def relabel(self, target: str) -> bool:
-        """Label everything, the root last; say whether the tree is complete."""
+        """Label everything, the root last; return whether the tree is complete."""
         self._intent = ("labelling", target)
         began = kernel.stamp()
         self._sweep_until_quiet()
         if self._tally.is_broken:
             return False
         if self._take_root() and kernel.stat_of(self._root.descriptor).modified >= began - TICK:
-            self._sweep_until_quiet()  # what was made in the root before it was labelled
+            self._sweep_until_quiet()  # for files created in the root before it was labelled
             self._tally.seen += 1
         return not self._tally.is_broken
 
     def restore(self) -> bool:
-        """Put everything back, the root first; say whether nothing of ours is left."""
+        """Restore everything, the root first; return whether no label of ours is left."""
         assert self._originals is not None
         self._intent = ("restoring", self._originals.volume.target)
         return self.give_back()
 
     def give_back(self) -> bool:
-        """Do as `restore` on a part of the volume, which goes on having its labels: no intent is written."""
+        """Restore a part of the volume; the volume keeps its labels, so no intent is recorded."""
         assert isinstance(self._strategy, Restoring)
         self._take_root()
         if self._tally.is_broken:
@@ -81,13 +81,13 @@ class VolumeWalk:
         return not self._tally.is_broken
 
     def verify(self) -> bool:
-        """Look at everything; say whether all of it is as it should be."""
+        """Check everything; return whether all of it is correct."""
         self._sweep()
         self._take_root()
         return not self._tally.is_broken
 
     def begin(self) -> None:
-        """Put the intent on disk, once."""
+        """Record the intent on disk, once."""
         if self._intent is not None and self._originals is not None:
             self._originals.begin(*self._intent)
         self._intent = None
@@ -100,7 +100,7 @@ class VolumeWalk:
                 return
 
     def _sweep(self) -> bool:
-        """Walk below the root; say whether anything may have been missed."""
+        """Walk below the root; return whether something may have been missed."""
         self._tally.start_pass()
         if not self._root.is_directory:
             return False
@@ -122,7 +122,7 @@ class VolumeWalk:
         return walk.was_disturbed
 
     def _take_root(self) -> bool:
-        """Do to the root what is done to everything else; say whether it was written."""
+        """Treat the root like everything else; return whether it was written."""
         root = self._root
         self._tally.seen += 1
         try:

@@ -1,4 +1,4 @@
-"""Drives the C extension's loop: answers what its workers ask, and takes over what they counted."""
+"""Drives the C extension's loop: answers its workers' questions, and collects their counts."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ else:
     HAS_NATIVE = True
 
 _PATIENCE = 100
-"""Milliseconds between two looks at whether the walk is cancelled."""
+"""Milliseconds between two checks whether the walk is cancelled."""
 
 
 def is_usable() -> bool:
-    """Whether the extension is there and the kernel has what it stands on; the plain loop needs less."""
+    """Tell whether the extension is there and the kernel has what it needs; the plain loop needs less."""
     return HAS_NATIVE and kernel.has_openat2()
 
 
 def new_index() -> Index:
-    """Make the kind of index that the extension's loop looks things up in, or else the plain one."""
+    """Return an index for the extension's loop, or else a plain one."""
     return _walk.Index() if HAS_NATIVE else Intervals()
 
 
 def native_loop(walk: Pass) -> Names:
-    """A `Loop` that runs in the extension's own threads."""
+    """Run as a `Loop` in the extension's own threads."""
     before = walk.tally.changed
     loop = _made(walk)
     try:
@@ -119,7 +119,7 @@ def _take_over(loop: _walk.Walk, walk: Pass, before: int) -> None:
 
 
 def _judge_failure(code: int, walk: Pass) -> None:
-    """Say what an error that ended the loop means: 0 and a cancellation mean nothing here."""
+    """Raise the failure for the error that ended the loop; 0 and a cancellation are none."""
     match code:
         case 0:
             return
