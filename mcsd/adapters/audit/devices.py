@@ -1,7 +1,7 @@
-"""File systems by the names that the kernel's records give them.
+"""The names of file systems in the kernel's audit records.
 
-A record says `dev="dm-0" ino=7001`: the name of the file system's superblock, which is its block device's, or
-its kind where it has none. An inode number alone is another file's on each file system.
+A record says `dev="dm-0" ino=7001`. The name is that of the file system's superblock: its block device, or
+its type if it has none. An inode number alone is not unique.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from mcsd.relabel.mounts import MountEntry, mounts
 
 
 def names_of(path: str) -> frozenset[str]:
-    """Return what records may call the file system that a path is on; raise `OSError` where it is gone."""
+    """Return the names that records may have for a path's file system; raise `OSError` if it is gone."""
     device = os.lstat(path).st_dev
     names = set[str]()
-    with suppress(OSError):  # none of its own: btrfs, and what is in memory
+    with suppress(OSError):  # no block device of its own: btrfs, and file systems in memory
         block = f"/sys/dev/block/{os.major(device)}:{os.minor(device)}"
         names.add(PurePosixPath(os.readlink(block)).name)  # noqa: PTH115
     mount = _mount_of(path)

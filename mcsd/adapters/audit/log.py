@@ -1,6 +1,6 @@
-"""Where audit records are: auditd's files, or the journal where no auditd keeps them.
+"""Sources of audit records: auditd's files, or the journal if auditd does not keep them.
 
-Lines as auditd writes them, oldest first. The journal has the same text in parts, which are put together
+Both give lines as auditd writes them, oldest first. The journal has the same text in parts, which are joined
 again.
 """
 
@@ -18,13 +18,13 @@ from mcsd.errors import HostError
 LOG = Path("/var/log/audit/audit.log")
 _MOMENT = re.compile(r" msg=audit\((\d+\.\d+):")
 AT_ONCE = 1000
-"""Lines that are handed on together."""
+"""Lines that are passed on together."""
 
 _JOURNAL_HINT = "install the systemd bindings (python3-systemd), or auditd, which keeps a log of its own"
 
 
 class LogFiles:
-    """auditd's log and those it has put by, `audit.log.1` the youngest of them. Raises `HostError`."""
+    """auditd's log and the rotated ones, `audit.log.1` the youngest of them. Raises `HostError`."""
 
     def __init__(self, path: Path = LOG) -> None:
         self._path = path
@@ -41,13 +41,13 @@ class LogFiles:
                     with path.open(encoding="utf-8", errors="surrogateescape") as file:
                         yield from _in_parts(_since(file, moment))
             except FileNotFoundError:
-                continue  # put by meanwhile under another name
+                continue  # rotated meanwhile
             except OSError as exc:
                 raise _unreadable(path, exc) from exc
 
     def follow(self, pause: float = 0.5) -> Generator[list[str], None, None]:
-        """Return lines as they come, and empty lists while none do; goes on in the new file when one is
-        begun."""
+        """Return lines as they come, and empty lists while none do; continues in the new file after a
+        rotation."""
         file = None
         try:
             while True:
@@ -85,8 +85,7 @@ class LogFiles:
 
 
 def _whole(file: Any) -> list[str]:
-    """Return whole lines that are there, `AT_ONCE` at most; a line that is being written waits for its
-    end."""
+    """Return the complete lines that are there, `AT_ONCE` at most; a line that is being written waits."""
     lines: list[str] = []
     while len(lines) < AT_ONCE:
         place = file.tell()
@@ -99,8 +98,9 @@ def _whole(file: Any) -> list[str]:
 
 
 def _since(file: Iterator[str], moment: float) -> Iterator[str]:
-    """Leave out the lines of a file before the first that is not older than a moment: the kernel's own order
-    is not quite that of time, so what follows is kept whatever it says."""
+    """Skip the lines before the first one that is not older than a moment.
+
+    The kernel's order is not exactly that of time, so all lines after it are kept."""
     for line in file:
         said = _MOMENT.search(line)
         if said is None or float(said[1]) >= moment:
@@ -127,7 +127,7 @@ def _unreadable(path: Path, exc: OSError) -> HostError:
 class JournalRecords:
     """Audit records that journald keeps (`Audit=` of journald.conf(5)). Raises `HostError`.
 
-    `open_reader` makes a reader; tests have their own.
+    `open_reader` opens a reader of the journal; tests pass their own.
     """
 
     def __init__(self, open_reader: Any = None) -> None:
@@ -174,9 +174,9 @@ def _reader() -> Any:
 
 
 def line_of(entry: Any) -> str:
-    """Put a record together as auditd writes it; "" for an entry that is none.
+    """Return a record as auditd writes it; "" for an entry that is not a record.
 
-    journald writes the type's name before the text, and the number and time of the event into fields.
+    journald puts the type's name before the text, and the event's number and time into fields.
     """
     name = str(entry.get("_AUDIT_TYPE_NAME") or "")
     message = str(entry.get("MESSAGE") or "")
@@ -189,5 +189,5 @@ def line_of(entry: Any) -> str:
 
 
 def open_log(path: Path = LOG) -> LogFiles | JournalRecords:
-    """Return auditd's log where there is one, the journal otherwise."""
+    """Return auditd's log if there is one, the journal otherwise."""
     return LogFiles(path) if path.exists() else JournalRecords()

@@ -1,7 +1,7 @@
-"""The kernel's audit records, put together and read by libaudit's own parser, as denials.
+"""The kernel's audit records, assembled and parsed by libaudit's own parser, as denials.
 
-Records of one event come apart and between others'; their values may be hexadecimal, and a log may be
-"enriched" with names after a 0x1d. All of that is auparse's to know (auparse_feed(3)); this says only
+Records of one event are interleaved with others'; their values may be hexadecimal, and a log may be
+"enriched" with names after a 0x1d. auparse handles all that (auparse_feed(3)); this module only decides
 which values make a denial.
 """
 
@@ -46,9 +46,9 @@ def _bindings() -> ModuleType:
 
 
 class Records:
-    """Takes records line by line, as `type=AVC msg=audit(…): …`, and gives denials as events are complete.
+    """Takes records line by line, as `type=AVC msg=audit(…): …`, and returns denials as events complete.
 
-    Raises `HostError` where the parser is not installed.
+    Raises `HostError` if the parser is not installed.
     """
 
     def __init__(self) -> None:
@@ -56,14 +56,14 @@ class Records:
         self._repeats = _Repeats()
         auparse = _bindings()
         self._parser = auparse.AuParser(auparse.AUSOURCE_FEED)
-        self._parser.set_escape_mode(auparse.AUPARSE_ESC_RAW)  # names as they are; whoever prints escapes
+        self._parser.set_escape_mode(auparse.AUPARSE_ESC_RAW)  # names as they are; escaped when printed
         self._ready = auparse.AUPARSE_CB_EVENT_READY
         self._found: list[Denial] = []
-        # The bindings take functions alone: a bound method is refused.
+        # The bindings only accept functions, not bound methods.
         self._parser.add_callback(lambda parser, event, _: self._complete(parser, event), None)
 
     def feed(self, lines: Iterable[str]) -> tuple[Denial, ...]:
-        """Take lines, and return denials that are complete by now."""
+        """Feed lines, and return the denials that are complete by now."""
         for line in lines:
             if not self._events.concerns(line) or self._repeats.is_one(line):
                 continue
@@ -73,7 +73,8 @@ class Records:
         return self._taken()
 
     def age(self) -> tuple[Denial, ...]:
-        """Return denials that nothing more is expected of: the kernel writes an event's records at once."""
+        """Return denials for which no more records are expected: the kernel writes an event's records at
+        once."""
         self._parser.feed_age_events()
         return self._taken()
 
@@ -97,29 +98,28 @@ class Records:
 
 
 def _remember(kept: OrderedDict[str, T], key: str, value: T) -> None:
-    """Keep a value under a key, and forget the oldest of too many."""
+    """Store a value under a key, and drop the oldest if there are too many."""
     kept[key] = value
     while len(kept) > _KEPT:
         kept.popitem(last=False)
 
 
 class _Events:
-    """Which events hold a denial, told by a glance at each line: most of a log is something else.
+    """Finds events with a denial by a quick look at each line, because most of a log is something else.
 
-    The parser would read every field of an event before that could be told. The kernel writes what was denied
-    before the call that it was denied in, and that before its paths and its end (audit_log_exit() in
-    kernel/auditsc.c).
+    The parser would parse every field of an event first. The kernel writes the denial before the system call,
+    and that before the paths and the end of the event (audit_log_exit() in kernel/auditsc.c).
     """
 
     def __init__(self) -> None:
         self._denials: OrderedDict[str, None] = OrderedDict()
 
     def concerns(self, line: str) -> bool:
-        """Tell whether a record belongs to an event with a denial, as far as can be told by now."""
+        """Tell whether a record belongs to an event with a denial, as far as is known by now."""
         head, found, body = line.partition("): ")
         kind, _, event = head.partition(" msg=audit(")
         if not found or not event or not kind.startswith("type="):
-            return True  # the parser knows what to make of it
+            return True  # left to the parser
         is_denial = kind in _DENIALS or (kind == "type=SYSCALL" and _REFUSED.search(body) is not None)
         if is_denial:
             _remember(self._denials, event, None)
@@ -127,21 +127,21 @@ class _Events:
 
 
 class _Repeats:
-    """Denials that are told again word for word, but for process and event: counted here, before any parsing.
+    """Counts denials that repeat word for word, except for process and event, before they are parsed.
 
-    The parser keeps an event until two seconds have passed, and looks through all that it keeps at each
-    line: whoever is denied the same ten thousand times a second would have it do nothing else.
+    The parser keeps each event for two seconds, and goes through all that it keeps at each line. A process
+    with ten thousand denials a second would keep it busy with that alone.
     """
 
     def __init__(self) -> None:
         self._bodies: OrderedDict[str, Denial | None] = OrderedDict()
         self._again: dict[str, tuple[int, float]] = {}
-        """How often since they were last taken, and when last."""
+        """How often since they were last returned, and when last."""
         self._events: OrderedDict[str, str] = OrderedDict()
         self._first: dict[int, str] = {}
 
     def is_one(self, line: str) -> bool:
-        """Tell whether a record is a repetition, or belongs to an event that is one; remember what is new."""
+        """Tell whether a record is a repetition, or belongs to an event that is one; remember new ones."""
         head, found, body = line.partition("): ")
         event = head.rpartition("audit(")[2]
         moment, _, serial = event.partition(":")
@@ -163,11 +163,11 @@ class _Repeats:
         return False
 
     def knows(self, denial: Denial) -> bool:
-        """Tell whether an event had a denial of SELinux's in it, which was complete before the rest came."""
+        """Tell whether an event has an SELinux denial, which was complete before the rest came."""
         return denial.serial in self._first
 
     def told(self, denial: Denial) -> Denial:
-        """Remember what a text turned out to be."""
+        """Remember the denial that a text was parsed to."""
         key = self._first.get(denial.serial)
         if key is not None and denial.kind is DenialKind.AVC:
             self._bodies[key] = denial
@@ -176,7 +176,7 @@ class _Repeats:
         return denial
 
     def taken(self) -> Iterator[Denial]:
-        """Return repetitions of what is known by now, each text once, with how many they were."""
+        """Return the repetitions of known denials, each text once, with their number."""
         for key, (times, last) in tuple(self._again.items()):
             denial = self._bodies.get(key)
             if denial is not None:
@@ -186,14 +186,14 @@ class _Repeats:
 
 
 def _records(parser: Any) -> Iterator[tuple[str, Fields]]:
-    """Return each record of the event that is complete: its type, and its fields as they are read."""
+    """Return each record of the complete event: its type, and its interpreted fields."""
     parser.first_record()
     while True:
         fields: dict[str, str] = {}
         if parser.first_field():
             while True:
                 name = parser.get_field_name()
-                # The first of a name is the kernel's; an enriched log puts its own behind, in capitals.
+                # The first field of a name is the kernel's; an enriched log appends its own, in capitals.
                 fields.setdefault(name, _value(parser))
                 fields.setdefault(f"raw {name}", parser.get_field_str() or "")
                 if not parser.next_field():
@@ -206,9 +206,9 @@ def _records(parser: Any) -> Iterator[tuple[str, Fields]]:
 def _value(parser: Any) -> str:
     try:
         value = parser.interpret_field()
-    except UnicodeDecodeError:  # a name that is not UTF-8, which the bindings cannot give
+    except UnicodeDecodeError:  # a name that is not UTF-8, which the bindings cannot return
         value = bytes.fromhex(parser.get_field_str()).decode("utf-8", "surrogateescape")
-    except (LookupError, OSError):  # a value that it cannot read stays as it is written
+    except (LookupError, OSError):  # a value that it cannot interpret stays as it is
         value = parser.get_field_str()
     text = (value or "").strip('"')
     return "" if text in _UNSET else text
@@ -297,8 +297,7 @@ def _call(
 
 
 def _item(records: tuple[tuple[str, Fields], ...], inode: int | None, name: str) -> Fields:
-    """Return the PATH record of what was denied: by inode, which names nothing twice in one call, or by
-    its name."""
+    """Return the PATH record of the denied object: by inode, which is unique in one call, or by name."""
     items = [fields for kind, fields in records if kind == "PATH"]
     for fields in items:
         if inode is not None and _number(fields.get("raw inode", "")) == inode:
@@ -310,7 +309,7 @@ def _item(records: tuple[tuple[str, Fields], ...], inode: int | None, name: str)
 
 
 def _path(item: Fields, records: tuple[tuple[str, Fields], ...]) -> str:
-    """Return an absolute path; "" where it was not recorded whole."""
+    """Return an absolute path; "" if it was not recorded completely."""
     name = item.get("name", "")
     if not name or name.startswith("/"):
         return name

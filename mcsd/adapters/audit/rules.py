@@ -1,10 +1,12 @@
-"""What the loaded policy says of an access: by the kernel itself, and why, by libselinux's interpreter.
+"""What the loaded policy says about an access: the decision from the kernel, the reason from audit2why.
 
-The kernel (security_compute_av(3)) says whether it is allowed and whether a denial is written down; only the
-interpreter says which kind of rule forbids it. It loads the policy a second time, into this process.
+The kernel (security_compute_av(3)) says whether the access is allowed and whether a denial is audited; only
+libselinux's audit2why says which kind of rule denies it. It loads the policy a second time, into this
+process.
 
-Known of the interpreter: with no allow rule it says so and is silent about constraints; no permissions
-are allowed; the text of a constraint names other permissions of the class as well, so it is not used.
+Known about audit2why: without an allow rule it reports that and nothing about constraints; an empty list of
+permissions counts as allowed; the text of a constraint names other permissions of the class as well, so it is
+not used.
 """
 
 from __future__ import annotations
@@ -20,16 +22,16 @@ _HINT = "install libselinux's Python bindings (python3-libselinux, python3-selin
 
 
 class PolicyRules:
-    """The loaded policy, or one in a file. Raises `HostError` where it cannot be had."""
+    """The loaded policy, or one in a file. Raises `HostError` if it cannot be read."""
 
     def __init__(self, policy: str = "") -> None:
         self._interpreter = _interpreter()
         self._live = not policy
         try:
             failed = self._interpreter.init(policy) if policy else self._interpreter.init()
-        except RuntimeError as exc:  # one is held already, by somebody else in this process
+        except RuntimeError as exc:  # another one is open in this process
             raise HostError(f"the policy cannot be read: {exc}", hint=_HINT) from exc
-        # The bindings leave their own exception set; and what failed counts as begun, until it is finished.
+        # The bindings leave an exception set; and a failed init counts as begun until finish is called.
         except (SystemError, ValueError, OSError) as exc:
             self._interpreter.finish()
             raise HostError(f"the policy cannot be read: {exc.__cause__ or exc}", hint=_HINT) from exc
@@ -37,11 +39,11 @@ class PolicyRules:
             raise HostError("the loaded policy cannot be read", hint=_HINT)
 
     def close(self) -> None:
-        """Let go of the policy."""
+        """Release the policy."""
         self._interpreter.finish()
 
     def ask(self, source: str, target: str, tclass: str, permissions: tuple[str, ...]) -> PolicyVerdict:
-        """Return what denies an access."""
+        """Return the rule that denies an access."""
         rule, booleans = self._rule(source, target, tclass, permissions)
         return PolicyVerdict(
             rule, booleans, silent=self._live and _is_silent(source, target, tclass, permissions)
@@ -82,13 +84,12 @@ def _interpreter() -> ModuleType:
 
 
 def _names(data: Any) -> tuple[str, ...]:
-    """Return the booleans that would allow it if they were changed; the interpreter gives each with its
-    value."""
+    """Return the booleans that would allow it if they were changed; audit2why lists each with its value."""
     return tuple(str(name) for name, _ in data or ())
 
 
 def _is_silent(source: str, target: str, tclass: str, permissions: tuple[str, ...]) -> bool:
-    """Tell whether the kernel denies something of an access without a word."""
+    """Tell whether the kernel denies part of an access without auditing it (dontaudit)."""
     import selinux
 
     try:
@@ -106,7 +107,7 @@ def _is_silent(source: str, target: str, tclass: str, permissions: tuple[str, ..
 
 
 def label_of(path: str) -> str:
-    """Return what a file is labelled, "" where it cannot be told; a link is not followed."""
+    """Return a file's label, "" if it cannot be read; a link is not followed."""
     try:
         return os.getxattr(path, "security.selinux", follow_symlinks=False).rstrip(b"\0").decode("utf-8")
     except (OSError, UnicodeDecodeError):
@@ -114,7 +115,7 @@ def label_of(path: str) -> str:
 
 
 def expected_label(path: str, mode: int) -> str:
-    """Return what the policy's file contexts say of a path, "" where they say nothing."""
+    """Return the policy's file context for a path, "" if there is none."""
     import selinux
 
     try:

@@ -1,8 +1,8 @@
-"""What an audit reads of Docker's answers: options that decide about no label, and about much else.
+"""What an audit reads from Docker's answers: options that are not about labels.
 
-What the daemon reads too is read as it does, in `inspect`; the rest is declared as there: exactly the fields
-that are used, strictly typed, everything else passed over. Docker 20.10 to 29 and Podman's compatible API
-leave some of them out; what is left out is what Docker does by default.
+Fields that the daemon reads too are parsed by `inspect`; the rest is declared as there: exactly the fields
+that are used, strictly typed, everything else ignored. Docker 20.10 to 29 and Podman's compatible API leave
+some of them out; a missing field means Docker's default.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def read_settings(answer: Mapping[str, Any]) -> tuple[ContainerSettings, int | N
 
 
 def read_options(answer: Mapping[str, Any]) -> tuple[frozenset[str], bool]:
-    """Read the engine's info: the names of its security options, and whether containers outlive it.
+    """Parse the engine's info: the names of its security options, and whether live restore is on.
 
     An unconfined default profile counts as no option: `name=seccomp,profile=unconfined` filters nothing.
     """
@@ -104,10 +104,10 @@ def read_options(answer: Mapping[str, Any]) -> tuple[frozenset[str], bool]:
 def endpoints(
     settings: Mapping[str, Any], arguments: tuple[str, ...], listening: tuple[str, ...]
 ) -> tuple[Endpoint, ...]:
-    """Return the TCP addresses that dockerd serves its API at.
+    """Return the TCP addresses on which dockerd serves its API.
 
-    `settings` is daemon.json, `arguments` its command line, `listening` what its process really listens at.
-    Addresses that it listens at and nothing asks for are Swarm's or a plug-in's, and are left out.
+    `settings` is daemon.json, `arguments` its command line, `listening` what its process really listens on.
+    Addresses that it listens on without being configured are Swarm's or a plug-in's, and are left out.
     """
     asked = [str(one) for one in settings.get("hosts") or ()]
     flags: dict[str, str] = {}
@@ -128,7 +128,7 @@ def endpoints(
 
 
 def _at(asked: str, listening: tuple[str, ...]) -> str:
-    """Return the address that a wish came to, where the kernel shows one at its port."""
+    """Return the address that a configured one resulted in, if the kernel shows one with its port."""
     address = asked.removeprefix("tcp://")
     port = address.rpartition(":")[2].partition("/")[0]
     return next((one for one in listening if port and one.rpartition(":")[2] == port), address)

@@ -1,9 +1,9 @@
-"""The questions mcsd asks Docker, blocking, one at a time: from paths and statuses to plain values.
+"""mcsd's requests to Docker, blocking, one at a time: from paths and statuses to plain values.
 
-The API version is negotiated: the newest that both sides know, asked for anew whenever the engine may have
-become another one. A status that is not success is an error that says what Docker said, with one
-exception: that a container is gone is an answer, and taken only from Docker's own words, because a proxy
-or a wrong path also says 404, and mcsd undoes the labels of containers that are gone.
+The API version is negotiated: the newest that both sides support, determined again whenever the engine may
+have been replaced. An unsuccessful status is an error with Docker's message. There is one exception: that a
+container is gone is a valid answer. It is only accepted from Docker's own message, because a proxy or a wrong
+path also gives 404, and mcsd restores the volumes of containers that are gone.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ NEWEST_KNOWN = (1, 52)
 """The newest API version this module was written for (Docker 29); newer engines speak it too."""
 
 _NAME = re.compile(r"/?([a-zA-Z0-9][a-zA-Z0-9_.-]*)")
-"""What Docker lets a container be called; ids have the same form."""
+"""Valid names of containers; ids have the same form."""
 
 _IMAGE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.:/@-]*")
 _CONTENT_ADDRESS = re.compile(r"(sha256:)?[0-9a-f]{64}")
@@ -54,7 +54,7 @@ _BEHIND_A_PROXY = {
 
 
 class ImageLabels:
-    """Remembers labels of at most `capacity` images, for all threads; an image's id fixes its labels."""
+    """Caches the labels of at most `capacity` images, for all threads; they cannot change for an image id."""
 
     def __init__(self, capacity: int = 256) -> None:
         self._capacity = capacity
@@ -62,11 +62,11 @@ class ImageLabels:
         self._lock = threading.Lock()
 
     def get(self, image: str) -> Labels | None:
-        """Return an image's labels where they are remembered."""
+        """Return an image's labels if they are cached."""
         return self._labels.get(image)
 
     def put(self, image: str, labels: Labels) -> None:
-        """Remember an image's labels, and forget the oldest when there are too many."""
+        """Cache an image's labels, and drop the oldest if there are too many."""
         if not _CONTENT_ADDRESS.fullmatch(image):
             return
         with self._lock:
@@ -78,8 +78,8 @@ class ImageLabels:
 class DockerClient:
     """Docker behind the socket at `path`, for one thread; errors as in `mcsd.ports.ContainerEngine`.
 
-    An answer must be complete within `seconds` and fit in `limit` bytes. Nothing is connected or imported
-    before the first question. `shut` may be called from any thread.
+    An answer must be complete within `seconds` and fit into `limit` bytes. Nothing is connected or imported
+    before the first request. `shut` may be called from any thread.
     """
 
     def __init__(self, path: str, *, seconds: float, limit: int, images: ImageLabels) -> None:
@@ -91,7 +91,7 @@ class DockerClient:
         self._spoken: str | None = None
 
     def info(self) -> EngineInfo:
-        """Ask what the engine is."""
+        """Return what the engine is."""
         versions = self._negotiate()
         return read_info(self._expect("/info"), versions)
 
@@ -100,7 +100,7 @@ class DockerClient:
         return read_list(self._expect("/containers/json", {"all": "1"}))
 
     def inspect(self, asked: str) -> Container:
-        """Look at one container by id or name; a full id is never taken for another container's name."""
+        """Inspect one container by id or name; a full id is never taken for another container's name."""
         name = _NAME.fullmatch(asked)
         if name is None:
             raise _gone(asked)
@@ -116,7 +116,7 @@ class DockerClient:
         return replace(seen.container, image_labels=self._image_labels(seen))
 
     def list_one(self, asked: str) -> Container:
-        """Look at one container by its full id in the list, which Docker answers while it starts one."""
+        """Find one container in the list by its full id, which Docker answers even while it starts one."""
         query = {"all": "1", "filters": json.dumps({"id": [asked]})}
         seen = read_glance(self._expect("/containers/json", query), asked)
         if seen is None:
@@ -130,10 +130,10 @@ class DockerClient:
         self._body("/_ping", self._get("/_ping", seconds=seconds))
 
     def follow(self, *, seconds: float, line_limit: int) -> Stream:
-        """Subscribe to what happens to containers from this moment on, within `seconds`.
+        """Subscribe to events about containers from now on, within `seconds`.
 
-        Docker says yes before it has subscribed (`getEvents` in moby's system router). `since` closes the
-        gap: what happened from now on is replayed from Docker's buffer.
+        Docker answers before it has subscribed (`getEvents` in moby's system router). `since` closes the gap:
+        events from now on are replayed from Docker's buffer.
         """
         now = time.time_ns()
         self._negotiate()
@@ -145,17 +145,17 @@ class DockerClient:
         return stream
 
     def shut(self) -> None:
-        """Make whatever this client does, or will do, fail at once; callable from any thread."""
+        """Make all current and future requests fail at once; may be called from any thread."""
         self._guard.shut()
 
     def close(self) -> None:
-        """Release the connection; only when no thread uses it."""
+        """Close the connection; only while no thread uses it."""
         if self._opened is not None:
             self._opened.close()
 
     def _connection(self) -> GuardConnection:
         if self._opened is None:
-            from mcsd.adapters.docker.connection import GuardConnection  # brings the SDK, 60 ms
+            from mcsd.adapters.docker.connection import GuardConnection  # imports the SDK, 60 ms
 
             self._opened = GuardConnection(self._guard, limit=self._limit)
         return self._opened
@@ -166,7 +166,7 @@ class DockerClient:
         return versions
 
     def _image_labels(self, seen: Inspected) -> Labels:
-        """Tell which labels are the image's; all of the container's where its image cannot be looked at."""
+        """Return the image's labels; all of the container's if its image cannot be inspected."""
         known = self._images.get(seen.image_id)
         if known is not None:
             return known
@@ -183,14 +183,14 @@ class DockerClient:
         return self._body(path, self._ask(path, query))
 
     def _ask(self, path: str, query: Mapping[str, str] | None = None) -> HttpReply:
-        """Ask for a path of the versioned API."""
+        """Request a path of the versioned API."""
         for _ in range(2):
             if self._spoken is None:
                 self._negotiate()
             answer = self._get(f"/v{self._spoken}{path}", query, seconds=self._seconds)
             if answer.status != http.HTTPStatus.BAD_REQUEST:
                 break
-            self._spoken = None  # the engine may have been replaced by one that speaks other versions
+            self._spoken = None  # the engine may have been replaced by one with other versions
         return answer
 
     def _get(self, path: str, query: Mapping[str, str] | None = None, *, seconds: float) -> HttpReply:
@@ -222,10 +222,10 @@ class DockerClient:
 
 
 def _says_gone(answer: HttpReply, name: str) -> bool:
-    """Tell whether the engine says that it has no such container.
+    """Tell whether the engine says that there is no such container.
 
-    Podman finds a container and then looks at it: of one that is removed in between it says so with 500. That
-    status has many reasons, another container that is missing among them, so this one must be named.
+    Podman looks a container up and then inspects it: if it is removed in between, the status is 500. That has
+    many other causes, such as another missing container, so the message must name this one.
     """
     message = _message(answer)
     if "no such container" not in message:

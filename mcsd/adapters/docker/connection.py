@@ -1,9 +1,9 @@
-"""One conversation at a time with Docker's API: questions and the event stream, as bytes within limits.
+"""One exchange at a time with Docker's API: requests and the event stream, as bytes within limits.
 
 The SDK's `APIClient` is the session; its transport is an adapter of `requests` over a `GuardedSocket`,
-mounted as `requests` documents it. Its methods that decode are left aside on purpose: they read a body
-without bound, wait for a stream's next byte for ever, and take a stream that broke for one that ended
-(`CancellableStream`), where mcsd must know the difference.
+mounted as `requests` documents it. Its decoding methods are not used on purpose: they read bodies of any
+size, wait for a stream's next byte for ever, and do not distinguish a broken stream from one that ended
+(`CancellableStream`), which mcsd needs to know.
 
 An `APIClient` holds state between requests, so each `GuardConnection` has its own and belongs to one thread.
 Importing this module imports the SDK, which is slow: import it where the first connection is made.
@@ -35,30 +35,30 @@ _SCHEME = "http+docker://"
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
-    """What came back for a question that was answered in HTTP, whatever it says."""
+    """An HTTP response, successful or not."""
 
     status: int
     body: bytes
 
 
 class GuardConnection:
-    """Questions to the guard's socket, one at a time.
+    """Requests to the guard's socket, one at a time.
 
-    `limit` bounds an answer, in bytes. Errors as in `mcsd.ports.ContainerEngine`. It ends by `guard.shut`
-    from any thread, and must then be closed, like any other, when no thread uses it.
+    `limit` bounds an answer, in bytes. Errors as in `mcsd.ports.ContainerEngine`. `guard.shut` ends it from
+    any thread; it must still be closed when no thread uses it.
     """
 
     def __init__(self, guard: Guard, *, limit: int) -> None:
         self._guard = guard
         self._limit = limit
-        # The version is part of the paths that are asked for; naming one keeps the SDK from asking now.
+        # The version is part of the requested paths; naming one keeps the SDK from asking for it.
         self._client = APIClient(base_url=f"unix://{guard.path}", version=MINIMUM_DOCKER_API_VERSION)
         self._client.trust_env = False  # no proxies and no .netrc for a Unix socket
         self._client.headers.update({"Accept": "application/json", "Accept-Encoding": "identity"})
         self._client.mount(_SCHEME, _GuardedAdapter(guard))
 
     def get(self, path: str, query: Mapping[str, str] | None = None, *, seconds: float) -> HttpReply:
-        """Ask, and read the whole answer, within `seconds`."""
+        """Send a request and read the whole answer within `seconds`."""
         what = f"GET {path}"
         self._guard.ask(what, seconds=seconds, limit=self._limit)
         with _explained(self._guard, what):
@@ -67,9 +67,9 @@ class GuardConnection:
     def stream(
         self, path: str, query: Mapping[str, str], *, seconds: float, line_limit: int
     ) -> tuple[Stream | None, HttpReply]:
-        """Open a stream of lines within `seconds`; there is none where the answer's status is not success.
+        """Open a stream of lines within `seconds`; there is none if the status is not a success.
 
-        A line of more than `line_limit` bytes will be an `EngineProtocolError`.
+        A line of more than `line_limit` bytes raises `EngineProtocolError`.
         """
         what = f"GET {path}"
         self._guard.ask(what, seconds=seconds, limit=self._limit)
@@ -100,9 +100,10 @@ class Stream:
         self._rest = bytearray()
 
     def lines(self, *, silence: float, still_there: Callable[[], None]) -> Iterator[bytes]:
-        """Read line after line; raise `EngineUnavailableError` when the stream ends, however it does.
+        """Yield line after line; raise `EngineUnavailableError` when the stream ends, for whatever reason.
 
-        `still_there` is called after every `silence` seconds without a byte and raises when nobody is.
+        `still_there` is called after every `silence` seconds without a byte, and raises if the engine is
+        gone.
         """
 
         def judge() -> None:
@@ -118,12 +119,12 @@ class Stream:
         raise self._broken("ended", DOWN_HINT)
 
     def close(self) -> None:
-        """Release the response and, as it is not read to its end, the connection."""
+        """Close the response and, because it is not read to its end, the connection."""
         self._response.close()
 
     def _pieces(self) -> Iterator[bytes]:
         raw = self._response.raw
-        # Without chunks a read waits until it has all it asked for: only single bytes come in time.
+        # Without chunked encoding, a read waits for all the requested bytes: only single bytes come in time.
         yield from raw.stream(_READ_SIZE if raw.chunked else 1, decode_content=False)
 
     def _split(self, piece: bytes) -> list[bytes]:
@@ -146,7 +147,7 @@ class Stream:
 
 def _read(response: requests.Response) -> HttpReply:
     try:
-        # As sent: a Content-Encoding could unpack to any size, and none was asked for.
+        # Undecoded: a Content-Encoding could unpack to any size, and none was requested.
         body = b"".join(response.raw.stream(_READ_SIZE, decode_content=False))
         if missing := _missing(response, body):
             raise http.client.IncompleteRead(b"", missing)
@@ -156,17 +157,17 @@ def _read(response: requests.Response) -> HttpReply:
 
 
 def _missing(response: requests.Response, body: bytes) -> int:
-    """Count the bytes that the head promised and that did not come; urllib3 before 2 does not look."""
+    """Return how many bytes of the Content-Length are missing; urllib3 before 2 does not check."""
     promised = response.headers.get("Content-Length", "")
     if promised.isdecimal():
         return max(0, int(promised) - len(body))
-    # Nothing until the connection's end: the head was cut off, which http.client takes for complete.
+    # Nothing more: the header was cut off, which http.client takes for complete.
     return int(response.status_code == http.client.OK and not body and not response.raw.chunked)
 
 
 @contextlib.contextmanager
 def _explained(guard: Guard, what: str) -> Iterator[None]:
-    """Turn what the libraries raise into an error that says what happened, and to which question."""
+    """Turn the libraries' exceptions into an error that says what happened, and to which request."""
     try:
         yield
     except McsdError:
@@ -190,7 +191,7 @@ def _explain(guard: Guard, what: str, exc: Exception) -> McsdError:
             f"{where} closed the connection before its answer to {what} was complete", hint=DOWN_HINT
         )
     if isinstance(exc, requests.RequestException) and not guard.has_asked:
-        # docker 7.0 with requests 2.32 was like that: neither had heard of the other's changes.
+        # docker 7.0 with requests 2.32 was like that: the two were not compatible.
         return EngineUnavailableError(
             f"{where} was not asked {what}: python's docker {docker.__version__} and requests "
             f"{requests.__version__} do not work together: {type(cause).__name__}: {cause}",
@@ -204,7 +205,7 @@ def _explain(guard: Guard, what: str, exc: Exception) -> McsdError:
 
 
 def _innermost(exc: Exception) -> Exception:
-    """Find what it was at first: `requests` and `urllib3` pass a cause on as an argument."""
+    """Return the innermost cause: `requests` and `urllib3` pass it on as an argument."""
     inner = [arg for arg in exc.args if isinstance(arg, Exception)]
     return _innermost(inner[-1]) if inner else exc
 
@@ -221,9 +222,9 @@ class _Wire(http.client.HTTPConnection):
 
 
 class _GuardedAdapter(HTTPAdapter):
-    """A transport of `requests` for one question at a time, each on a connection of its own.
+    """A transport of `requests` for one request at a time, each on a connection of its own.
 
-    To reuse one is worth little on a Unix socket, and takes knowing whether all of the last answer was read.
+    Reusing connections gains little on a Unix socket, and needs the last answer to be read completely.
     """
 
     def __init__(self, guard: Guard) -> None:
@@ -231,7 +232,8 @@ class _GuardedAdapter(HTTPAdapter):
         self._wire = _Wire(guard)
 
     def send(self, request: requests.PreparedRequest, *_: object, **__: object) -> requests.Response:
-        """Ask, and return the answer with its body unread; raise what `http.client` and the guard raise."""
+        """Send, and return the response with its body unread; raises what `http.client` and the guard
+        raise."""
         assert request.method is not None
         self._wire.close()
         self._wire.request(request.method, request.path_url, headers=dict(request.headers))

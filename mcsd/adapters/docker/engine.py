@@ -1,9 +1,9 @@
-"""Docker as a `ContainerEngine`: the asynchronous face of questions that block in threads.
+"""Docker as a `ContainerEngine`: the asynchronous interface to requests that block in threads.
 
-Each question has a connection to itself, and a thread, until it is answered; a few connections are kept for
-the next ones. Docker lets whoever asks about a container wait until it has done with that container, so one
-that waits keeps nobody else from asking. Cancelling whoever waits for an answer leaves its thread busy until
-the answer or the deadline, whichever is first; closing the engine ends all of that at once.
+Each request has its own connection and thread until it is answered; a few connections are kept for later
+ones. Docker delays an answer about a container while it works on that container, but this does not block
+other requests. Cancelling a caller leaves its thread busy until the answer or the deadline, whichever is
+first; closing the engine ends all requests at once.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from mcsd.errors import ConfigurationError, EngineUnavailableError
 _T = TypeVar("_T")
 
 LEND = 0.5
-"""Seconds after which a question that is not answered gives its place back: Docker makes it wait."""
+"""Seconds after which an unanswered request gives its place back: Docker makes it wait."""
 MOST = 128
-"""Questions that may wait for answers: as many threads and connections."""
+"""Requests that may wait for answers: as many threads and connections."""
 
 BODY_LIMIT = 64 * 2**20
-"""Bytes that an answer may have: a list of 40,000 containers."""
+"""The most bytes of an answer: a list of 40,000 containers."""
 
 
 class DockerEngine:
     """Docker, or Podman's compatible service, behind a Unix socket; meets `mcsd.ports.ContainerEngine`.
 
-    `timeout` bounds each answer as a whole, in seconds; `places` how many questions Docker works at, those
-    left out that it makes wait for long. When an
-    event stream is silent for `ping_interval` seconds, Docker has `ping_timeout` seconds to show that it
-    lives; at most `event_backlog` events wait for a slow reader before they collapse into one `LOST`.
+    `timeout` bounds each answer as a whole, in seconds; `places` how many requests Docker works on at the
+    same time, without those that it makes wait for long. If an event stream is silent for `ping_interval`
+    seconds, Docker has `ping_timeout` seconds to show that it is alive; at most `event_backlog` events wait
+    for a slow reader before they are replaced by one `LOST`.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class DockerEngine:
         self._closed = False
 
     async def info(self) -> EngineInfo:
-        """Ask what the engine is."""
+        """Return what the engine is."""
         return await self._ask(DockerClient.info)
 
     async def containers(self) -> tuple[ContainerId, ...]:
@@ -76,15 +76,15 @@ class DockerEngine:
         return await self._ask(DockerClient.containers)
 
     async def inspect(self, container: str) -> Container:
-        """Look at one container by id or name; raise `ContainerGoneError` when there is none."""
+        """Inspect one container by id or name; raise `ContainerGoneError` if there is none."""
         return await self._ask(lambda client: client.inspect(container))
 
     async def list_one(self, container: ContainerId) -> Container:
-        """Look at one container without waiting for what Docker is doing with it."""
+        """Return one container without waiting for what Docker is doing with it."""
         return await self._ask(lambda client: client.list_one(container))
 
     async def events(self) -> AsyncGenerator[EngineEvent, None]:
-        """Stream what happens to containers from now on, `SUBSCRIBED` first."""
+        """Stream events about containers from now on, `SUBSCRIBED` first."""
         self._refuse_closed()
         subscription = Subscription(self._new_client, self._limits)
         self._subscriptions.add(subscription)
@@ -96,7 +96,7 @@ class DockerEngine:
             await subscription.end()
 
     async def close(self) -> None:
-        """Break every stream and question, and release every connection and thread; idempotent."""
+        """End every stream and request, and release every connection and thread; idempotent."""
         with self._lock:
             self._closed = True
             clients = list(self._clients)
@@ -160,7 +160,7 @@ class DockerEngine:
 
 
 class _Slot:
-    """A place among the questions that Docker works at, given back after `LEND` seconds at the latest."""
+    """A place among the requests that Docker works on, given back after `LEND` seconds at the latest."""
 
     def __init__(self, places: asyncio.Semaphore) -> None:
         self._places = places

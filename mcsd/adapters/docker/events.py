@@ -1,11 +1,11 @@
-"""Docker's event stream, carried from a thread of its own to the event loop.
+"""Docker's event stream, passed from a thread of its own to the event loop.
 
-The thread reads as fast as Docker sends, for Docker drops events of a reader that is slow, and does not say
-so. The queue between the two is bounded. When the reader on the loop is the slow one, everything that waits
-is replaced by a single `LOST` event, which asks for a fresh look at all containers: nothing is lost that
-looking does not give back (promise 7), and memory does not grow.
+The thread reads as fast as Docker sends, because Docker silently drops events for a slow reader. The queue
+between the two is bounded. If the reader on the loop is too slow, all waiting events are replaced by a single
+`LOST`, which asks for a new inspection of all containers. So nothing is lost for good (promise 7), and memory
+does not grow.
 
-Silence is normal. After a spell of it the thread asks Docker, over a second connection, whether it lives.
+Silence is normal. After some time of it, the thread pings Docker over a second connection.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from mcsd.core.containers import LOST, SUBSCRIBED, ContainerId, EngineEvent
 
 @dataclass(frozen=True, slots=True)
 class StreamLimits:
-    """How an event stream is kept: seconds to open it; seconds of silence until Docker is asked whether it
-    lives, and seconds it has to say so; bytes of one event; events (2 or more) that may wait to be read."""
+    """Limits of an event stream: seconds to open it; seconds of silence until Docker is pinged, and seconds
+    that it has to answer; bytes of one event; events (2 or more) that may wait to be read."""
 
     open_seconds: float = 30.0
     silence: float = 15.0
@@ -38,7 +38,7 @@ class StreamLimits:
 
 
 class EventQueue:
-    """Takes events from any thread and gives them to one reader on `loop`; holds at most `backlog`."""
+    """Takes events from any thread for one reader on `loop`; holds at most `backlog`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, backlog: int) -> None:
         assert backlog >= 2, "there is no room for LOST and what follows it"
@@ -49,36 +49,36 @@ class EventQueue:
         self._filled = asyncio.Event()
 
     def put(self, event: EngineEvent) -> None:
-        """Add an event; collapse all that wait into one `LOST` when there is no room."""
+        """Add an event; if there is no room, replace all waiting events by one `LOST`."""
         with self._lock:
             was_empty = not self._events
             if len(self._events) >= self._backlog:
                 self._events.clear()
                 self._events.append(_marker(LOST))
             self._events.append(event)
-        if was_empty:  # once for a burst, or the loop's own queue would be the one to grow
+        if was_empty:  # once for a burst, or the loop's own queue would grow
             with contextlib.suppress(RuntimeError):  # the loop is closed, and the reader gone with it
                 self._loop.call_soon_threadsafe(self.wake)
 
     def wake(self) -> None:
-        """Make the reader look again; call it on the loop."""
+        """Wake the reader; call it on the loop."""
         self._filled.set()
 
     def take(self) -> EngineEvent | None:
-        """Return the oldest event, None when there is none."""
+        """Return the oldest event, None if there is none."""
         with self._lock:
             return self._events.popleft() if self._events else None
 
     async def filled(self) -> None:
-        """Wait until somebody woke the reader since the last call."""
+        """Wait until the reader is woken."""
         await self._filled.wait()
         self._filled.clear()
 
 
 class Subscription:
-    """One event stream: a thread, two connections and a queue. Made and read on one event loop.
+    """One event stream: a thread, two connections and a queue. Created and read on one event loop.
 
-    Reading goes on until an error says that the stream broke; `end` is due in any case.
+    It can be read until an error says that the stream broke; `end` must be called in any case.
     """
 
     def __init__(self, new_client: Callable[[], DockerClient], limits: StreamLimits) -> None:
@@ -93,27 +93,28 @@ class Subscription:
         self._executor.shutdown(wait=False)  # it takes nothing else, so its thread ends with the stream
 
     async def next(self) -> EngineEvent:
-        """Wait for the next event, `SUBSCRIBED` first; raise what broke the stream once all were given."""
+        """Wait for the next event, `SUBSCRIBED` first; after the last one, raise the error that ended the
+        stream."""
         while (event := self._queue.take()) is None:
             if self._running.done():
                 self._running.result()
             await self._queue.filled()
-        await asyncio.sleep(0)  # a storm must not keep everybody else off the loop
+        await asyncio.sleep(0)  # a storm of events must not block the loop
         return event
 
     async def end(self) -> None:
-        """Break the stream, and wait for its thread, which ends at once."""
+        """End the stream, and wait for its thread, which ends at once."""
         self.shut()
         await asyncio.wait({self._running})
         self.join()
 
     def shut(self) -> None:
-        """Break the stream; it ends with `EngineUnavailableError`."""
+        """Abort the stream; it ends with `EngineUnavailableError`."""
         self._reader.shut()
         self._pinger.shut()
 
     def join(self) -> None:
-        """Wait until the thread of a stream that was shut has ended, which is at once."""
+        """Wait until the thread of an aborted stream has ended, which is at once."""
         self._executor.shutdown()
 
     def _run(self) -> NoReturn:
@@ -128,7 +129,7 @@ class Subscription:
         raise AssertionError("a stream of lines ends by raising")
 
     def _ended(self, running: asyncio.Future[NoReturn]) -> None:
-        running.exception()  # whoever still reads will meet it; to nobody else it is news
+        running.exception()  # a reader gets it; for anybody else it is retrieved here
         self._queue.wake()
 
     def _ping(self) -> None:

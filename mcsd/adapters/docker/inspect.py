@@ -1,9 +1,9 @@
-"""What mcsd reads of Docker's answers: the models, and the one way from bytes to `mcsd.core.containers`.
+"""What mcsd reads from Docker's answers: the models, and the parsing to `mcsd.core.containers`.
 
-Exactly the fields that are used are declared, strictly typed. What decides about isolation has no default:
-an answer without it is refused, with the field and the object named, and never taken for a "no". Fields and
-values that are not known here are passed over, so that newer engines and Podman's compatible API are read
-as well. Go writes empty lists and maps as `null`.
+Exactly the fields that are used are declared, strictly typed. Fields that decide about isolation have no
+default: an answer without one is refused, with an error that names field and object, and never taken for a
+"no". Unknown fields and values are ignored, so that newer engines and Podman's compatible API work as well.
+Go writes empty lists and maps as `null`.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ Labels = tuple[tuple[str, str], ...]
 """Docker labels under `io.mcsd.`, sorted."""
 
 _NEVER = "0001-01-01T00:00:00Z"
-"""Go's zero time: of a container that was never started."""
+"""Go's zero time, for a container that was never started."""
 
 _ACTION_LENGTH = 64
-"""An action's free text (`exec_create: COMMAND`) is cut here: it may be megabytes, and hold secrets."""
+"""An action's text (`exec_create: COMMAND`) is cut to this: it may be megabytes, and contain secrets."""
 
 _BY_PODMAN = {"remove": "destroy"}
-"""What Podman calls otherwise, in its compatible API too; there `died` is `die` already."""
+"""Actions with another name in Podman, also in its compatible API; there `died` is `die` already."""
 
 _SHOWN_PROBLEMS = 3
 _SHOWN_TEXT = 200
@@ -53,7 +53,7 @@ _M = TypeVar("_M", bound=BaseModel)
 
 
 class Read(BaseModel):
-    """Fields of an answer of Docker's that are used, strictly typed; all others are passed over."""
+    """The fields of an answer that are used, strictly typed; all others are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True, alias_generator=to_pascal)
 
@@ -68,7 +68,7 @@ class _State(Read):
 
 
 class ContainerConfig(Read):
-    """What runs in a container, or an image."""
+    """The configuration of a container or an image."""
 
     image: str = ""
     labels: dict[str, str] | None = None
@@ -79,7 +79,7 @@ class _VolumeOptions(Read):
 
 
 class _Wanted(Read):
-    """A mount as it was asked for with `--mount`; `-v` is in `Binds`, and knows no parts of volumes."""
+    """A mount as requested with `--mount`; `-v` is in `Binds`, and has no subpaths."""
 
     type: str = ""
     target: str = ""
@@ -87,7 +87,7 @@ class _Wanted(Read):
 
 
 class HostConfig(Read):
-    """What whoever made a container asked for."""
+    """The options that a container was created with."""
 
     mounts: list[_Wanted] | None = None
     privileged: bool
@@ -182,7 +182,7 @@ _GLANCES = TypeAdapter(list[_ListedOne])
 
 @dataclass(frozen=True, slots=True)
 class ApiVersions:
-    """The API versions an engine speaks, both included, as pairs of numbers."""
+    """The range of API versions that an engine supports, both included, as pairs of numbers."""
 
     oldest: tuple[int, int]
     newest: tuple[int, int]
@@ -269,7 +269,7 @@ def container_of(seen: InspectAnswer) -> Container:
 
 
 def read_glance(body: bytes, asked: str) -> Inspected | None:
-    """Read the answer to `GET /containers/json` filtered by one full id; None where it lists another."""
+    """Read the answer to `GET /containers/json` filtered by one full id; None if it lists another."""
     try:
         listed = _GLANCES.validate_json(body)
     except ValidationError as exc:
@@ -296,9 +296,9 @@ def read_image_labels(body: bytes, image: str) -> Labels:
 
 
 def read_event(line: bytes) -> EngineEvent | None:
-    """Read one object of the event stream; None where it is about neither a container nor a reload.
+    """Read one object of the event stream; None if it is about neither a container nor a reload.
 
-    A reload may change which runtimes there are; it has no container.
+    A reload may change the runtimes; it has no container.
     """
     event = parse(_Event, line, "in an event")
     if event.type == "daemon" and event.action == "reload":
@@ -317,7 +317,7 @@ def read_event(line: bytes) -> EngineEvent | None:
 
 
 def read_refusal(body: bytes) -> str:
-    """Return the sentence of an error answer, whoever wrote it: a proxy in between may, and not in JSON."""
+    """Return the message of an error answer, which may come from a proxy, and not be JSON."""
     try:
         return _Refusal.model_validate_json(body).message[:_SHOWN_TEXT].strip()
     except ValidationError:
@@ -352,7 +352,7 @@ def _mount(mount: _Mount) -> Mount:
 
 
 def parse(model: type[_M], answer: bytes | Mapping[str, object], subject: str) -> _M:
-    """Read an answer, as it came or parsed; `subject` says in errors what it is about.
+    """Read an answer, as bytes or parsed; `subject` names it in errors.
 
     Raises `EngineProtocolError`.
     """

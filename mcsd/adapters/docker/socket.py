@@ -1,11 +1,11 @@
-"""A Unix socket that keeps limits: how long, how many bytes, and until somebody says stop.
+"""A Unix socket with limits of time and bytes, which can be shut down from outside.
 
-A client library's read timeout starts anew with every byte, and its bodies have no bound. Here a question
-has one deadline and one budget for everything that comes back, headers included. Both are kept where the
-bytes come in, so that no layer above can forget them. A stream has no deadline, for silence is normal
-there; after each spell of silence a callback judges whether the other side still lives.
+A client library's read timeout starts again with every byte, and bodies may have any size. Here a request has
+one deadline and one budget of bytes for the whole response, headers included. Both are enforced where the
+bytes arrive, so that no layer above can miss them. A stream has no deadline, because silence is normal there;
+after each period of silence, a callback checks whether the other side is still alive.
 
-A `Guard` belongs to one connection and is used by one thread, but for `shut`, which any thread may call:
+A `Guard` belongs to one connection and is used by one thread, except for `shut`, which any thread may call:
 it wakes the other one, whose read then fails with `EngineUnavailableError`.
 """
 
@@ -46,7 +46,7 @@ class Guard:
     def __init__(self, path: str) -> None:
         self.path = path
         self.lock = threading.RLock()
-        """Held while a descriptor is closed, so that `shut` never meets another one of the same number."""
+        """Held while a descriptor is closed, so that `shut` never uses its number for another file."""
         self._socket: GuardedSocket | None = None
         self._shut = False
         self._what = "a question"
@@ -57,7 +57,7 @@ class Guard:
         self._on_silence: Callable[[], None] | None = None
 
     def ask(self, what: str, *, seconds: float, limit: int) -> None:
-        """Begin a question: its answer must be complete in `seconds` and fit in `limit` bytes."""
+        """Begin a request: its answer must be complete in `seconds` and fit into `limit` bytes."""
         self._what = what
         self._asked = self._ended = False
         self._seconds, self._deadline = seconds, time.monotonic() + seconds
@@ -67,7 +67,7 @@ class Guard:
     def follow(self, *, seconds: float, limit: int, on_silence: Callable[[], None]) -> None:
         """Lift the deadline, and call `on_silence`, which may raise, after each `seconds` without a byte.
 
-        At most `limit` bytes may come in between two calls of `renew`.
+        At most `limit` bytes may arrive between two calls of `renew`.
         """
         self._seconds, self._deadline, self._on_silence = seconds, None, on_silence
         self._limit = self._left = limit
@@ -83,25 +83,25 @@ class Guard:
 
     @property
     def has_asked(self) -> bool:
-        """Whether any of the question was sent."""
+        """Whether a part of the request was sent."""
         return self._asked
 
     @property
     def has_ended(self) -> bool:
-        """Whether the other side closed the connection since the question was asked."""
+        """Whether the other side has closed the connection since the request."""
         return self._ended
 
     def shut(self) -> None:
-        """End the connection for good and wake its thread; idempotent, callable from any thread."""
+        """Shut the connection down for good and wake its thread; idempotent, from any thread."""
         with self.lock:
             self._shut = True
             if self._socket is not None:
-                # Not connected (any more) is what was asked for.
+                # It is not connected, or not any more, as requested.
                 with contextlib.suppress(OSError):
                     self._socket.shutdown(socket.SHUT_RDWR)
 
     def connect(self) -> GuardedSocket:
-        """Open a socket under this guard; raise `EngineUnavailableError` saying why it cannot be."""
+        """Open a socket under this guard; raise `EngineUnavailableError` with the reason if that fails."""
         seconds = self.patience()
         connection = GuardedSocket(self)
         try:
@@ -124,7 +124,7 @@ class Guard:
         return EngineUnavailableError(f"mcsd closed its connection to docker at {self.path!r}")
 
     def sending(self) -> None:
-        """Take note that something goes out."""
+        """Note that something is sent."""
         self._asked = True
 
     def patience(self) -> float:
@@ -137,13 +137,13 @@ class Guard:
         return left
 
     def silent(self) -> None:
-        """Judge a step that took all its patience."""
+        """Handle a timeout."""
         if self._on_silence is None:
             raise self._too_late()
         self._on_silence()
 
     def count(self, received: int) -> None:
-        """Take what came in off the budget; nothing is the connection's end."""
+        """Subtract received bytes from the budget; 0 means that the connection has ended."""
         self._ended = not received
         self._left -= received
         if self._left < 0:
@@ -169,7 +169,7 @@ class Guard:
             case errno.ECONNREFUSED:
                 return because("nobody listens there", DOWN_HINT)
             case errno.EAGAIN:
-                # A Unix socket with a timeout does not wait for room in the listener's queue.
+                # A Unix socket with a timeout does not wait for space in the listener's queue.
                 return because("its queue of waiting connections is full", HANGS_HINT)
             case errno.EACCES | errno.EPERM:
                 return because(os.strerror(exc.errno).lower(), ACCESS_HINT)
@@ -178,7 +178,7 @@ class Guard:
 
 
 class GuardedSocket(socket.socket):
-    """A connecting socket whose every read and write asks its guard."""
+    """A client socket that checks its guard at every read and write."""
 
     def __init__(self, guard: Guard) -> None:
         super().__init__(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -199,7 +199,7 @@ class GuardedSocket(socket.socket):
             return received
 
     def sendall(self, data: ReadableBuffer, flags: int = 0) -> None:
-        """Send all of it within the guard's patience."""
+        """Send all of it within the guard's time."""
         self.settimeout(self._guard.patience())
         self._guard.sending()
         try:
@@ -217,6 +217,6 @@ class GuardedSocket(socket.socket):
 def _kind_unless_socket(path: str) -> str:
     try:
         kind = stat.S_IFMT(os.stat(path).st_mode)
-    except OSError:  # gone since: then "nobody listens there" is the better word
+    except OSError:  # gone since: then "nobody listens there" is the better message
         return ""
     return "" if kind == stat.S_IFSOCK else _KINDS.get(kind, "something else")

@@ -1,16 +1,15 @@
-"""fanotify(7) as this kernel has it for everybody: no capability, marks on directories, events with names.
+"""fanotify(7) without capabilities: marks on directories, events with names.
 
 Since Linux 5.13 a process without CAP_SYS_ADMIN may have a group that reports file handles instead of open
-files. Such a group marks single directories, and each event names the directory by its handle, and the
-entry in it. Two of the kernel's filters make the difference to inotify(7):
+files. Such a group marks single directories, and each event has the handle of the directory and the name of
+the entry in it. Two of the kernel's filters make the difference to inotify(7):
 
 - FAN_RENAME (5.17) is one event for a rename, which names the old and the new directory *as far as they are
-  marked*: so the event itself tells whether something came, went, or stayed.
-- FAN_MARK_IGNORE (6.0) without FAN_ONDIR ignores what happens to files and lets through what happens to
-  directories: new directories are told, and the thousands of files that a database makes never leave the
-  kernel.
+  marked*: so the event itself says whether something was moved in, moved out, or renamed inside.
+- FAN_MARK_IGNORE (6.0) without FAN_ONDIR ignores events on files but not on directories: new directories are
+  reported, and the thousands of files that a database creates cause no events.
 
-The process that did it is not told to a group without CAP_SYS_ADMIN, except when it was this one.
+A group without CAP_SYS_ADMIN does not get the pid of the process, except for this process itself.
 """
 
 from __future__ import annotations
@@ -42,11 +41,11 @@ _RECORD = struct.Struct("=BBH8xIi")  # kind, padding, length, fsid, bytes and ty
 _TARGET, _PLACE, _OLD, _NEW = 1, 2, 10, 12
 """FAN_EVENT_INFO_TYPE_…: FID, DFID_NAME, OLD_DFID_NAME, NEW_DFID_NAME."""
 LARGEST = 256 * 1024
-"""Bytes read at a time: a full queue of short names takes a few of them."""
+"""Bytes per read: a full queue of short names takes a few reads."""
 
 
 class DirectoryEntry(NamedTuple):
-    """An entry of a directory: the directory's handle as its file system gives it (kind and bytes), a name.
+    """An entry of a directory: the directory's file handle (type and bytes), and a name.
 
     The name is b"." for the directory itself.
     """
@@ -59,7 +58,7 @@ class DirectoryEntry(NamedTuple):
 class FanotifyEvent(NamedTuple):
     """One event. `place` is where it happened; a rename has `old` or `place` or both, as far as marked.
 
-    `target` is the handle of what it happened to, kind and bytes, None for a directory itself.
+    `target` is the handle (type and bytes) of the object, None for the directory itself.
     """
 
     mask: int
@@ -87,19 +86,19 @@ def _checked(result: int) -> int:
 
 
 def open_group() -> int:
-    """Open a group that anybody may have; raises `OSError`: EINVAL before Linux 5.17, EMFILE, ENOSYS."""
+    """Open an unprivileged group; raises `OSError`: EINVAL before Linux 5.17, EMFILE, ENOSYS."""
     return _checked(_libc().fanotify_init(_REPORT | _FAN_CLOEXEC | _FAN_NONBLOCK, os.O_RDONLY))
 
 
 def mark(group: int, directory: int, *, with_files: bool) -> None:
-    """Mark a directory (any descriptor of it); with `with_files` also tell of files that are made in it.
+    """Mark a directory (any descriptor of it); with `with_files` also report files created in it.
 
-    Raises `OSError`: ENOSPC at the limit of marks, EXDEV, ENODEV or EOPNOTSUPP where the file system cannot
-    tell, EINVAL before Linux 6.0.
+    Raises `OSError`: ENOSPC at the limit of marks; EXDEV, ENODEV or EOPNOTSUPP if the file system does not
+    support it; EINVAL before Linux 6.0.
     """
     path = b"/proc/self/fd/%d" % directory
     flags = _ONLYDIR | _IGNORE | _SURVIVES_CHANGES
-    if with_files:  # it may have been marked without them
+    if with_files:  # it may have been marked without files before
         _libc().fanotify_mark(group, flags | _REMOVE, FAN_CREATE, _AT_FDCWD, path)
     else:
         _checked(_libc().fanotify_mark(group, flags | _ADD, FAN_CREATE, _AT_FDCWD, path))
@@ -107,7 +106,7 @@ def mark(group: int, directory: int, *, with_files: bool) -> None:
 
 
 def unmark(group: int, directory: int) -> None:
-    """Take a mark off; raises `OSError`, ENOENT where there is none."""
+    """Remove a mark; raises `OSError`, ENOENT if there is none."""
     path = b"/proc/self/fd/%d" % directory
     _checked(_libc().fanotify_mark(group, _REMOVE | _ONLYDIR, _TOLD, _AT_FDCWD, path))
     with_mask = _REMOVE | _ONLYDIR | _IGNORE | _SURVIVES_CHANGES
@@ -116,7 +115,7 @@ def unmark(group: int, directory: int) -> None:
 
 
 def events(data: bytes) -> Iterator[FanotifyEvent]:
-    """Read what one read(2) gave."""
+    """Parse the data of one read(2)."""
     at, end = 0, len(data)
     while at < end:
         length, _, _, head, mask, _, pid = _EVENT.unpack_from(data, at)

@@ -1,7 +1,7 @@
-"""Marking the directories of a volume, reached through descriptors as a walk reaches them.
+"""Marking the directories of a volume, through descriptors as in a walk.
 
-A directory is marked before it is listed: what is made in it later is told, what was made before is listed.
-So nothing is missed however busy the tree is.
+A directory is marked before it is listed: entries created later cause events, earlier ones are listed. So
+nothing is missed, however busy the tree is.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mcsd.relabel.tree import Node, Tree
 
 Met = Callable[[int, bytes], None]
 _PASSING = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV, errno.ESTALE}
-"""What it says of a directory that went, was swapped, or is another file system's by now."""
+"""Errors for a directory that was removed, was replaced, or is on another file system by now."""
 
 
 class NoRoomError(Exception):
@@ -28,12 +28,12 @@ class NoRoomError(Exception):
 
 
 class BrokenOffError(Exception):
-    """It was told to stop."""
+    """The marking was cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Marking:
-    """What to mark with: `room` is how many directories at most; `met` is called for each entry."""
+    """Marks directories: `room` of them at most; `met` is called for each entry."""
 
     group: int
     with_files: bool
@@ -42,9 +42,9 @@ class Marking:
     met: Met | None = None
 
     def mark(self, root: int) -> int:
-        """Mark a directory and all below it on the same mount, and give how many that were.
+        """Mark a directory and all below it on the same mount, and return their number.
 
-        Raises `NoRoomError`, `BrokenOffError`, and `OSError` where the file system cannot tell.
+        Raises `NoRoomError`, `BrokenOffError`, and `OSError` if the file system does not support it.
         """
         count = 0
         for descriptor in _directories(root, self._entries_of):
@@ -52,7 +52,7 @@ class Marking:
                 calls.mark(self.group, descriptor, with_files=self.with_files)
             except OSError as exc:
                 if exc.errno == errno.EACCES and count:
-                    continue  # it keeps a label of its own, which a walk leaves alone as well
+                    continue  # it has a protected label, and a walk leaves it alone as well
                 raise
             count += 1
             if count > self.room:
@@ -62,10 +62,10 @@ class Marking:
         return count
 
     def unmark(self, root: int) -> int:
-        """Take the marks off again, as far as there are any, and give how many directories there were."""
+        """Remove the marks, as far as there are any, and return the number of directories."""
         count = 0
         for descriptor in _directories(root, self._entries_of):
-            with suppress(OSError):  # made or moved in since, and never marked
+            with suppress(OSError):  # created or moved in since, and never marked
                 calls.unmark(self.group, descriptor)
             count += 1
         return count
@@ -79,7 +79,7 @@ class Marking:
 
 
 def _directories(root: int, entries_of: Callable[[int], Iterator[os.DirEntry[str]]]) -> Iterator[int]:
-    """Return a descriptor of each directory, the caller's turn being before it is listed."""
+    """Yield a descriptor of each directory, before it is listed."""
     tree = Tree(root, kernel.stat_of(root))
     waiting = [tree.root]
     try:
@@ -119,10 +119,10 @@ def _below(
 def _is_directory(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir(follow_symlinks=False)
-    except OSError:  # a file system that has to ask, and it is gone
+    except OSError:  # a file system on a server that is gone
         return False
 
 
 def is_directory(descriptor: int) -> bool:
-    """Tell what a descriptor stands for."""
+    """Tell whether a descriptor is a directory's."""
     return stat.S_ISDIR(os.fstat(descriptor).st_mode)

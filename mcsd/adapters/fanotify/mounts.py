@@ -1,4 +1,4 @@
-"""Knowing at once that something was mounted or unmounted: poll(2) on mountinfo (proc_pid_mountinfo(5))."""
+"""Noticing mounts and unmounts at once: poll(2) on mountinfo (proc_pid_mountinfo(5))."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mcsd.relabel.mounts import mounts
 
 
 class MountNews:
-    """A descriptor that is readable when this process's mounts have changed, and where they are."""
+    """A descriptor that is readable when this process's mounts have changed, and the mount points."""
 
     def __init__(self) -> None:
         self._table = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
@@ -19,11 +19,11 @@ class MountNews:
         self.points = self._look()
 
     def fileno(self) -> int:
-        """Return what to wait for."""
+        """Return the descriptor to wait for."""
         return self._epoll.fileno()
 
     def look(self) -> bool:
-        """Look again, and tell whether anything has changed since the last look; blocking."""
+        """Read the mounts, and tell whether they have changed since the last call; blocking."""
         before, self.points = self.points, self._look()
         return before != self.points
 

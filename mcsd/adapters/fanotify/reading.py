@@ -1,8 +1,8 @@
-"""From events to sights: which volume an event is about, and what is there now.
+"""From events to observations: which volume an event is about, and what is there now.
 
-An event names a directory by its handle. What is opened by a handle is that directory wherever it has been
-moved, so no paths are kept and nothing has to be followed: the volume is found by going up from there until
-a volume's root is met, and remembered for the next event. Labels are read below the directory's descriptor.
+An event names a directory by its handle, which opens that directory wherever it has been moved. So no paths
+are stored or followed: the volume is found by going up from the directory to a volume's root, and is cached
+for the next event. Labels are read below the directory's descriptor.
 
 Everything here blocks, and runs in a thread; it reads, marks new directories, and writes nothing.
 """
@@ -29,11 +29,11 @@ from mcsd.relabel.handles import open_on
 
 RawHandle = tuple[int, bytes]
 MOST_SIGHTS = 512
-"""Sights of one volume in one reading; where there are more, all of it is looked at instead."""
+"""Observations of one volume in one reading; if there are more, the whole volume is checked instead."""
 _REMEMBERED = 8192
-"""Directories whose volume is remembered."""
+"""Directories whose volume is cached."""
 _AT_A_TIME = 0.2
-"""Seconds of the processor's time after which a reading ends, with more to be read in the next."""
+"""Seconds of CPU time after which a reading ends; the next one continues."""
 TOO_MUCH = "more was changed at once than is looked at one by one"
 OVERFLOWN = "the kernel's queue of events was full"
 NO_ROOM = "it has more directories than may be watched"
@@ -41,7 +41,7 @@ NO_ROOM = "it has more directories than may be watched"
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What is watched of one volume. `target` is without the NUL at its end."""
+    """One watched volume. `target` is without the trailing NUL."""
 
     volume: VolumeId
     path: str
@@ -52,7 +52,7 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """All that is watched on one device as the reading begins; `resting` volumes are to lose their marks."""
+    """All that is watched on one device as a reading begins; `resting` volumes are to lose their marks."""
 
     device: int
     roots: Mapping[Identity, Watch]
@@ -62,7 +62,7 @@ class View:
 
 @dataclass(slots=True)
 class Reading:
-    """What one reading found, and what it took: `seconds` of the processor's time, `marked` directories."""
+    """What one reading found, and its cost: `seconds` of CPU time, `marked` directories."""
 
     sights: list[WatchEvent] = field(default_factory=list)
     losses: dict[VolumeId, Loss] = field(default_factory=dict)
@@ -80,15 +80,15 @@ class FanotifyReader:
         self._stopped = threading.Event()
 
     def stop(self) -> None:
-        """Break a reading off."""
+        """Cancel a reading."""
         self._stopped.set()
 
     def forget(self) -> None:
-        """Volumes have come or gone."""
+        """Drop the cache, because volumes were added or removed."""
         self._volumes.clear()
 
     def read(self, view: View) -> Reading:
-        """Read what there is to be read."""
+        """Read the pending events."""
         began = time.thread_time()
         reading = Reading()
         with _mount_on(view) as mount:
@@ -107,7 +107,7 @@ class FanotifyReader:
 
 @contextmanager
 def _mount_on(view: View) -> Iterator[int]:
-    """Open something on the device for the time of the block, -1 where none of the volumes is there."""
+    """Open something on the device, as a context manager; -1 if none of the volumes is there."""
     descriptor = -1
     for watch in view.roots.values():
         for path in (watch.path, os.path.dirname(watch.path)):
@@ -127,7 +127,7 @@ def _mount_on(view: View) -> Iterator[int]:
 
 
 class _Turn:
-    """One reading: what is known for as long as it lasts."""
+    """One reading, with caches for its duration."""
 
     def __init__(
         self,
@@ -145,7 +145,7 @@ class _Turn:
         self._seen: Counter[VolumeId] = Counter()
 
     def take(self, events: Iterator[FanotifyEvent]) -> None:
-        """Look at what the events are about: first what left, then what came, then what was changed."""
+        """Examine the objects of events: first those moved out, then those moved in, then those changed."""
         changed: dict[RawHandle, dict[bytes, What]] = {}
         arrived: list[FanotifyEvent] = []
         for event in events:
@@ -179,7 +179,7 @@ class _Turn:
     def _opened(self, handle: RawHandle) -> Iterator[int | None]:
         try:
             descriptor = open_on(self._mount, *handle)
-        except OSError:  # removed meanwhile, or the file system is gone
+        except OSError:  # deleted meanwhile, or the file system is gone
             yield None
             return
         try:
@@ -207,7 +207,7 @@ class _Turn:
 
     def _watch_of(self, handle: RawHandle) -> Watch | None:
         volume = self._volume_of(handle)
-        if volume is None:  # a directory that has been moved out of a volume, or of one that was released
+        if volume is None:  # moved out of a volume, or in one that was released
             self._let_go(handle)
             return None
         self._reading.events[volume] += 1
@@ -228,9 +228,9 @@ class _Turn:
     # -- renames
 
     def _take_rename(self, event: FanotifyEvent) -> bool:
-        """Tell whether something has come into a volume; take note of what has left one."""
+        """Tell whether something was moved into a volume; record what was moved out of one."""
         if event.old is not None and event.place is not None and event.old[:2] == event.place[:2]:
-            return False  # renamed where it is
+            return False  # renamed in place
         before = self._volume_of(event.old[:2]) if event.old else None
         if event.mask & calls.FAN_ONDIR:
             self._volumes.clear()  # what is below it may be another volume's now
@@ -246,7 +246,7 @@ class _Turn:
         return after is not None
 
     def _follow(self, target: RawHandle, watch: Watch) -> None:
-        """See what was moved out of a volume, if it still carries its label and is not back already."""
+        """Report what was moved out of a volume, if it still carries its label and is not back already."""
         with self._opened(target) as descriptor:
             if descriptor is None:
                 return
@@ -279,7 +279,7 @@ class _Turn:
     # -- what came
 
     def _enter(self, event: FanotifyEvent) -> None:
-        """Look at what has come into a volume; a directory is marked, and so is all below it."""
+        """Examine what was moved or created in a volume; a directory is marked with everything below it."""
         assert event.place is not None
         kind, data, name = event.place
         watch = self._watch_of((kind, data))
@@ -333,7 +333,8 @@ class _Turn:
                 self._look(watch, directory, name, what)
 
     def _look(self, watch: Watch, directory: int, name: bytes, what: What) -> None:
-        """See an entry of a directory, or with b"." the directory itself, if it does not carry the target."""
+        """Report an entry of a directory, or with b"." the directory itself, if it does not carry the
+        target."""
         path = b"/proc/self/fd/%d" % directory + (b"" if name == b"." else b"/" + name)
         follow = name == b"."
         try:
@@ -382,5 +383,5 @@ def _text(label: bytes | None) -> str | None:
 
 
 def words(exc: OSError) -> str:
-    """Say what the kernel says."""
+    """Return the kernel's error message."""
     return (exc.strerror or str(exc)).lower()

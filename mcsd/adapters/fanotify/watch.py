@@ -1,11 +1,11 @@
 """Watching volumes with fanotify(7): `mcsd.ports.DiskWatch`.
 
-One group for each device, because events name what they are about by its file system's own handles, and some
-file systems (btrfs) have one device for each subvolume. Closing a group drops all its marks.
+There is one group for each device, because events name objects by handles of their file system, and some file
+systems (btrfs) have one device for each subvolume. Closing a group drops all its marks.
 
-Nothing runs while nothing happens. What happens is read a moment later, so that many changes of one thing are
-one event, and no more is read than `share` of one processor's time allows in the long run. A volume in which
-more happens than that is not watched for a while: it would cost all others theirs.
+Without events, nothing runs. Events are read a moment later, so that many changes of one object become one
+event, and reading takes at most `share` of one processor's time in the long run. A volume with more events
+than that is not watched for a while, because it would use up the other volumes' share.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from mcsd.relabel.opening import OpenRoot, opened
 MOMENT = 0.05
 """Seconds from the first event to reading."""
 SHARE = 0.015
-"""The part of one processor's time that reading may take in the long run."""
+"""The fraction of one processor's time that reading may take in the long run."""
 CREDIT = 0.5
-"""Seconds of the processor's time that may be taken ahead of that."""
+"""Seconds of CPU time that may be taken in advance."""
 BEHIND = 2.0
 """Seconds that reading may have to pause before the busiest volume is given up."""
 BUSY = "more is changed in it all the time than may be followed"
@@ -60,7 +60,7 @@ class _Group:
     watches: dict[VolumeId, _Entry] = field(default_factory=dict)
     resting: set[VolumeId] = field(default_factory=set)
     leaving: dict[asyncio.Future[None], str] = field(default_factory=dict)
-    """Volumes whose marks are being taken off, by their paths."""
+    """Volumes whose marks are being removed, by their paths."""
     is_read: bool = False
     is_closed: bool = False
 
@@ -154,7 +154,7 @@ class FanotifyWatch:
 
     @staticmethod
     async def _wait_for_leaving(group: _Group, path: str) -> None:
-        """Wait until nobody takes marks off there any more: they would be the new ones."""
+        """Wait until no marks are being removed there any more: new ones would be removed as well."""
         leaving = [future for future, other in group.leaving.items() if overlap(path, other)]
         if leaving:
             await asyncio.wait(leaving)
@@ -184,7 +184,7 @@ class FanotifyWatch:
             self._drop(volume, entry)
 
     def _drop(self, volume: VolumeId, entry: _Entry) -> None:
-        """Forget a volume, and take its marks off beside everything else; a group without any is closed."""
+        """Drop a volume, and remove its marks in the background; a group without any is closed."""
         group = self._where.get(volume)
         if group is None or group.watches.get(volume) is not entry:
             return
@@ -200,7 +200,7 @@ class FanotifyWatch:
 
     def _unmark(self, group: _Group, watch: Watch) -> None:
         if any(overlap(watch.path, other.watch.path) for other in group.watches.values()):
-            return  # they have marks in common; those that nobody needs are dropped as they tell something
+            return  # they share marks; unneeded ones are removed when they cause an event
         descriptor = os.dup(group.descriptor)
         leaving = self._threads.submit(lambda: _unmark(watch, descriptor))
         group.leaving[leaving] = watch.path
@@ -222,7 +222,7 @@ class FanotifyWatch:
             asyncio.get_running_loop().add_reader(self._mounts.fileno(), self._mounts_changed)
 
     def _mounts_changed(self) -> None:
-        """Take the news: asking for it has taken it from the kernel, so the reader is never removed."""
+        """Handle changed mounts: reading them has reset the kernel's flag, so the reader is never removed."""
         self._mount_news = True
         if not self._looks_at_mounts:
             self._looks_at_mounts = True
@@ -246,7 +246,7 @@ class FanotifyWatch:
         self._serve(self._read(group))
 
     def _serve(self, work: Coroutine[None, None, list[WatchEvent | Loss]]) -> None:
-        """Read beside everything else: a file system that hangs holds up what happens on it alone."""
+        """Read in the background: a hung file system only delays its own events."""
         task = asyncio.get_running_loop().create_task(self._collect(work))
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
@@ -305,7 +305,7 @@ class FanotifyWatch:
         return self._groups.get(group.device) is not group
 
     async def _look_at_mounts(self) -> list[WatchEvent | Loss]:
-        """Tell of what was mounted or unmounted inside a volume since the last look."""
+        """Report what was mounted or unmounted inside a volume since the last call."""
         await asyncio.sleep(MOMENT)
         mounts = self._mounts
         if mounts is None:
@@ -348,7 +348,7 @@ class FanotifyWatch:
         return max(0.0, self._debt / self._share)
 
     def _give_up(self) -> list[Loss]:
-        """Stop watching the busiest volume, when following it takes more than there is."""
+        """Stop watching the busiest volume, if that takes more time than there is."""
         if self._pause() < BEHIND or not self._heavy:
             return []
         volume = self._heavy.most_common(1)[0][0]
@@ -387,8 +387,8 @@ class FanotifyWatch:
 def _mark(wanted: Watch, marking: Marking) -> int:
     """Mark a volume's directories; give how many there are. Closes the group's descriptor, its own.
 
-    A single file is not marked: fanotify_mark(2) asks for the right to read it, and mcsd's domain has no
-    business with what is in containers' files.
+    A single file is not marked: fanotify_mark(2) needs permission to read it, and mcsd's domain must not be
+    able to read containers' files.
     """
     with ExitStack() as stack:
         stack.callback(os.close, marking.group)
@@ -408,7 +408,7 @@ def _require_same(root: OpenRoot, wanted: Watch) -> None:
 
 
 def _unmark(watch: Watch, group: int) -> None:
-    """Take a volume's marks off; one that is gone has none any more. Closes the group's descriptor."""
+    """Remove a volume's marks; one that is gone has none any more. Closes the group's descriptor."""
     with ExitStack() as stack:
         stack.callback(os.close, group)
         stack.enter_context(suppress(VolumeFailedError, VolumeRefusedError, OSError, BrokenOffError))

@@ -1,1 +1,1 @@
-"""The host's own files: what they contain, where engines keep theirs."""
+"""The host's files: what they contain, and where engines have their storage."""

@@ -1,7 +1,7 @@
-"""What lies in a volume: set-user-ID programs, and what everybody may write. Looked at, never touched.
+"""What a volume contains: set-user-ID programs, and what everybody may write. Nothing is changed.
 
-The volume belongs to whoever runs in the container: directories are entered by descriptors, links are not
-followed, mounts are not crossed, and the search has an end.
+The container controls the volume: directories are entered by descriptors, links are not followed, mounts are
+not crossed, and the search is limited.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import replace
 from mcsd.core.audit.facts import AuditedMount, Sort, VolumeContents
 
 SHOWN = 5
-"""Paths of each kind that are named; the others are counted."""
+"""Paths of each kind that are named; the others are only counted."""
 
 _SORTS = {
     stat.S_IFDIR: Sort.DIRECTORY,
@@ -28,7 +28,7 @@ _EXECUTE = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 
 
 def sorted_out(mount: AuditedMount) -> AuditedMount:
-    """Return a mount with where its source leads and what is there."""
+    """Return a mount with its resolved source and the kind of file there."""
     real = os.path.realpath(mount.source)
     try:
         mode = os.stat(real).st_mode
@@ -78,7 +78,7 @@ class _Search:
 
 
 def search(top: str, *, limit: int) -> VolumeContents:
-    """Look through a volume, at `limit` inodes at most."""
+    """Search a volume, up to `limit` inodes."""
     found = _Search(top, limit)
     error = ""
     try:

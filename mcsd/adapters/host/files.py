@@ -13,7 +13,7 @@ from mcsd.relabel.scanning import NOT_LABELLED, Scan, scannable
 
 
 class HostFiles:
-    """See the port. Each label is understood once."""
+    """See the port. Each label is parsed once."""
 
     def places(self, top: str) -> tuple[str, ...]:
         """See `mcsd.ports.FileScanner`."""

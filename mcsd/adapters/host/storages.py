@@ -1,9 +1,9 @@
 """Where engines keep their storage on this host, as their own configuration says.
 
-Read are Docker's `data-root`, containerd's and CRI-O's `root`, what Podman, Buildah and Skopeo call
-`graphroot` and its kin, for the host and for each user (containers-storage.conf(5)), the pools of libvirt,
-LXC's `lxc.lxcpath`, and the data directories of k3s, RKE2 and the kubelet. The places that each has without a
-word in its configuration are in `mcsd.core.protected`. A file that cannot be understood says nothing.
+Read are Docker's `data-root`, containerd's and CRI-O's `root`, the `graphroot` and the like of Podman,
+Buildah and Skopeo for the host and for each user (containers-storage.conf(5)), the pools of libvirt, LXC's
+`lxc.lxcpath`, and the data directories of k3s, RKE2 and the kubelet. The default places are in
+`mcsd.core.protected`. A file that cannot be parsed is ignored.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 _LARGEST = 4 * 2**20
-"""Bytes of a configuration file that is read; none is as large."""
+"""The most bytes of a configuration file; real ones are smaller."""
 
 _DOCKER = ("/etc/docker/daemon.json",)
 _CONTAINERD = ("/etc/containerd/config.toml",)
@@ -54,10 +54,10 @@ def storages_of_host(root: str = "/") -> tuple[str, ...]:
 
 
 def storages_of_homes(homes: Iterable[str], root: str = "/") -> tuple[str, ...]:
-    """List the storage of people's own engines, as the host's and their own files say. Raises nothing.
+    """List the storage of rootless engines, according to the host's and the users' own files. Raises nothing.
 
-    What somebody's own file names counts where it is theirs: else anybody could have mcsd leave alone what
-    belongs to others.
+    A path in a user's own file only counts if the user owns it: otherwise anybody could make mcsd leave other
+    users' directories alone.
     """
     readers: tuple[Reader, ...] = (_docker, _storage, _LXC_PATH.findall)
     files = list(zip(_IN_HOMES, readers, strict=True))
@@ -66,7 +66,7 @@ def storages_of_homes(homes: Iterable[str], root: str = "/") -> tuple[str, ...]:
     for home in homes:
         owner = _owner(home)
         if owner in {0, None}:
-            continue  # root's engines are the host's
+            continue  # root's engines count as the host's
         theirs = [path for pattern, read in files for path in _read(home, pattern, read)]
         expanded = (_expanded(path, home, owner) for path in (*theirs, *everybody_s))
         found += [path for path in expanded if _owner(path) == owner]
@@ -91,7 +91,7 @@ def _absolute(paths: Iterable[str]) -> tuple[str, ...]:
 
 
 Reader = Callable[[str], Iterable[object]]
-"""Gives the paths in a file's text; raises whatever its parser raises."""
+"""Returns the paths in a file's text; raises whatever its parser raises."""
 
 
 def _read(root: str, pattern: str, read: Reader) -> Iterator[str]:
@@ -105,7 +105,7 @@ def _read(root: str, pattern: str, read: Reader) -> Iterator[str]:
                 text = opened.read(_LARGEST).decode()
             found = [path for path in read(text) if isinstance(path, str)]
         except (OSError, ValueError, RecursionError):
-            continue  # it says nothing that can be understood; its engine will not either
+            continue  # it cannot be parsed, neither here nor by its engine
         yield from found
 
 

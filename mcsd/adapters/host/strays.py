@@ -1,8 +1,8 @@
-"""What scans have found, in a file: `mcsd.ports.StrayStore`.
+"""The results of scans, in a file: `mcsd.ports.StrayStore`.
 
-A file that cannot be read or understood is not as good as none: which levels are carried is not known then,
-and the catch says so until everything has been scanned (`Catch.lost`). It is written anew as a whole, and
-takes the old one's place when it is on disk.
+A file that cannot be read or parsed is not the same as no file: which levels are on files is not known then,
+and the results say so until everything has been scanned (`Catch.lost`). The file is always rewritten as a
+whole, and replaces the old one when it is on disk.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A file that is written as a whole: after a crash it is the old one or the new one, and on disk."""
+"""Atomic replacement of a file: after a crash it is the old one or the new one, and on disk."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def put(path: Path, text: str, *, mode: int = 0o600) -> None:
-    """Write a text in ASCII beside the old file and let it take its place; blocking. Raises `OSError`.
+    """Write an ASCII text to a new file and replace the old one with it; blocking. Raises `OSError`.
 
-    `mode` is the new file's, less the umask. Where it fails before the end the old file is as it was.
+    `mode` is the new file's, less the umask. If anything fails, the old file is unchanged.
     """
     fresh = path.with_name(f"{path.name}.new")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW

@@ -1,14 +1,14 @@
-"""The ledger: what mcsd must remember whatever happens, in one SQLite database.
+"""The ledger: what mcsd must never forget, in one SQLite database.
 
 - One owner: a second `SqliteLedger` on the same path raises `LedgerLockedError` at once. Administrators may
   read with `sqlite3` at any time; one who keeps a write transaction open makes `apply` fail after a while.
 - `apply` is one transaction in WAL mode with `synchronous=FULL`: one `fsync` of the log. When it returns,
   the changes survive `kill -9` and loss of power; when it raises, nothing has happened.
-- Opening looks before it touches, and reads everything. A newer mcsd's database is left as it is, byte for
-  byte. What is not a sound database with rows that make sense raises `LedgerDamagedError`, and `set_aside`
-  moves it out of the way; no damage is ever taken for an empty ledger.
-- The database must stay where it is: if its files are removed or replaced while mcsd runs, `apply` fails,
-  because what it wrote would be gone with the process.
+- Opening checks first, without writing, and reads everything. A newer mcsd's database is left as it is, byte
+  for byte. Anything but a valid database with valid rows raises `LedgerDamagedError`, and `set_aside` moves
+  it out of the way; a damaged ledger is never taken for an empty one.
+- If the database's files are removed or replaced while mcsd runs, `apply` fails, because its changes would be
+  lost with the process.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ __all__ = ["SqliteLedger", "set_aside"]
 
 
 def _upsert(table: str, columns: Sequence[str], keys: int = 1) -> str:
-    """Write an INSERT that replaces in place, so that rows which refer to this one stay untouched."""
+    """Return an upsert statement, which does not affect rows that refer to this one."""
     places = ", ".join("?" * len(columns))
     updates = ", ".join(f"{column} = excluded.{column}" for column in columns[keys:])
     return (
@@ -74,7 +74,7 @@ _COUNT_GRANT = "UPDATE counters SET value = ?1 WHERE name = 'next_grant' AND val
 class SqliteLedger:
     """`mcsd.ports.Ledger` in the file at `path`, owned from construction to `close`.
 
-    The directory of `path` is made if it is missing. `is_new` tells that there was no ledger before.
+    The directory of `path` is created if it is missing. `is_new` says that there was no ledger before.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, migrations: Sequence[Migration] = MIGRATIONS) -> None:
@@ -91,7 +91,7 @@ class SqliteLedger:
             inspect(self.path, len(migrations))
             self._database = connect(self.path, migrations)
             self._identities = self._look()
-            self.load()  # rows that make no sense are damage too, and it must come out here
+            self.load()  # invalid rows are damage too, which must be detected here
         except BaseException:
             self.close()
             raise
@@ -125,7 +125,7 @@ class SqliteLedger:
                 _apply(database, change)
 
     def close(self) -> None:
-        """Close the database and let go of the ownership; idempotent."""
+        """Close the database and release the lock; idempotent."""
         database, self._database = self._database, None
         try:
             if database is not None:
@@ -149,13 +149,13 @@ class SqliteLedger:
                 yield self._database
                 self._database.execute("COMMIT")
             finally:
-                if self._database.in_transaction:  # not when SQLite has rolled back by itself
+                if self._database.in_transaction:  # SQLite may have rolled back by itself
                     self._database.execute("ROLLBACK")
 
     def _look(self) -> tuple[tuple[int, int], ...]:
         try:
             found = [files.beside(self.path, suffix).stat() for suffix in ("", files.WAL)]
-        except OSError:  # gone or out of reach: as good as replaced
+        except OSError:  # gone or inaccessible: as good as replaced
             return ()
         return tuple((one.st_dev, one.st_ino) for one in found)
 

@@ -1,11 +1,12 @@
-"""The ledger as files: who owns it, how a new one comes to be, and how a damaged one is put aside.
+"""The ledger's files: their lock, how a new ledger is created, and how a damaged one is moved aside.
 
 The owner holds a `flock` on a file of its own (`ledger.db.lock`), not on the database: an administrator can
 read the database with `sqlite3` while mcsd runs, and closing some other descriptor of the database cannot
 take SQLite's own locks away (https://www.sqlite.org/howtocorrupt.html, section 2.2).
 
-A new database is made under another name and renamed when it is complete and on disk. So an empty or
-half-made `ledger.db` is never a fresh start but damage, and so is a write-ahead log without its database.
+A new database is created under another name and renamed when it is complete and on disk. So an empty or
+incomplete `ledger.db` is never a new ledger but a damaged one, and so is a write-ahead log without a
+database.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from mcsd.adapters.ledger.schema import MIGRATIONS, Migration, migrate
 from mcsd.errors import LedgerDamagedError, LedgerError, LedgerLockedError
 
 WAL, SHM = "-wal", "-shm"
-"""What SQLite keeps beside a database in WAL mode: its write-ahead log, and the log's index."""
+"""SQLite's files beside a database in WAL mode: the write-ahead log, and the log's index."""
 JOURNAL = "-journal"
-"""What SQLite keeps beside a database while it is being put into WAL mode: the way back."""
+"""SQLite's rollback journal, which exists while a database is switched to WAL mode."""
 
 _PID_WIDTH = 10
 
@@ -47,7 +48,7 @@ def _reporting(path: Path, operation: str) -> Iterator[None]:
 
 
 def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable."""
+    """Sync a directory."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -56,7 +57,7 @@ def sync_directory(path: Path) -> None:
 
 
 def prepare_directory(path: Path) -> None:
-    """Make the ledger's directory, 0700, where it is missing; refuse one that others may write in."""
+    """Create the ledger's directory, 0700, if it is missing; refuse one that others may write to."""
     directory = path.parent
     with _reporting(path, "make its directory"):
         if not directory.exists():
@@ -95,27 +96,27 @@ class Ownership:
             os.pwrite(self._descriptor, f"{os.getpid():>{_PID_WIDTH}}\n".encode(), 0)
 
     def release(self) -> None:
-        """Let go; idempotent."""
+        """Release the lock; idempotent."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
 
 def _describe_holder(descriptor: int) -> str:
-    """Name the process that wrote its number into the lock file, as far as it can be known."""
+    """Describe the process whose pid is in the lock file, as far as possible."""
     text = os.pread(descriptor, _PID_WIDTH, 0).strip()
     if not text.isdigit():
         return "another process"
     pid = int(text)
     try:
         name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:  # it lives in another PID namespace, or has just ended
+    except OSError:  # it is in another PID namespace, or has just ended
         return f"process {pid}"
     return f"process {pid} ({name})"
 
 
 def is_present(path: Path) -> bool:
-    """Tell whether there is a database; raises `LedgerDamagedError` for remains of one."""
+    """Tell whether there is a database; raises `LedgerDamagedError` for an incomplete one."""
     with _reporting(path, "look at it"):
         try:
             mode = path.stat().st_mode
@@ -132,14 +133,14 @@ def is_present(path: Path) -> bool:
 
 
 def restrict(path: Path) -> None:
-    """Take away everybody else's access to the database."""
+    """Remove other users' access to the database."""
     with _reporting(path, "restrict who may read it"):
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             path.chmod(0o600)
 
 
 def create(path: Path, migrations: Sequence[Migration] = MIGRATIONS) -> None:
-    """Make a new, empty ledger, complete and durable or not at all; raises `sqlite3.Error` too."""
+    """Create a new, empty ledger, complete and durable or not at all; raises `sqlite3.Error` too."""
     draft = beside(path, ".new")
     with _reporting(path, "create it"):
         for suffix in ("", JOURNAL, WAL, SHM):
@@ -159,10 +160,10 @@ def create(path: Path, migrations: Sequence[Migration] = MIGRATIONS) -> None:
 
 
 def set_aside(path: str | os.PathLike[str], now: float) -> Path:
-    """Move a damaged ledger out of the way, durably, and give its new name.
+    """Move a damaged ledger out of the way, durably, and return its new name.
 
-    `now` (seconds since the epoch) goes into the name. The write-ahead log moves along under the name at
-    which SQLite's own `.recover` looks for it. Raises `LedgerLockedError` while somebody owns the ledger.
+    `now` (seconds since the epoch) goes into the name. The write-ahead log is moved as well, to the name
+    that SQLite's own `.recover` expects. Raises `LedgerLockedError` while somebody holds the lock.
     """
     old = Path(path).absolute()
     owner = Ownership(old)

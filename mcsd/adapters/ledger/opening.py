@@ -1,7 +1,7 @@
-"""Opening the ledger's database: look before touching, and say in mcsd's words what SQLite found.
+"""Opening the ledger's database: check it before writing, and translate SQLite's errors.
 
-A database is judged through a read-only connection, which changes neither the database nor its log: one
-that is newer, damaged or not ours is left as it was, byte for byte.
+A database is checked through a read-only connection, which changes neither the database nor its log: a newer,
+damaged or foreign one stays as it was, byte for byte.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from mcsd.adapters.ledger.schema import APPLICATION_ID, Migration, migrate, vers
 from mcsd.errors import LedgerDamagedError, LedgerError, LedgerNewerError
 
 BUSY_TIMEOUT = 5.0
-"""Seconds to wait for somebody else's transaction, an administrator's for instance."""
+"""Seconds to wait for another transaction, such as an administrator's."""
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_SCHEMA}
-"""SQLITE_ERROR is "no such table" and its like: our own statements are right, so the schema is not."""
+"""SQLITE_ERROR is "no such table" and the like: our statements are correct, so the schema is not."""
 
 _HINTS = {
     sqlite3.SQLITE_FULL: "free space on its file system; mcsd goes on by itself",
@@ -44,25 +44,25 @@ def _explain(path: Path, operation: str, error: sqlite3.Error) -> LedgerError:
 
 
 def damaged(path: Path, why: str) -> LedgerDamagedError:
-    """Return the error for a database that is not what mcsd left."""
+    """Return the error for a database that is not as mcsd left it."""
     return LedgerDamagedError(f"ledger {str(path)!r} is damaged: {why}", hint=_REBUILD)
 
 
 @contextmanager
 def explaining(path: Path, operation: str) -> Iterator[None]:
-    """Turn what SQLite raises into a `LedgerError` that names file and operation."""
+    """Turn SQLite's exceptions into a `LedgerError` that names file and operation."""
     try:
         yield
     except sqlite3.Error as exc:
         raise _explain(path, operation, exc) from exc
-    except UnicodeDecodeError as exc:  # a message of SQLite's that quotes a damaged schema
+    except UnicodeDecodeError as exc:  # a message from SQLite that quotes a damaged schema
         raise damaged(path, "its text is not UTF-8") from exc
 
 
 def inspect(path: Path, newest: int) -> None:
-    """Judge a database without changing it or its log: a read-only connection writes to neither.
+    """Check a database without changing it or its log: a read-only connection writes to neither.
 
-    Only one that a crash left half-way into WAL mode must be taken back first, to be read at all.
+    Only a database that a crash left while switching to WAL mode is rolled back first, to be readable at all.
     """
     mode = "rw" if beside(path, JOURNAL).exists() else "ro"
     with explaining(path, "read it"):
@@ -107,7 +107,7 @@ def connect(path: Path, migrations: Sequence[Migration]) -> sqlite3.Connection:
             database.execute("PRAGMA synchronous = FULL")
             database.execute("PRAGMA trusted_schema = OFF")
             migrate(database, migrations)
-            # Whoever reads the file alone, as a package does before it is installed, finds the version there.
+            # A reader of the file alone, such as a package before it is installed, finds the version there.
             database.execute("PRAGMA wal_checkpoint(PASSIVE)")
             database.execute("PRAGMA foreign_keys = ON")
             database.execute("SELECT count(*) FROM counters").fetchone()  # the log exists from here on

@@ -1,6 +1,6 @@
-"""Between records and rows: the only place that knows the order of the ledger's columns.
+"""Conversion between records and rows: the only place that knows the order of the ledger's columns.
 
-Reading is strict. A row that does not make a valid record (an unknown state, a level that does not parse)
+Reading is strict. A row that is not a valid record (an unknown state, a level that cannot be parsed)
 raises `ValueError`, `TypeError`, `KeyError` or `LabelSyntaxError`; the ledger then counts as damaged.
 """
 
@@ -73,7 +73,7 @@ _SIGNED = 1 << 63
 
 
 def stored_text(text: str) -> str | bytes:
-    """Return text as SQLite can hold it: as it is, or as bytes where it has lone surrogates."""
+    """Return text as SQLite can store it: as it is, or as bytes if it has lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -82,7 +82,7 @@ def stored_text(text: str) -> str | bytes:
 
 
 def read_text(stored: object) -> str:
-    """Return what `stored_text` was given."""
+    """Return the text that `stored_text` converted."""
     match stored:
         case str():
             return stored

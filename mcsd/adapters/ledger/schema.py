@@ -1,14 +1,14 @@
-"""The ledger's tables, as a list of migrations, and the one way to apply them.
+"""The ledger's tables as a list of migrations, and how they are applied.
 
 `MIGRATIONS[n]` takes a database from version n to n + 1; `PRAGMA user_version` holds the version. Each
-runs in a transaction of its own together with the new version number, so a crash leaves one version or
-the next. A migration that has been released is never edited: a change is a new one at the end, and
-`tests/fakes/ledgers` gets a dump of what the version before wrote.
+runs in its own transaction together with the new version number, so a crash leaves one version or the
+next. A released migration is never edited: a change is a new one at the end, and `tests/fakes/ledgers` gets
+a dump of what the previous version wrote.
 
 Two conventions. Columns of type ANY hold text that is not mcsd's own: TEXT where it is valid Unicode and
-BLOB where it has lone surrogates (a file name that is not UTF-8), so that no path is refused or bent.
+BLOB where it has lone surrogates (a file name that is not UTF-8), so that no path is refused or altered.
 Device and inode numbers are unsigned 64-bit in the kernel and two's complement here. Foreign keys are
-deferred: a transaction is judged by where it ends, whatever the order of its changes.
+deferred: they are checked at the end of a transaction, whatever the order of its changes.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import sqlite3
 from collections.abc import Sequence
 
 APPLICATION_ID = 0x6D637364
-"""`mcsd` in ASCII: SQLite's mark of whose database it is (https://www.sqlite.org/pragma.html)."""
+"""`mcsd` in ASCII: identifies the database as mcsd's (https://www.sqlite.org/pragma.html)."""
 
 HISTORY_LIMIT = 10_000
-"""Freed grants kept for people to read; the oldest go first."""
+"""Freed grants that are kept for administrators; the oldest are deleted first."""
 
 _VERSION_1 = (
     """
@@ -137,13 +137,13 @@ MIGRATIONS: tuple[Migration, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 
 
 def version_of(database: sqlite3.Connection) -> int:
-    """Read the version a database is at; 0 is one without tables."""
+    """Return the version of a database; 0 for one without tables."""
     (version,) = database.execute("PRAGMA user_version").fetchone()
     return int(version)
 
 
 def migrate(database: sqlite3.Connection, migrations: Sequence[Migration] = MIGRATIONS) -> None:
-    """Bring a database up to the last version; `sqlite3.Error` leaves it at the last one that was reached.
+    """Migrate a database to the last version; after `sqlite3.Error` it has the last one that was reached.
 
     The connection must be in autocommit mode (`isolation_level=None`), foreign keys enforced or not:
     a migration that rebuilds a table needs them off, and whatever it leaves is checked at opening.

@@ -1,1 +1,1 @@
-"""Processes and interfaces, as the kernel shows them."""
+"""Processes and network interfaces, from the kernel."""

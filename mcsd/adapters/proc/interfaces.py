@@ -1,12 +1,12 @@
-"""Containers' interfaces from the kernel's rtnetlink, in pyroute2's messages, without entering any namespace.
+"""Containers' network interfaces from rtnetlink, with pyroute2's messages, without entering any namespace.
 
-- RTM_GETNSID gives the host's number for a process's network namespace; a host's end of a pair carries that
-  number and the other end's index. Neither needs a capability, nor does listing the host's own links.
+- RTM_GETNSID returns the host's number for a process's network namespace; the host's end of a veth pair has
+  that number and the other end's index. Neither needs a capability, nor does listing the host's own links.
 - The names inside come from `/proc/PID/net`, which shows the process's own namespace. An interface that is
   down and has no address is not listed there: its name stays unknown.
 
-The exchange is over a socket of our own: pyroute2's ways to ask such a question differ between 0.7 and 0.9,
-and from 0.8 on they bring an event loop; its messages have stayed the same.
+Messages go over our own socket: pyroute2's request functions differ between 0.7 and 0.9, and use an event
+loop from 0.8 on; its message classes have stayed the same.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from pyroute2.netlink.rtnl.nsidmsg import nsidmsg
 from mcsd.core.interfaces import Link, Network, NetworkKind, match_ends, network_kind
 
 _UNASSIGNED = 1 << 31
-"""Numbers of namespaces are signed; from here on they are negative, which means that there is none."""
+"""Namespace numbers are signed; from this value on they are negative, which means that there is none."""
 
 
 _LARGEST = 1 << 17
 _PATIENCE = 2.0
-"""Seconds for an answer; the kernel gives it at once."""
+"""Seconds for an answer; the kernel answers at once."""
 
 
 class _Answers(Marshal):  # type: ignore[misc]  # pyroute2 has no types
-    """The two kinds of answers there are here; pyroute2's own reader knows, and loads, all there are."""
+    """Parses the two kinds of answers used here; pyroute2's own parser loads all kinds."""
 
     msg_map: ClassVar[dict[int, type]] = {RTM_NEWLINK: ifinfmsg, RTM_NEWNSID: nsidmsg}
 
@@ -87,7 +87,7 @@ class KernelNetworks:
 
 
 def _ask(route: socket.socket, question: Any, kind: int, *, dump: bool) -> Iterator[Any]:
-    """Ask, and give the answers: one, or all up to the end of a list. Raises `OSError`."""
+    """Send a request, and return the answers: one, or all up to the end of a list. Raises `OSError`."""
     question["header"]["type"] = kind
     question["header"]["flags"] = NLM_F_REQUEST | (NLM_F_DUMP if dump else 0)
     question.encode()
@@ -107,7 +107,7 @@ def _ask(route: socket.socket, question: Any, kind: int, *, dump: bool) -> Itera
 
 
 def _number_of(route: socket.socket, pid: int) -> int | None:
-    """Return the host's number for a process's namespace; None where no link leads there."""
+    """Return the host's number for a process's namespace; None if no link leads there."""
     question = nsidmsg()
     question["attrs"] = [("NETNSA_PID", pid)]
     for answer in _ask(route, question, RTM_GETNSID, dump=False):

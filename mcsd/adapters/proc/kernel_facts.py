@@ -1,7 +1,7 @@
-"""A container's processes as the kernel shows them: /proc, and the control group that they are in.
+"""A container's processes as the kernel shows them: in /proc, and in their control group.
 
-Each file of a process is read by its number: where a process ends meanwhile and its number is another's, the
-two are mixed. Whoever reads needs to be root, with CAP_SYS_PTRACE for the namespaces.
+Each file of a process is read by pid: if the process ends meanwhile and its pid is reused, the two are mixed.
+Reading takes root, with CAP_SYS_PTRACE for the namespaces.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from mcsd.errors import HostError
 _SECCOMP = {"0": Seccomp.OFF, "1": Seccomp.STRICT, "2": Seccomp.FILTER}
 _NAMESPACES = ("pid", "ipc", "net", "uts", "mnt", "user", "cgroup")
 _LISTENING = "0A"
-"""TCP_LISTEN, as /proc/net/tcp writes it."""
+"""TCP_LISTEN in /proc/net/tcp."""
 _NO_LIMIT = 1 << 60
-"""From here on a number in control groups of version 1 stands for none: it is the largest that there is."""
+"""Control groups of version 1 show "no limit" as the largest possible number, which is above this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +40,14 @@ class _Status:
 
 
 class KernelFacts:
-    """Reads `proc` and control groups below `cgroups`; raises `HostError` where a process cannot be looked
-    at."""
+    """Reads `proc` and control groups below `cgroups`; raises `HostError` if a process cannot be read."""
 
     def __init__(self, proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> None:
         self._proc = proc
         self._cgroups = cgroups
 
     def of(self, pid: int) -> Kernel:
-        """Return what the kernel shows of the container whose first process has this number."""
+        """Return what the kernel shows of the container whose first process has this pid."""
         try:
             first = self._status(pid)
             groups = self._groups(pid)
@@ -74,7 +73,7 @@ class KernelFacts:
         return _Status(dict(line.partition(":\t")[::2] for line in text.splitlines()))
 
     def _root_inside(self, pid: int) -> int:
-        """Return which user of the host is root for a process; -1 where none is."""
+        """Return the user of the host that is root for a process; -1 if none is."""
         text = (self._proc / str(pid) / "uid_map").read_text(encoding="ascii")
         for line in text.splitlines():
             first, outside, _ = map(int, line.split())
@@ -91,7 +90,7 @@ class KernelFacts:
             except PermissionError:
                 return None
             except FileNotFoundError:
-                continue  # a kernel without this kind
+                continue  # a kernel without this kind of namespace
             if (host.st_dev, host.st_ino) == (own.st_dev, own.st_ino):
                 found.add(name)
         return frozenset(found)
@@ -129,7 +128,7 @@ class KernelFacts:
                     yield Path(path)
 
     def _limit(self, groups: Mapping[str, Path], controller: str, new: str, old: str) -> int | None:
-        """Return the lowest limit on the way up to the root, None where there is none."""
+        """Return the lowest limit of the group and those above it, None if there is none."""
         name, place = (old, groups[controller]) if controller in groups else (new, groups.get(""))
         least = None
         top = self._cgroups / controller if controller in groups else self._cgroups
@@ -143,7 +142,7 @@ class KernelFacts:
 
 
 def command_line(proc: Path, pid: int) -> tuple[str, ...]:
-    """Return a process's arguments; nothing where it is gone."""
+    """Return a process's arguments; empty if it is gone."""
     try:
         content = (proc / str(pid) / "cmdline").read_bytes()
     except OSError:
@@ -152,7 +151,7 @@ def command_line(proc: Path, pid: int) -> tuple[str, ...]:
 
 
 def listening(proc: Path, pid: int) -> tuple[str, ...]:
-    """Return the TCP addresses that a process listens at, by its descriptors and the kernel's table."""
+    """Return the TCP addresses that a process listens on, by its descriptors and the kernel's table."""
     inodes = set()
     with suppress(OSError):
         for name in os.listdir(proc / str(pid) / "fd"):
@@ -171,7 +170,7 @@ def listening(proc: Path, pid: int) -> tuple[str, ...]:
 
 
 def _address(text: str) -> str:
-    """Read an address of /proc/net/tcp: words of four bytes as they lie in memory, and a port in
+    """Parse an address of /proc/net/tcp: words of four bytes in host byte order, and a port in
     hexadecimal."""
     words, _, port = text.partition(":")
     raw = b"".join(struct.pack("=I", int(words[at : at + 8], 16)) for at in range(0, len(words), 8))

@@ -1,7 +1,7 @@
-"""Following processes with pidfd_open(2): the end of a process is known at once, and cannot be mistaken.
+"""Following processes with pidfd_open(2): the end of a process is noticed at once and reliably.
 
-A number may be another process's by the time it is used. So the descriptor is opened first, and the control
-group of that number is read after: if it still names the container, the descriptor is its process's.
+A pid may be reused before it is used here. So the descriptor is opened first, and the control group of that
+pid is read afterwards: if it still names the container, the descriptor is that of the container's process.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Everybody who runs on this host, from one pass over `/proc`.
+"""All processes with categories on this host, from one pass over `/proc`.
 
-Most processes have no categories, and one look at their context is all they cost. The others are looked at
-through a descriptor of their own directory, so that what is read belongs to one process: when it ends,
-reading fails, even if its number is given to another meanwhile. A thread that has another context than its
-process (`setcon` in a thread) is not told apart.
+Most processes have no categories, and only their context is read. The others are read through a descriptor of
+their own directory, so that everything belongs to one process: when it ends, reading fails, even if its pid
+is reused meanwhile. A thread with a context other than its process's (`setcon` in a thread) is not
+distinguished.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class ProcProcesses:
             os.close(root)
 
     def level_of(self, pid: int) -> ProcessLevel | None:
-        """Look at one process; None where it is gone, or its level has no categories.
+        """Return one process; None if it is gone, or its level has no categories.
 
-        Raises `SelinuxError` where its label cannot be read.
+        Raises `SelinuxError` if its label cannot be read.
         """
         try:
             root = os.open(self._proc, _DIRECTORY)
@@ -72,7 +72,7 @@ class ProcProcesses:
         except OSError as exc:
             if exc.errno in _GONE:
                 return None
-            # To leave it out would be to say that nothing carries its level.
+            # Leaving it out would mean that nothing carries its level.
             raise SelinuxError(
                 f"process {number}: its label cannot be read: {exc.strerror}",
                 hint="mcsd's domain needs getattr on the processes of all domains; see ausearch -m avc",
@@ -82,7 +82,7 @@ class ProcProcesses:
 def _read(directory: int, name: str) -> str:
     descriptor = os.open(name, _FILE, dir_fd=directory)
     try:
-        content = os.read(descriptor, _CHUNK)  # the kernel gives either file whole, if there is room
+        content = os.read(descriptor, _CHUNK)  # the kernel returns either file as a whole, if it fits
     finally:
         os.close(descriptor)
     return content.decode("utf-8", "surrogateescape")

@@ -1,10 +1,10 @@
 """Booleans through libselinux: selinuxfs's files, one for each boolean of the loaded policy.
 
-The bindings cannot pass a list to security_set_boolean_list(3), so a transaction is made of what it is made
-of: each value is written as pending, then all are put in force with one commit; when a step fails, what was
-pending is set back to what is in force.
+The bindings cannot pass a list to security_set_boolean_list(3), so a transaction uses the same steps: each
+value is written as pending, then one commit activates all of them. If a step fails, the pending values are
+reset to those in force.
 
-`permanent` values are not libselinux's business any more: see `mcsd.adapters.selinux.semanage`.
+libselinux no longer sets permanent values: see `mcsd.adapters.selinux.semanage`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class KernelBooleans:
 
     def __init__(self) -> None:
         self._enabled = bool(selinux.is_selinux_enabled())
-        # A commit puts in force whatever is pending, so two of our own transactions must not mix.
+        # A commit activates all pending values, so two of our own transactions must not overlap.
         self._lock = threading.Lock()
 
     def names(self) -> frozenset[str]:
@@ -65,7 +65,7 @@ class KernelBooleans:
             try:
                 found[name] = self.standing(name)
             except BooleanError as exc:
-                # A policy load between the listing and the look may have dropped it.
+                # A policy load after the listing may have removed it.
                 if not isinstance(exc.__cause__, FileNotFoundError):
                     raise
         return found
@@ -119,6 +119,6 @@ def _value(answer: int) -> bool:
 
 def _withdraw(names: Iterable[str]) -> None:
     for name in names:
-        # What refuses this too has been told already; the value in force was never changed.
+        # If this fails too, that was reported already; the value in force was never changed.
         with suppress(OSError):
             selinux.security_set_boolean(name, int(_value(selinux.security_get_boolean_active(name))))

@@ -1,10 +1,9 @@
-"""SELinux through libselinux: what the kernel says of itself, of contexts and of processes.
+"""SELinux through libselinux: what the kernel says about its status, contexts and processes.
 
-- `KernelSelinux` asks the kernel each time; nothing it decides is remembered here. Only what cannot change
-  without a policy load is kept until the next one, which the status page that the kernel shares shows
-  without a system call (selinux_status_open(3)).
-- `XattrSelinux` stands in where labels are written with no SELinux in the kernel. It knows the form of
-  contexts, judges nothing, and says of nothing that it is kept apart.
+- `KernelSelinux` asks the kernel each time. Only what cannot change without a policy load is cached until the
+  next one, which the kernel's status page shows without a system call (selinux_status_open(3)).
+- `XattrSelinux` is used to write labels without SELinux in the kernel. It knows the syntax of contexts,
+  decides nothing, and never reports anything as separated.
 
 The bindings hold Python's global lock during each call, so calls of two threads never overlap.
 """
@@ -41,7 +40,7 @@ def _asking(operation: str, hint: str) -> Iterator[None]:
 
 
 def open_selinux(backend: str) -> Selinux:
-    """Return the backend of that name, "kernel" or "xattr"; raise `SelinuxError` where it cannot work."""
+    """Return the backend of that name, "kernel" or "xattr"; raise `SelinuxError` if it cannot work."""
     match backend:
         case "kernel":
             return KernelSelinux()
@@ -52,7 +51,7 @@ def open_selinux(backend: str) -> Selinux:
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """What holds as long as one policy is loaded."""
+    """What is valid for one loaded policy."""
 
     generation: int
     mls: bool
@@ -161,7 +160,7 @@ class KernelSelinux:
         access = _permissions("file", "read", "write")
         own = self._decide(context, self.file_context(file_type, str(level)), "file")
         other = self._decide(context, self.file_context(file_type, str(stranger)), "file")
-        # Its own files must be open to it: a domain that is denied both says nothing about categories.
+        # It must have access to its own files: a domain that is denied both proves nothing about categories.
         return own.allowed & access == access and not other.allowed & access
 
     def lets_in(self, context: str, label: str, mode: int) -> bool:
@@ -178,7 +177,7 @@ class KernelSelinux:
         _, own = selinux.getcon_raw()
         try:
             decision = self._decide(str(own), label, "file")
-        except SelinuxError:  # a label of another policy: the kernel takes it for none
+        except SelinuxError:  # a label of another policy: the kernel treats it as unlabeled
             return True
         if decision.flags & selinux.SELINUX_AVD_FLAGS_PERMISSIVE:
             return True
@@ -208,7 +207,7 @@ class KernelSelinux:
             return None
         try:
             return self.canonical(found)
-        except SelinuxError:  # file contexts that the loaded policy does not know name nothing
+        except SelinuxError:  # file contexts that are invalid in the loaded policy count as none
             return None
 
     def close(self) -> None:
@@ -239,7 +238,7 @@ class KernelSelinux:
         generation = selinux.selinux_status_policyload() if self._has_status_page else 0
         loaded = self._loaded
         if loaded is None or loaded.generation != generation or not self._has_status_page:
-            selinux.selinux_flush_class_cache()  # classes and permissions may have other numbers now
+            selinux.selinux_flush_class_cache()  # numbers of classes and permissions may have changed
             loaded = _Loaded(generation, selinux.is_selinux_mls_enabled() == 1, _policy_type())
             self._loaded = loaded
         return loaded
@@ -287,11 +286,11 @@ class XattrSelinux:
         return True
 
     def may_relabel(self, label: str) -> bool:
-        """See `mcsd.ports.Selinux`; with no SELinux in the kernel capabilities alone decide."""
+        """See `mcsd.ports.Selinux`; without SELinux in the kernel only capabilities count."""
         return True
 
     def label_of_new(self, process: str, directory: str) -> str:
-        """See `mcsd.ports.Selinux`; with no SELinux in the kernel nobody labels it."""
+        """See `mcsd.ports.Selinux`; without SELinux in the kernel it gets no label."""
         return directory
 
     def default_label(self, path: str, mode: int) -> str | None:
@@ -304,13 +303,13 @@ class XattrSelinux:
 
 
 def _stranger_to(level: Level) -> Level | None:
-    """Return a pair's level that is not comparable to this one, None where every pair's is."""
+    """Return a pair's level that is not comparable to this one, None if every pair's is."""
     pairs = (Level.of(low, low + 1) for low in range(0, CATEGORY_COUNT, 2))
     return next((pair for pair in pairs if not pair.is_comparable_to(level)), None)
 
 
 def _way_in(mode: int) -> tuple[str, str]:
-    """Return the class and the permission without which nothing can be had of a file of this kind."""
+    """Return the class and the permission that any access to a file of this kind needs."""
     if stat.S_ISDIR(mode):
         return "dir", "search"
     if stat.S_ISSOCK(mode):
@@ -349,15 +348,15 @@ def _policy_type() -> str:
 def _open_status_page() -> bool:
     try:
         selinux.selinux_status_open(0)
-    except OSError:  # not there, or not ours to map: the kernel is then asked with system calls
+    except OSError:  # missing, or we may not map it: then the kernel is asked with system calls
         return False
     return True
 
 
 def _explain_absence() -> None:
-    """Raise `SelinuxError` where libselinux only believes that there is no SELinux.
+    """Raise `SelinuxError` if libselinux is wrong about there being no SELinux.
 
-    It takes a selinuxfs that is mounted read-only for none at all.
+    It treats a read-only selinuxfs as none at all.
     """
     for line in _MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines():
         _, place, kind, options, *_ = line.split()

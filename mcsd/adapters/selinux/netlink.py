@@ -1,10 +1,10 @@
 """The kernel's announcements about SELinux, from pyroute2's socket on NETLINK_SELINUX.
 
-The socket is opened in a thread: pyroute2 from 0.8 on runs a loop of its own to do it. What is read later
-comes straight off a duplicate of its descriptor, on our loop, and is decoded by pyroute2.
+The socket is opened in a thread, because pyroute2 from 0.8 on runs its own event loop for that. Later reads
+use a duplicate of its descriptor, on our loop, and pyroute2 decodes the data.
 
 Announcements can be lost (ENOBUFS when the buffer is full). The caller checks the kernel's status page
-anyway; a loss only tells it to do so at once.
+anyway; a loss only makes it do so at once.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Announcements(Marshal):  # type: ignore[misc]
 
 
 class SelinuxNetlink:
-    """`mcsd.ports.PolicyNews`. Owned by the event loop's thread. `family` is another one in tests only."""
+    """`mcsd.ports.PolicyNews`. Owned by the event loop's thread. `family` only differs in tests."""
 
     def __init__(self, *, family: int = NETLINK_SELINUX) -> None:
         self._family = family

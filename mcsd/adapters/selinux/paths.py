@@ -1,7 +1,7 @@
-"""What the host's file contexts name for a path (selabel_lookup(3)).
+"""The host's file contexts for paths (selabel_lookup(3)).
 
-The database is read when the first path is asked for, and again after a policy load, with which `semanage`
-ends each change of file contexts.
+The database is read at the first lookup, and again after a policy load, because `semanage` ends each change
+of file contexts with one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class PathLabels:
         self._generation = 0
 
     def lookup(self, path: str, mode: int, *, generation: int = 0) -> str | None:
-        """Return the context for a path; None where there is none, or no file contexts at all."""
+        """Return the context for a path; None if there is none, or there are no file contexts at all."""
         with self._lock:
             if not self._is_open or self._generation != generation:
                 self._open(generation)
@@ -43,7 +43,7 @@ class PathLabels:
         return str(context)
 
     def close(self) -> None:
-        """Let go of the database; the next question reads it anew."""
+        """Close the database; the next lookup reads it again."""
         with self._lock:
             self._close()
 

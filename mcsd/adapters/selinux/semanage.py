@@ -1,13 +1,13 @@
-"""Values that booleans start with after a reboot: the policy store, through libsemanage's bindings.
+"""Boot values of booleans: the policy store, through libsemanage's bindings.
 
-A commit to the store takes seconds, much memory, and rights to write the policy. mcsd's own domain and
-sandbox have none of that, and need not: this module is a program of its own, `python3 -m
-mcsd.adapters.selinux.semanage`, which mcsd-booleans.service runs once when mcsd starts. It takes no orders
-from the daemon. It reads the same configuration and keeps nothing but what that names: with `[booleans]
-persist = true` each governed boolean gets its value, a leased one `off`, since nobody holds a lease at boot.
+A commit to the store takes seconds, much memory, and permission to write the policy, which mcsd's own domain
+and sandbox do not have. So this module is a program of its own, `python3 -m mcsd.adapters.selinux.semanage`,
+which mcsd-booleans.service runs once when mcsd starts. It takes no orders from the daemon. It reads the same
+configuration and stores only what that names: with `[booleans] persist = true`, each governed boolean gets
+its value, and a leased one `off`, because nobody holds a lease at boot.
 
-The store is committed without loading the policy into the kernel: the values in force are the daemon's.
-What was stored is left in a file, for the daemon to show.
+The store is committed without loading the policy into the kernel, because the daemon sets the values in
+force. The stored values are also written to a file, which the daemon shows.
 
 Exit status: 0 stored, or nothing to store; 1 the store refuses; 78 bad configuration.
 """
@@ -34,13 +34,13 @@ EX_CONFIG = 78
 
 
 class StoredBooleans:
-    """What the last run left, by the policy's names. It is only ever shown: a damaged file counts as none."""
+    """What the last run stored, by the policy's names. It is only shown, so a damaged file counts as none."""
 
     def __init__(self, state: Path) -> None:
         self._path = state / STORED
 
     def __call__(self) -> Mapping[str, bool]:
-        """Read it; nothing where nothing was stored."""
+        """Return the values; empty if nothing was stored."""
         try:
             found = json.loads(self._path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -57,7 +57,7 @@ class StoredBooleans:
         fresh.replace(self._path)
 
     def clear(self) -> None:
-        """Say that nothing is stored."""
+        """Record that nothing is stored."""
         self._path.unlink(missing_ok=True)
 
 
@@ -75,7 +75,7 @@ class PolicyStore:
         return frozenset(self._semanage.semanage_bool_get_name(one) for one in found)
 
     def put(self, values: Mapping[str, bool]) -> bool:
-        """Store all values as one transaction; tell whether that was needed."""
+        """Store all values in one transaction; return whether that was needed."""
         call = self._semanage
         changes = [
             (key, found) for name, value in values.items() for key, found in self._differs(name, value)
@@ -109,9 +109,9 @@ class PolicyStore:
 
 @contextmanager
 def open_store() -> Iterator[PolicyStore]:
-    """Open the store of the host's policy; raise `BooleanError` where there is none."""
+    """Open the store of the host's policy; raise `BooleanError` if there is none."""
     try:
-        import semanage  # a dependency of this program alone
+        import semanage  # only this program needs it
     except ImportError as exc:
         raise BooleanError(
             "libsemanage's Python bindings are missing", hint="install python3-libsemanage (python3-semanage)"
@@ -131,14 +131,14 @@ def open_store() -> Iterator[PolicyStore]:
 
 
 def _substitute(name: str) -> str:
-    import selinux  # not needed where there is nothing to store
+    import selinux  # not needed if there is nothing to store
 
     found = selinux.selinux_boolean_sub(name) if is_name(name) else None
     return str(found) if found else name
 
 
 def keep(config: Config, state: Path) -> str:
-    """Do what the configuration says; give a sentence about it. Raises `BooleanError`."""
+    """Do what the configuration says; return a sentence about it. Raises `BooleanError`."""
     stored = StoredBooleans(state)
     if not config.booleans.persist:
         stored.clear()
@@ -152,7 +152,7 @@ def keep(config: Config, state: Path) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; give its exit status."""
+    """Run the program; return its exit status."""
     parser = argparse.ArgumentParser(
         prog="mcsd-booleans", description="keep mcsd's booleans in the policy store"
     )

@@ -1,8 +1,8 @@
-"""The names that policies have for the one file type that containers may use.
+"""The names that policies have for the file type that containers may use.
 
-Fedora's has had all three over time, the older two now aliases of `container_file_t`; the reference policy
-has not always had any but `svirt_lxc_file_t`. What the policy itself names in its container contexts comes
-first. A type that an administrator has chosen besides these is taken as it is or not at all.
+Fedora's policy has had all three over time, and the older two are now aliases of `container_file_t`; the
+reference policy used to have only `svirt_lxc_file_t`. The type that the policy itself names in its container
+contexts comes first. Any other type that an administrator configures is used as it is or not at all.
 """
 
 from __future__ import annotations

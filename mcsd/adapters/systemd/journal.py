@@ -1,9 +1,9 @@
 """The journal: notices go to journald, and to standard error where there is none.
 
-- `emit` never waits for journald and never raises: a thread of the journal's own writes what is queued. When
-  journald hangs the queue fills up; what no longer fits is counted, and the count is written once it goes on.
-- Floods are thinned out by kind of message (`mcsd.core.flood`), and the summary says how many were held back.
-- libsystemd keeps silent about a journald that is not there, so its socket is looked for before each entry.
+- `emit` never waits for journald and never raises: a thread writes the queued entries. If journald hangs, the
+  queue fills up; entries that do not fit are counted, and the count is written when journald continues.
+- Messages are rate-limited by kind (`mcsd.core.flood`), and a summary says how many were suppressed.
+- libsystemd does not report a missing journald, so its socket is checked before each entry.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from mcsd.core.flood import Flood
 from mcsd.core.notices import Kind, Notice
 
 try:
-    # Not `import systemd`: a directory of that name on the path would do for that.
+    # Not `import systemd`: any directory of that name on the path would satisfy that.
     from systemd.journal import sendv
-except ImportError:  # no bindings for this Python: standard error has it all
+except ImportError:  # no bindings for this Python: everything goes to standard error
     sendv = None
 
 SOCKET = Path("/run/systemd/journal/socket")
 
 BURST = 500
-"""Messages of one kind that may come at once: a host's containers may all start together."""
+"""Messages of one kind that are admitted at once: a host's containers may all start together."""
 RATE = 20.0
-"""Messages of one kind a second that may come for long."""
+"""Messages of one kind a second that are admitted in the long run."""
 QUEUED = 4096
 """Entries that may wait for journald."""
 PATIENCE = 2.0
@@ -39,11 +39,11 @@ PATIENCE = 2.0
 _SUMMARY_INTERVAL = 1.0
 
 Sink = Callable[[Fields], None]
-"""Writes one entry; raises `OSError` where it cannot."""
+"""Writes one entry; raises `OSError` if that fails."""
 
 
 def to_journald(entry: Fields) -> None:
-    """Send an entry in journald's native protocol; raise `OSError` where there is nobody to take it."""
+    """Send an entry in journald's native protocol; raise `OSError` if journald is not there."""
     if sendv is None or not SOCKET.exists():
         raise FileNotFoundError(f"{SOCKET} is not there")
     sendv(*(f"{name}={value}" for name, value in entry.items()))
@@ -84,7 +84,7 @@ class SystemdJournal:
         self._thread.start()
 
     def emit(self, notice: Notice) -> None:
-        """See `mcsd.ports.Journal`; what comes after `close` is written by the caller's own thread."""
+        """See `mcsd.ports.Journal`; after `close`, the caller's own thread writes the entry."""
         entry = entry_of(notice)
         with self._changed:
             if not self._closing:
@@ -98,7 +98,7 @@ class SystemdJournal:
         self._write(entry)
 
     def close(self) -> None:
-        """Write what is queued, as far as it is taken in time; idempotent."""
+        """Write the queued entries, as far as journald takes them in time; idempotent."""
         with self._changed:
             if not self._closing:
                 for kind, count in self._flood.drain():

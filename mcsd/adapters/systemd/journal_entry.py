@@ -1,6 +1,6 @@
-"""Journal entries as text: which fields a notice becomes, and its line where there is no journald.
+"""Journal entries as text: the fields of a notice, and its line if there is no journald.
 
-Whatever came from outside (names, paths, reasons) is escaped, so that no value can forge a line or a field.
+Untrusted text (names, paths, reasons) is escaped, so that no value can forge a line or a field.
 Only a traceback keeps its line breaks, as an indented block of escaped lines.
 """
 
@@ -44,14 +44,14 @@ def entry_of(notice: Notice) -> Fields:
 
 
 def summary_of(kind: Kind, count: int) -> Fields:
-    """Return the entry that stands for messages of a kind that were held back."""
+    """Return the entry about suppressed messages of a kind."""
     base = _base(kind)
     what = f"{count} more like this ({base['MCSD_KIND']}) were held back, because they came too fast"
     return {"MESSAGE": what} | base | {"MCSD_HELD_BACK": str(count)}
 
 
 def loss(count: int) -> Fields:
-    """Return the entry that tells of messages nobody took."""
+    """Return the entry about lost messages."""
     return {
         "MESSAGE": f"{count} messages were lost, because the journal did not take them",
         "PRIORITY": "4",
@@ -61,7 +61,7 @@ def loss(count: int) -> Fields:
 
 
 def line_of(entry: Fields) -> str:
-    """Return an entry as text for a terminal or a file, ended by a line break."""
+    """Return an entry as text for a terminal or a file, with a line break."""
     text = f"{IDENTIFIER}: {_WORDS[int(entry['PRIORITY'])]}: {entry['MESSAGE']}\n"
     block = entry.get("MCSD_TRACEBACK", "")
     return text + "".join(f"    {line}\n" for line in block.splitlines())

@@ -1,7 +1,7 @@
-"""systemd: telling it how the service is doing, and taking over the sockets that it opened.
+"""systemd: status notifications, and the sockets that it passes.
 
-Both go by the environment that systemd gives (sd_notify(3), sd_listen_fds(3)); without one nothing is told
-and no socket is there. A message is one datagram with one assignment a line, so text in it is escaped.
+Both use the environment that systemd sets (sd_notify(3), sd_listen_fds(3)); without it nothing is sent and
+there are no sockets. A message is one datagram with one assignment per line, so text in it is escaped.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mcsd.core.notices import printable
 from mcsd.errors import ConfigurationError
 
 try:
-    # Not `import systemd`: a directory of that name on the path would do for that.
+    # Not `import systemd`: any directory of that name on the path would satisfy that.
     from systemd import daemon
 except ImportError:
     daemon = None
@@ -24,13 +24,13 @@ SOCKET_NAMES = frozenset({"api", "gate"})
 """`FileDescriptorName=` in mcsd's socket units."""
 
 HEADLINES = 1.0
-"""Seconds between looks at what `systemctl status` is to show."""
+"""Seconds between updates of the line that `systemctl status` shows."""
 
 _MISSING = "install the systemd bindings of the Python that runs mcsd (python3-systemd)"
 
 
 class Notifier:
-    """What the service manager is told; every method is quick, and does nothing without one."""
+    """Notifications to the service manager; every method is quick, and does nothing without one."""
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         environment = os.environ if environment is None else environment
@@ -42,29 +42,29 @@ class Notifier:
             )
 
     def ready(self, status: str = "") -> None:
-        """Starting is done."""
+        """Report that the service has started."""
         self._tell("READY=1", *_status(status))
 
     def status(self, text: str) -> None:
-        """Say in one line what the service is doing, for `systemctl status`."""
+        """Set the line about the service in `systemctl status`."""
         self._tell(*_status(text))
 
     def stopping(self) -> None:
-        """Stopping has begun."""
+        """Report that the service is stopping."""
         self._tell("STOPPING=1")
 
     def watchdog(self) -> None:
-        """The service is alive."""
+        """Report that the service is alive."""
         self._tell("WATCHDOG=1")
 
     async def keep_alive(self) -> None:
-        """Say so for ever, twice as often as asked for: as long as the event loop turns."""
+        """Notify the watchdog for ever, twice per interval, as long as the event loop runs."""
         while True:
             self.watchdog()
             await asyncio.sleep(self.watchdog_interval / 2 if self.watchdog_interval else 3600)
 
     async def keep_told(self, headline: Callable[[], str]) -> None:
-        """Show the headline in `systemctl status` for ever, anew whenever it has changed."""
+        """Keep the headline in `systemctl status` up to date, for ever."""
         shown = None
         while True:
             if (text := headline()) != shown:
@@ -91,7 +91,7 @@ def _status(text: str) -> tuple[str, ...]:
 
 
 def _watchdog_interval(environment: Mapping[str, str]) -> float | None:
-    """Return the seconds within which the watchdog must hear from this process, None without one."""
+    """Return the watchdog's interval in seconds, None without a watchdog."""
     if environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     microseconds = environment.get("WATCHDOG_USEC", "")
@@ -99,10 +99,10 @@ def _watchdog_interval(environment: Mapping[str, str]) -> float | None:
 
 
 def inherited_sockets(name: str) -> list[socket.socket]:
-    """Take over the listening sockets that systemd passed under a name of `SOCKET_NAMES`.
+    """Return the listening sockets that systemd passed under a name of `SOCKET_NAMES`.
 
-    Call it once for each name, and keep the sockets; they are the caller's to close. Raises
-    `ConfigurationError` for a descriptor that mcsd has no use for: it would be open, and nobody would answer.
+    Call it once for each name, and keep the sockets; the caller closes them. Raises `ConfigurationError`
+    for an unknown descriptor: it would be open, and nobody would answer.
     """
     passed = _passed()
     for descriptor, its_name in passed.items():
