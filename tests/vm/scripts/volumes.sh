@@ -10,8 +10,9 @@ denials_of_mcsd() { ausearch -i -m avc,user_avc,selinux_err -ts boot 2>/dev/null
 
 mkdir -p /etc/mcsd/conf.d
 printf '[volumes]\nlinger = "2s"\n' >/etc/mcsd/conf.d/volumes.toml
-places=(/srv/ro /srv/file /srv/z /srv/zz /srv/from /srv/outer /srv/twice /srv/apart)
-for place in "${places[@]}"; do mkdir -p "$place/in"; echo "in ${place#/srv/}" | tee "$place/in/f" >"$place/f"; done
+places=(/srv/ro /srv/file /srv/z /srv/zz /srv/from /srv/outer /srv/twice /srv/apart /opt/app)
+for place in "${places[@]}"; do mkdir -p "$place/in"; echo "in ${place#/*/}" | tee "$place/in/f" >"$place/f"; done
+mkdir /opt/app/bin /opt/app/lib; echo run >/opt/app/bin/run; echo a >/opt/app/lib/a; restorecon -R /opt/app
 labels_below "${places[@]}" >/root/before
 ok "systemd starts mcsd" systemctl start mcsd.service
 
@@ -81,6 +82,18 @@ ln -s /etc /srv/link
 ok "one names a link" create link -v /srv/link:/data
 says "mcsd labels nothing of what it leads to" ' 0/0 volumes' mcsctl wait --timeout 60 link
 says "which carries what it did" ':etc_t:s0' ls -dZ /etc
+
+comment "an application in /opt, with programs of a type that mcsd's domain may not change"
+ok "one runs" runs app -v /opt/app:/data
+says "it reads the application's files" 'in app' docker exec app cat /data/in/f
+says "the programs keep their type" ':bin_t:s0' ls -Zd /opt/app/bin /opt/app/bin/run
+says "and are named, with why" '"protected-type"' bash -c 'mcsctl --json show app | jq ".claims[].left_out[].code"'
+says "and with what to do" 'chcon -R -t usr_t' mcsctl show app
+not "nobody tried to change them" denials_of_mcsd
+ok "when that is done" chcon -R -t usr_t /opt/app/bin /opt/app/lib
+ok "the container gets them, too" wait_for 60 carries /opt/app/bin/run "$(level app)"
+says "and reads them" 'run' docker exec app cat /data/bin/run
+restorecon -RF /opt/app/bin /opt/app/lib
 
 comment "the end"
 docker rm -f $(docker ps -aq) >/dev/null
