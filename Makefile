@@ -23,8 +23,8 @@ VM_PACKAGES := $(shell sed 's/\#.*//' tests/vm/host-packages.txt)
 BUILD_PACKAGES := python3 python3-venv python3-dev python3-selinux python3-systemd python3-audit gcc make git
 REQUIREMENTS := $(shell sed -n '/^dependencies/,/^]/s/^ *"\(.*\)",.*/\1/p; /^dev = \[/,/^]/s/^ *"\(.*\)",.*/\1/p' pyproject.toml)
 
-# Guests at once: one that runs natively waits a good part of its time.
-GUESTS := 3
+# Guests at once: one on each processor. More of them take more of the processors' time than they use of it.
+GUESTS := $(shell nproc)
 
 # A test that hangs is ended, and says where.
 BOUNDED := -o faulthandler_timeout=300 -o faulthandler_exit_on_timeout=true

@@ -16,7 +16,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 KEPT = 6
 """Entries of each kind that stay when a new one is built."""
@@ -115,6 +117,27 @@ def using(path: Path, *, exclusive: bool = False) -> Iterator[bool]:
         yield False
     finally:
         os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class Processor:
+    """One of this machine's processors, a guest's alone until every copy of the file is closed."""
+
+    number: int
+    held: IO[str]
+
+
+def take_processor() -> Processor | None:
+    """Take a processor that no guest has; None where each has one."""
+    for number in sorted(os.sched_getaffinity(0)):
+        held = (home() / f"processor-{number}").open("w")
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            held.close()
+        else:
+            return Processor(number, held)
+    return None
 
 
 @contextmanager

@@ -16,9 +16,13 @@ import subprocess
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
+
+from tests.vm.cache import take_processor
 
 MEMORY = "3072M"
 PORTS = ("in", "out", "result", "console")
@@ -45,14 +49,19 @@ class Machine(ABC):
             self._ports[name], self._theirs[name] = socket.socketpair()
 
     def _start(
-        self, command: Sequence[str], *, output: Path, environment: Mapping[str, str] | None = None
-    ) -> None:
-        """Run the guest's process; it ends when this one does."""
-        with output.open("wb") as log:
+        self, command: Sequence[str], *, output: Path, environment: Mapping[str, str] | None = None,
+        pinned: bool = False,
+    ) -> None:  # fmt: skip
+        """Run the guest's process, which ends with this one; `pinned` to a processor that no other has."""
+        with output.open("wb") as log, ExitStack() as until_started:
+            taken = take_processor() if pinned else None
+            passed = [end.fileno() for end in self._theirs.values()]
+            if taken is not None:
+                passed.append(until_started.enter_context(taken.held).fileno())
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                env=environment, pass_fds=[end.fileno() for end in self._theirs.values()],
-                preexec_fn=_die_with_parent,
+                env=environment, pass_fds=passed,
+                preexec_fn=partial(_prepare, None if taken is None else taken.number),
             )  # fmt: skip
         for end in self._theirs.values():
             end.close()
@@ -104,5 +113,8 @@ def deadline_of(timeout: float | None) -> float | None:
     return None if timeout is None else time.monotonic() + timeout
 
 
-def _die_with_parent() -> None:
+def _prepare(processor: int | None) -> None:
+    """In the child: end with the parent, and run where it should."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if processor is not None:
+        os.sched_setaffinity(0, {processor})

@@ -138,6 +138,9 @@ class Uml(Machine):
             [str(linux), *_places(directory), f"ubd0={disk}", f"hostfs={self._share}", *OPTIONS, *lines,
              *kernel_line.split()],
             output=self.serial, environment=_environment(directory, int(MEMORY.rstrip("M"))),
+            # Its kernel and its programs are processes that hand over to one another all the time. On one
+            # processor that takes a sixth less of the processors' time than across two.
+            pinned=True,
         )  # fmt: skip
 
     def send(self, data: IO[bytes]) -> None:
