@@ -1,6 +1,6 @@
 """Starts the stacks beside this file, and says what became of each.
 
-    runner.py [--write] RESULTS [STACK…]
+    runner.py [--write] [--audit FILE] RESULTS [STACK…]
 
 Compose files, their mounts, options and labels are real. What runs in them is not: each image is a stand-in
 that looks at what is mounted, as its first instruction and whenever that changes, and prints what it can read
@@ -247,6 +247,23 @@ def looked_at(said: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
+def audited() -> dict[str, list[str]]:
+    """Return, for each `stack/service` that runs, the rules by which `mcsctl audit` finds something."""
+    done = subprocess.run(["mcsctl", "--json", "audit"], capture_output=True, text=True)
+    if done.returncode not in {0, 1}:
+        raise RuntimeError(done.stderr)
+    rules: dict[str, list[str]] = {}
+    for one in json.loads(done.stdout)["findings"]:
+        rules.setdefault(one["subject"], []).append(one["rule"])
+    found = {}
+    ids = run("docker", "ps", "-q").split()
+    for one in json.loads(run("docker", "inspect", *ids)) if ids else ():
+        labels = one["Config"]["Labels"] or {}
+        service = f"{labels['com.docker.compose.project']}/{labels['com.docker.compose.service']}"
+        found[service] = sorted(set(rules.get(one["Name"].lstrip("/"), ())))
+    return found
+
+
 def _lines(path: str) -> list[str]:
     if not os.path.exists(path):
         return []
@@ -298,8 +315,8 @@ def clear() -> None:
             (place / ".probe").unlink()
 
 
-def everything(names: Iterable[str], *, write: bool) -> dict[str, Any]:
-    """Start all stacks, look, and give what became of them."""
+def everything(names: Iterable[str], *, write: bool, audit: Path | None) -> dict[str, Any]:
+    """Start all stacks, look, and return what became of them; `audit` takes what is open in them."""
     clear()
     for volume, inside in KEPT.items():
         run("docker", "volume", "create", volume)
@@ -308,6 +325,8 @@ def everything(names: Iterable[str], *, write: bool) -> dict[str, Any]:
             (where / name).mkdir()
     said = {name: start(name, write=write) for name in stacks(names)}
     settle()
+    if audit is not None:
+        audit.write_text(json.dumps(audited(), indent=1, sort_keys=True))
     return looked_at(said)
 
 
@@ -317,11 +336,12 @@ def main() -> None:
     parser.add_argument("results", type=Path)
     parser.add_argument("stack", nargs="*")
     parser.add_argument("--write", action="store_true", help="try to write as well, where it can do no harm")
+    parser.add_argument("--audit", type=Path, help="write there what mcsctl audit finds in each service")
     arguments = parser.parse_args()
     if not run("docker", "images", "-q", IMAGE).strip():
         with tempfile.TemporaryDirectory() as tree:
             make_image(Path(tree) / "image")
-    results = everything(arguments.stack, write=arguments.write)
+    results = everything(arguments.stack, write=arguments.write, audit=arguments.audit)
     arguments.results.write_text(json.dumps(results, indent=1, sort_keys=True))
     clear()
 

@@ -15,7 +15,8 @@ corpus() {
   mkdir -p /etc/mcsd/conf.d
   printf '[volumes]\nlinger = "1s"\n' >/etc/mcsd/conf.d/volumes.toml
   ok "mcsd starts" systemctl start mcsd.socket mcsd-gate.socket mcsd.service
-  ok "the stacks are started" python3 "$here/runner.py" --write watching.json "$@"
+  ok "the stacks are started" python3 "$here/runner.py" --write --audit audit.json watching.json "$@"
+  ok "what is open in them is found, and nothing else" python3 "$here/audited.py" audit.json
   comment "with the gate"
   ok "it is switched on" mcsctl gate enable --reload
   ok "the stacks are started" python3 "$here/runner.py" --write gate.json "$@"
