@@ -1,1 +1,1 @@
-"""What runs: loops that look, decide by `mcsd.core` and act."""
+"""The loops that run: they observe, decide by `mcsd.core`, and act."""

@@ -1,8 +1,8 @@
-"""Watching the engine: events are hints, looking is the truth.
+"""Watching the engine: events are hints, only inspecting counts.
 
-Subscribe, then list and inspect everything, then follow the hints; again whenever the stream breaks, says
-that it lost something, and from time to time. Hints are a set of container ids, so a storm of events about
-one container is one look at it.
+Subscribe, then list and inspect everything, then follow the hints; again whenever the stream breaks or
+reports a loss, and from time to time. Hints are a set of container ids, so a storm of events about one
+container causes one reconciliation.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
 RETRY = 15.0
 LOOKERS = 8
-"""Containers looked at side by side."""
+"""Containers that are reconciled concurrently."""
 LENGTH = 0.5
-"""Seconds of a look after which the next one begins beside it."""
+"""Seconds after which another container is reconciled beside one that takes longer."""
 LAG = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0)
-"""Upper bounds, in seconds, of what is told about how far behind Docker's events mcsd is."""
+"""Upper bounds, in seconds, of the histogram of mcsd's lag behind Docker's events."""
 
 
 class Resync(StrEnum):
-    """Why all containers are looked at anew."""
+    """Why all containers are inspected again."""
 
     CONNECTED = "connected"
     LOST = "lost"
@@ -58,15 +58,14 @@ _TELLING = {
 
 
 def is_telling(action: str) -> bool:
-    """Tell whether an action may change anything mcsd cares about; `exec_…` and health checks do not."""
+    """Tell whether an action may change anything relevant; `exec_…` and health checks do not."""
     return action in _TELLING
 
 
 class Hints:
-    """Containers to look at, each once however often it is named.
+    """Containers to reconcile, each once however often it is named.
 
-    Each goes with the time of the oldest event that told of it, in seconds since the epoch, None where no
-    event did.
+    Each has the time of its oldest event, in seconds since the epoch, None if there was no event.
     """
 
     def __init__(self) -> None:
@@ -75,7 +74,7 @@ class Hints:
         self._changed = asyncio.Condition()
 
     async def add(self, containers: Iterable[ContainerId], *, told: float | None = None) -> None:
-        """Ask for a look at each."""
+        """Request a reconciliation of each."""
         async with self._changed:
             for container in containers:
                 earlier = self._waiting.get(container)
@@ -83,7 +82,7 @@ class Hints:
             self._changed.notify_all()
 
     async def take(self) -> tuple[ContainerId, float | None]:
-        """Wait for the next one that nobody is looking at."""
+        """Wait for the next one that is not being reconciled."""
         async with self._changed:
             while True:
                 for container, told in self._waiting.items():
@@ -94,23 +93,23 @@ class Hints:
                 await self._changed.wait()
 
     async def done(self, container: ContainerId) -> None:
-        """The look is over; a hint that came meanwhile is taken up now."""
+        """Note that a container is reconciled; a hint that came meanwhile becomes due."""
         async with self._changed:
             self._running.discard(container)
             self._changed.notify_all()
 
     def is_quiet(self, *, but: Collection[ContainerId]) -> bool:
-        """Tell whether there is nothing to look at and nobody looking, but at these."""
+        """Tell whether nothing is waiting or being reconciled, except these."""
         return not self._waiting and self._running <= set(but)
 
     async def quiet(self) -> None:
-        """Wait until there is nothing to look at and nobody looking."""
+        """Wait until nothing is waiting or being reconciled."""
         async with self._changed:
             await self._changed.wait_for(lambda: not self._waiting and not self._running)
 
 
 class Watcher:
-    """Keeps everything looked at. `tasks` lists what to run side by side."""
+    """Has all containers reconciled. `tasks` lists what to run concurrently."""
 
     def __init__(
         self,
@@ -147,7 +146,7 @@ class Watcher:
         self._hinting: set[asyncio.Task[None]] = set()
 
     def tasks(self) -> tuple[Callable[[], Coroutine[None, None, None]], ...]:
-        """What runs for ever: the stream, the timers, and `LOOKERS` who look."""
+        """Return the tasks that run for ever: the stream, the timers, and `LOOKERS` workers."""
         return (self.follow, self.resync_often, self.retry, self.settle, *[self.look] * LOOKERS)
 
     async def follow(self) -> None:
@@ -166,7 +165,7 @@ class Watcher:
         async for event in self._engine.events():
             if event.container:
                 await self._hint(event)
-            else:  # subscribed, or the adapter says that it lost events, or Docker has reloaded
+            else:  # subscribed, or events were lost, or Docker has reloaded
                 self._up(info)
                 await self.resync(Resync.LOST if event.action == LOST else Resync.CONNECTED)
 
@@ -190,23 +189,23 @@ class Watcher:
             await self.hints.add([event.container], told=event.time_ns / 1e9)
 
     async def resync(self, why: Resync = Resync.ASKED) -> None:
-        """Look at the engine, which may have reloaded, and at everything that it or the ledger knows."""
+        """Inspect the engine, which may have reloaded, and request all containers of it and of the ledger."""
         self._engine_is(await self._engine.info())
         listed = await self._engine.containers()
         everyone = dict.fromkeys([*listed, *sorted(self._reconciler.everyone() - set(listed))])
         await self.hints.add(everyone)
         self._listed = True
         self.resyncs[why] += 1
-        if why is not Resync.TIMER:  # which is counted, and worth no message
+        if why is not Resync.TIMER:  # that is counted, but not reported
             fields = {"containers": len(everyone), "reason": _BECAUSE[why], "code": why.value}
             self._bus.emit(Notice(Kind.RESYNCED, fields))
 
     def look_again(self) -> None:
-        """Look at everything soon: something changed that concerns all, and that no event tells of."""
+        """Request all containers soon: something has changed that concerns all, without an event."""
         self._again.set()
 
     def look_at(self, container: ContainerId) -> None:
-        """Look at one container now, and once more after `RETRY`: the engine may be behind what was seen."""
+        """Request one container now, and again after `RETRY`: the engine may lag behind."""
         self.look_later(container)
         self._keep(self.hints.add([container]))
 
@@ -216,7 +215,7 @@ class Watcher:
         hinting.add_done_callback(self._hinting.discard)
 
     def look_soon(self, container: ContainerId, seconds: float) -> None:
-        """Look at one container so many seconds from now, or when it is already to be looked at so."""
+        """Request one container in so many seconds, unless that is scheduled already."""
         if container in self._soon:
             return
         self._soon.add(container)
@@ -229,11 +228,11 @@ class Watcher:
         self._keep(hint())
 
     def look_later(self, container: ContainerId) -> None:
-        """Look at one container within `RETRY`."""
+        """Request one container within `RETRY`."""
         self._later.add(container)
 
     async def resync_often(self) -> None:
-        """Look at everything when asked, and from time to time, because events get lost."""
+        """Inspect everything when asked, and from time to time, because events can get lost."""
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._resync):
@@ -245,21 +244,22 @@ class Watcher:
             try:
                 await self.resync(why)
             except (EngineUnavailableError, EngineProtocolError):
-                # Whether Docker is there is for the stream to say, which asks when it is silent.
+                # Only the stream reports whether Docker is there; it pings when it is silent.
                 await asyncio.sleep(RETRY)
                 self._again.set()
 
     async def retry(self) -> None:
-        """Look, after a while, at what could not be handled, or is to be looked at once more."""
+        """Request containers again that could not be handled, or are scheduled, when they are due."""
         while True:
             await asyncio.sleep(RETRY)
             waiting, self._later = self._later, set()
             await self.hints.add(sorted(waiting))
 
     async def settle(self) -> None:
-        """Say when all that was hinted at has been looked at, each time anew.
+        """Report whenever all hints have been handled.
 
-        What has come as far as its walks was: its claims are written down, and a walk may take for ever.
+        A container whose volumes are being walked counts as handled: its claims are recorded, and a walk may
+        take for ever.
         """
         while True:
             is_quiet = self.hints.is_quiet(but=self._reconciler.walking())
@@ -269,9 +269,10 @@ class Watcher:
             await asyncio.sleep(0.2)
 
     async def look(self) -> None:
-        """Work through the hints for ever; run `LOOKERS` of these.
+        """Handle hints for ever; run `LOOKERS` of these.
 
-        A look that takes long is left to itself: it waits for a walk, or for what hangs, and others do not.
+        If one takes long, it waits for a walk or for something that hangs, and the next one is handled
+        beside it.
         """
         aside: set[asyncio.Task[None]] = set()
         try:
@@ -302,8 +303,8 @@ class Watcher:
         except McsdError as exc:
             self.look_later(container)
             if isinstance(exc, EngineUnavailableError) and self.error:
-                return  # told already, of Docker as a whole
-            # One answer that does not come says nothing of Docker: it may be busy with this container alone.
+                return  # reported already, for Docker as a whole
+            # One missing answer does not mean that Docker is down: it may be busy with this container.
             fields = {"name": container[:12], "reason": exc.what, "hint": exc.hint, "code": exc.problem}
             self._bus.emit(Notice(Kind.CONTAINER_FAILED, fields, container))
         except Exception as exc:  # noqa: BLE001  the boundary: a bug with one container must not stop the others

@@ -1,7 +1,7 @@
-"""Executing: turn planned actions into ledger changes and walks, and outcomes back into ledger changes.
+"""Executing: turn planned actions into ledger changes and walks, and their outcomes into ledger changes.
 
-`draft` and `conclude` are pure but for the allocator, the clock and fresh volume ids, which are parameters;
-the reconciler commits what they return and runs the walks in between.
+`draft` and `conclude` are pure except for the allocator, the clock and fresh volume ids, which are
+parameters; the reconciler commits what they return and runs the walks in between.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from mcsd.errors import McsdError, VolumeRefusedError
 
 @dataclass(slots=True)
 class Draft:
-    """What one planning round asks for: changes to commit first, then walks, and what to say."""
+    """The result of one planning round: changes to commit first, then walks, and notices."""
 
     changes: list[Change] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
@@ -63,7 +63,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class DraftInputs:
-    """What drafting needs besides the cache: each is a parameter, so that tests can fix it."""
+    """What drafting needs besides the cache; tests can fix each part."""
 
     allocator: Allocator
     now: Callable[[], float]
@@ -84,7 +84,7 @@ def draft(
 
 
 def levels_to_label(actions: Iterable[Action]) -> frozenset[Level]:
-    """Return the levels that volumes are to get."""
+    """Return the levels that volumes will get."""
     return frozenset(action.level for action in actions if isinstance(action, LabelVolume))
 
 
@@ -143,12 +143,12 @@ def _new_grant(
 def assigned(
     container: Container, level: Level, cache: StateCache, means: DraftInputs, *, group: str = ""
 ) -> Grant:
-    """Make the grant on a level that mcsd has chosen for a container."""
+    """Return the grant on a level that mcsd has chosen for a container."""
     return replace(_new_grant(container, level, Origin.ASSIGNED, cache, means), group=group)
 
 
 def _ended(ousted: Sequence[Claim], cache: StateCache) -> list[Change]:
-    """End the claims of containers that have exited on what another one has now."""
+    """Return changes that end the claims of exited containers on another container's volume."""
     changes: list[Change] = []
     for claim in ousted:
         reason = "another container has it now, as this one had exited"
@@ -171,7 +171,7 @@ def _put_grant(grant: Grant, stage: Draft, kind: Kind) -> None:
 
 
 def grant_notice(grant: Grant, kind: Kind) -> Notice:
-    """Tell of a grant as it is now."""
+    """Return the notice about a grant as it is now."""
     fields = {"name": grant.name, "level": str(grant.level), "origin": grant.origin, "state": grant.state}
     return Notice(kind, fields, grant.container)
 
@@ -228,25 +228,25 @@ def _draft_label(
 
 @dataclass(frozen=True, slots=True)
 class WalkOutcome:
-    """How a walk ended: with a result, or with the error that kept it from starting or going on."""
+    """How a walk ended: with a result, or with the error that prevented or stopped it."""
 
     volume: Volume
     walk: Walk | None = None
     error: McsdError | None = None
     cancelled: bool = False
     bound: frozenset[str] = frozenset()
-    """Host paths that the container it was walked for has: what is mounted inside may be among them."""
+    """Host paths that are bound into the container; mount points inside the volume may be among them."""
 
 
 def skipped_text(walk: Walk) -> str:
-    """Say what was skipped and why, with the first example."""
+    """Return what was skipped and why, with the first example."""
     counts = ", ".join(f"{count} {reason}" for reason, count in sorted(walk.skipped.items()))
     example = f" (for instance {walk.examples[0][1]})" if walk.examples else ""
     return counts + example
 
 
 def conclude(outcome: WalkOutcome, claim: Claim, cache: StateCache, now: float) -> Draft:
-    """Turn a finished walk into changes; nothing for a volume that was retargeted meanwhile."""
+    """Turn a finished walk into changes; none for a volume that has another target by now."""
     stage = Draft()
     volume = cache.volume(outcome.volume.id)
     if volume is None or volume.target != outcome.volume.target or outcome.cancelled:
@@ -296,7 +296,7 @@ def _verdict(outcome: WalkOutcome) -> tuple[ClaimState, str, str]:
 
 
 def _partly_notice(claim: Claim, volume: Volume, cache: StateCache, bound: frozenset[str]) -> list[Notice]:
-    """Tell what a container cannot read in its volume, once for as long as it stays the same."""
+    """Report what a container cannot read in its volume, once as long as that does not change."""
     before = cache.volume(volume.id)
     left = missed(volume.left_out, volume.path, bound)
     if not left or (before is not None and before.left_out == volume.left_out):

@@ -1,4 +1,4 @@
-"""The ends of containers that the gate has started, seen by their processes: no event need tell of them."""
+"""Noticing the exits of containers that the gate has started, by their processes instead of by events."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mcsd.errors import HostError
 from mcsd.ports import PidWatcher, PidWatchers
 
 PAUSE = 0.5
-"""Seconds between two looks at who is to be followed: a thousand starts need not be a thousand looks."""
+"""Seconds between two updates of the followed processes, so that a thousand starts need few of them."""
 
 _Process = tuple[ContainerId, int]
 
@@ -19,7 +19,8 @@ _Process = tuple[ContainerId, int]
 class ExitWatch:
     """Follows the first process of each running container. Owned by the event loop's thread.
 
-    `running` gives the containers as last seen, `ended` is told of a container whose process has ended.
+    `running` returns the containers as last observed; `ended` is called with a container whose process has
+    ended.
     """
 
     def __init__(
@@ -35,11 +36,11 @@ class ExitWatch:
         self._awake = asyncio.Event()
 
     def wake(self) -> None:
-        """Somebody may have started or ended."""
+        """Request an update, because a container may have started or ended."""
         self._awake.set()
 
     async def run(self) -> None:
-        """Follow whoever runs, for ever."""
+        """Follow running containers, for ever."""
         try:
             while True:
                 await self._awake.wait()
@@ -50,18 +51,18 @@ class ExitWatch:
             self.close()
 
     def follow(self) -> None:
-        """Follow those who run now, and nobody else."""
+        """Follow the containers that run now, and no others."""
         wanted = {(one.id, one.pid) for one in self._running() if one.running and one.pid}
         for process in [one for one in self._lines if one not in wanted]:
             line = self._lines.pop(process)
             if line is not None:
                 line.release()
         for container, pid in wanted - self._lines.keys():
-            self._lines[container, pid] = None  # also where it has ended: that is told once
+            self._lines[container, pid] = None  # also if it has ended, which is reported once
             try:
                 line = self._pid_watchers.follow(pid, container, partial(self._end, (container, pid)))
             except HostError:
-                # Docker tells of its end as well, only later; it is tried again when anybody starts or ends.
+                # Docker reports its end too, only later; tried again when any container starts or ends.
                 del self._lines[container, pid]
                 continue
             if line is None:
@@ -74,7 +75,7 @@ class ExitWatch:
         self._ended(process[0])
 
     def close(self) -> None:
-        """Follow nobody any more; idempotent."""
+        """Stop following all processes; idempotent."""
         while self._lines:
             line = self._lines.popitem()[1]
             if line is not None:

@@ -1,4 +1,4 @@
-"""Observing: one look at one container, from the engine, the volumes' roots and its process."""
+"""Observing one container: from the engine, its volumes' roots and its process."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from mcsd.ports import ContainerEngine, Networks, Selinux, VolumeEngine
 from mcsd.state.start_tracker import StartTracker
 
 _LEAVING = {"removing", "dead"}
-"""Docker's words for a container on its way out, whose volumes may be gone already."""
+"""Docker's states of a container that is being removed, whose volumes may be gone already."""
 
 
 def _require_inside(path: str, volume: str) -> None:
-    """Refuse a part of a volume that a link in it leads out of: whoever wrote there can have made it."""
+    """Refuse a subpath of a volume that leads out of it by a link, which anybody writing there can make."""
     if not PurePosixPath(path).is_relative_to(volume):
         raise VolumeRefusedError(
             f"volume {path!r} is not inside {volume!r}, of which a part is to be mounted",
@@ -48,14 +48,15 @@ def _require_inside(path: str, volume: str) -> None:
 
 
 def _mounts(container: Container) -> tuple[Mount, ...]:
-    """Return what is to be looked at; the volumes of one that is being removed go with it."""
+    """Return the mounts to examine; none of a container that is being removed."""
     return () if container.status in _LEAVING else container.mounts
 
 
 def first_process(selinux: Selinux, pid: int) -> FirstProcess:
-    """Look at a container's first process: what it is to become before what it is.
+    """Read a container's first process: first the context for its next execve(2), then the current one.
 
-    In this order a process that becomes the container's in between is seen as such, and not as the runtime's.
+    In this order, a process that executes the container's program in between is seen as the container's, and
+    not as the runtime's.
     """
     upcoming = selinux.next_context(pid)
     return FirstProcess(selinux.process_context(pid), upcoming)
@@ -63,18 +64,18 @@ def first_process(selinux: Selinux, pid: int) -> FirstProcess:
 
 @dataclass(frozen=True, slots=True)
 class VolumeRules:
-    """What is asked for volumes, and which of them no rule may reach."""
+    """The configuration for volumes, and the places that no rule may admit."""
 
     policy: VolumePolicy
     explicit_paths: Collection[str]
     """Paths that a rule of the configuration names."""
     file_type: str
     storage: Callable[[], Collection[str]]
-    """Where the engine and drivers of volumes say that their storage is."""
+    """The storage paths that the engine and volume drivers report."""
 
 
 class Observer:
-    """Looks, and decides nothing."""
+    """Observes, and decides nothing."""
 
     def __init__(
         self,
@@ -98,11 +99,11 @@ class Observer:
         self._host = host
         self._policy = rules.policy
         self._explicit_paths = tuple(rules.explicit_paths)
-        # Of two names for one place the later rule decides, as of two rules with one name.
+        # Of two paths for one place, the later rule decides, as of two rules with the same path.
         self._ruled = tuple(rule.path for rule in reversed(rules.policy.rules))
 
     async def look(self, container_id: ContainerId) -> Observed:
-        """Inspect a container and examine its volumes; raises `EngineUnavailableError` and its kin."""
+        """Inspect a container and examine its volumes; raises `EngineUnavailableError` and related errors."""
         try:
             container = await self._engine.inspect(container_id)
         except ContainerGoneError:
@@ -125,28 +126,28 @@ class Observer:
             host,
             sights,
             surveys=surveys,
-            # A running container stays what it was started as, whatever the engine would do with it next; and
-            # what is about to become its process, or has been it, says nothing about that.
+            # A running container stays as it was started, whatever the engine would do at the next start; and
+            # a process that is about to become the container's, or was it, does not count.
             gated=through_gate or is_gated(container, host) or is_passing or has_passed(container, context),
             process=context,
         )
 
     async def surveys(self, container: Container) -> dict[str, Survey]:
-        """Find out where the sources of the bind mounts are, and what they show of the host."""
+        """Return where the sources of the bind mounts are, and what they show of the host."""
         mounts = [mount for mount in _mounts(container) if mount.source]
         surveys = await asyncio.gather(*(self._surveyed(mount, container) for mount in mounts))
         found = zip(mounts, surveys, strict=True)
         return {mount.destination: survey for mount, survey in found if survey is not None}
 
     async def _surveyed(self, mount: Mount, container: Container) -> Survey | None:
-        with suppress(HostError):  # shown while it lasts; of what cannot be looked at nothing is said
+        with suppress(HostError):  # shown while it lasts; nothing is reported about what cannot be examined
             return await self._blocking.run(
                 Subject(Party.VOLUME, mount.source), lambda: self._survey(mount, container)
             )
         return None
 
     async def sights(self, container: Container, surveys: Mapping[str, Survey]) -> dict[str, RootSight]:
-        """Examine the volumes alone, by destination: side by side, since one of them may hang."""
+        """Examine only the volumes, by destination, concurrently because one may hang."""
         mounts = [
             mount
             for mount in _mounts(container)
@@ -171,9 +172,10 @@ class Observer:
             return Unusable(ClaimState.FAILED, of_it(exc.what, mount.source), exc.hint)
 
     async def identify(self, volumes: Iterable[Volume]) -> tuple[Volume, ...]:
-        """Return those of the volumes whose device has another number now, with that.
+        """Return those of the volumes whose device number has changed, with the new identity.
 
-        One whose file system hangs is as it was: it is asked again when its container is looked at.
+        A volume whose file system hangs keeps its identity; it is checked again when its container is
+        observed.
         """
         found = await asyncio.gather(*map(self._identify, volumes))
         return tuple(one for one in found if one is not None)
@@ -194,7 +196,7 @@ class Observer:
         return await self._blocking.run(_process(pid), lambda: first_process(self._selinux, pid))
 
     async def process_of(self, container: Container) -> ProcessSight:
-        """Read what the container's init process runs as; raises `SelinuxError` and `HostError`."""
+        """Read the context of the container's init process; raises `SelinuxError` and `HostError`."""
         pid = container.pid
         if not container.running or pid is None:
             return ProcessSight()
@@ -227,8 +229,8 @@ class Observer:
         return f"the loaded policy's categories do not bind the domain of {context}"
 
     def _examine(self, mount: Mount, lacking: Unusable | None) -> RootSight:
-        # The engine's own directory for a named volume lies in its storage, which no other path there may
-        # be labelled in: that it is this volume's is the engine's word, not the container owner's.
+        # A named volume's directory is inside the engine's storage, where no other path may
+        # be labelled. That it is this volume's comes from the engine, not from the container's owner.
         own = [mount.inside or mount.source] if mount.kind is MountKind.VOLUME else []
         allowed, storage = (*self._explicit_paths, *own), self._storage_but(mount)
         try:
@@ -244,7 +246,7 @@ class Observer:
         return lacking or Usable(root.path, root.identity, root.label, root.writable)
 
     def _storage_but(self, mount: Mount) -> tuple[str, ...]:
-        """List the storage of engines and drivers, but for a driver's own directory for this volume."""
+        """List the storage of engines and drivers, without a driver's directory for this volume."""
         own = mount.source if mount.kind is MountKind.VOLUME else ""
         return tuple(path for path in self._storage() if path != own)
 
@@ -254,12 +256,12 @@ class Observer:
             return survey
         try:
             is_open = self._selinux.lets_in(container.process_label, survey.label, survey.mode)
-        except SelinuxError:  # no SELinux in the kernel, say: then it is not known to be closed
+        except SelinuxError:  # no SELinux in the kernel, for example: then it may be accessible
             return survey
         return replace(survey, open=is_open)
 
     async def _lacking(self) -> Unusable | None:
-        """Say why no volume could get a label, if so: each waits for a policy that has one."""
+        """Return why no volume could get a label, if so: all wait for a policy with the file type."""
         try:
             await self.file_contexts([Level.of()])
         except (SelinuxError, HostError) as exc:

@@ -1,21 +1,19 @@
-"""Taking levels back: carries out `mcsd.core.reclaim`, at its time, at once under pressure, or on demand.
+"""Reclaiming levels: carries out `mcsd.core.reclaim` when due, at once under pressure, or on demand.
 
-Theory of operation
--------------------
-`reclaim(cache, moment)` says what can be done now: forget a claim that labels nothing any more, restore a
-volume that nobody alive claims, or prove that a grant's level is carried by nobody. One round carries out
-all of it; rounds follow until nothing is left. Volumes are restored side by side, each in a task of its
-own: one whose file system hangs keeps its own level from being free, and nobody else's.
+Theory of operation ------------------- `reclaim(cache, moment)` returns what can be done now: delete a claim
+that no longer stands for labels, restore a volume without a living claim, or prove that nothing carries a
+grant's level. One round carries out all of it; rounds follow until nothing is left. Volumes are restored
+concurrently, each in its own task: a hung file system only keeps its own levels from becoming free.
 
 What always holds:
 
-- Nothing begins before Docker has told of all its containers (`start`): somebody may yet come and claim it.
-- The intent (RESTORING) is in the ledger before the first label is put back, and the outcome after. In
-  between somebody may claim the volume: then the walk is broken off and the outcome counts for nothing.
-- A level is free only after a scan of all processes that began after its last claim had ended.
-- Lingering is measured by a clock that nobody sets.
+- Nothing begins before all of Docker's containers have been inspected (`start`), because one may claim it.
+- The intent (RESTORING) is in the ledger before the first label is restored, and the outcome after. If the
+  volume is claimed in between, the walk is cancelled and its outcome is ignored.
+- A level becomes free only after a scan of all processes that began after its last claim had ended.
+- Lingering is measured by a monotonic clock.
 
-What a failure means: the ledger or the kernel failed (`SOON`): nothing was freed, and it is tried again. A
+What a failure means: if the ledger or the kernel failed, nothing was freed, and it is tried again (`SOON`). A
 volume that cannot be restored is STRANDED (`RETRY`): its level stays in quarantine, and `mcsctl pairs` says
 why.
 """
@@ -58,17 +56,17 @@ from mcsd.state.walk_queue import WalkQueue
 T = TypeVar("T")
 
 SOON = 15.0
-"""Seconds until another try when the ledger or the kernel failed, or a process still carries a level."""
+"""Seconds until the next try if the ledger or the kernel failed, or a process still carries a level."""
 RETRY = 300.0
-"""Seconds between attempts to clean what could not be cleaned."""
+"""Seconds between attempts to restore a stranded volume."""
 GLANCE = 1.0
-"""Seconds between looks at whether what is waited for hangs."""
+"""Seconds between checks whether a restoration hangs."""
 
 Restores = Mapping[VolumeId, "asyncio.Task[Walk | None]"]
 
 
 class Reclaimer:
-    """Restores volumes that nobody claims any more, and frees levels that nothing carries."""
+    """Restores volumes that are no longer claimed, and frees levels that nothing carries."""
 
     def __init__(
         self,
@@ -95,17 +93,17 @@ class Reclaimer:
         self._may_begin = asyncio.Event()
 
     async def start(self) -> None:
-        """All containers have been looked at: from now on nobody's claim is overlooked."""
+        """Begin reclaiming: all containers have been inspected, so no claim can be missed."""
         self._may_begin.set()
         self._wake.set()
 
     @property
     def has_started(self) -> bool:
-        """Whether all containers have been looked at since mcsd runs."""
+        """Whether all containers have been inspected since mcsd started."""
         return self._may_begin.is_set()
 
     async def starts(self, *, within: float) -> bool:
-        """Wait, so many seconds at most, until all containers have been looked at; tell whether they have."""
+        """Wait up to so many seconds until all containers have been inspected; return whether they have."""
         try:
             async with asyncio.timeout(within):
                 await self._may_begin.wait()
@@ -114,17 +112,17 @@ class Reclaimer:
         return True
 
     def wake(self) -> None:
-        """Look again soon: something was quarantined or released."""
+        """Request a round soon: something was quarantined or released."""
         self._wake.set()
 
     def heed(self, changes: Iterable[Change]) -> None:
-        """Look again soon if what was written down makes something due that lingers."""
+        """Request a round soon if these changes make something lingering due."""
         granted = (change.grant for change in changes if isinstance(change, PutGrant))
         if any(is_hastened_by(grant, self._store.cache) for grant in granted):
             self.wake()
 
     async def run(self) -> None:
-        """Reclaim for ever, from the first complete look at the engine on."""
+        """Reclaim for ever, from the first complete inspection of the engine on."""
         try:
             await self._may_begin.wait()
             while True:
@@ -139,13 +137,13 @@ class Reclaimer:
             await self._break_off()
 
     async def _try(self) -> float:
-        """Begin what can be begun, wait for no walk, and give the seconds until the next time."""
+        """Start what can be started without waiting for walks, and return the seconds until the next time."""
         pause = SOON
         try:
             async for moment in self._rounds(frozenset(), lambda _: False):
                 pause = self._pause(moment)
         except (LedgerError, SelinuxError, HostError):
-            # Told already: by the store, and by the watch of SELinux. Nothing was freed without proof.
+            # Reported already by the store or the watch of SELinux. Nothing was freed without proof.
             return SOON
         return pause
 
@@ -159,21 +157,21 @@ class Reclaimer:
     def _pause(self, moment: Moment) -> float:
         """Return the seconds to wait after a moment at which nothing could be done.
 
-        That moment, not a later one: what came due in between has been seen by nobody.
+        They count from that moment, not from now, because something may have become due in between.
         """
         due = next_due(self._store.cache, moment)
         if any(
             grant.state is GrantState.QUARANTINED and not self._store.cache.claims_of(grant.id)
             for grant in self._store.cache.grants()
         ):
-            return SOON  # only a process keeps it, and processes end without a word
+            return SOON  # only a process holds it, and there is no event for its end
         return RETRY if due is None else min(max(due - moment.now, 0.05), RETRY)
 
     async def relieve(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Do what takes a free pair; where none is left, clean at once what lingers, and try once more.
+        """Do what needs a free pair; if none is left, restore lingering volumes at once, and try again.
 
-        Raises `ExhaustedError` where nothing could be freed. Before all containers have been looked at
-        nothing is cleaned: somebody may come and claim it.
+        Raises `ExhaustedError` if nothing could be freed. Nothing is restored before all containers have been
+        inspected, because one may claim it.
         """
         try:
             return await attempt()
@@ -186,14 +184,14 @@ class Reclaimer:
                 try:
                     return await attempt()
                 except ExhaustedError:
-                    continue  # what is freed next may be what is wanted
+                    continue  # the next one freed may be suitable
             raise
 
     async def reclaim(self, urgent: frozenset[GrantId] = frozenset()) -> None:
-        """Do everything that can be done now; what hangs is not waited for.
+        """Do everything that can be done now, without waiting for what hangs.
 
-        Grants in `urgent` do not linger, and where there are any, only their volumes are waited for, and what
-        is nobody's.
+        Grants in `urgent` do not linger. If there are any, only their volumes, and those without a grant, are
+        waited for.
         """
         claims = (claim for grant in urgent for claim in self._store.cache.claims_of(grant))
         wanted = {claim.volume for claim in claims}
@@ -205,10 +203,10 @@ class Reclaimer:
             continue
 
     def _lingering(self) -> dict[GrantId, float]:
-        """Say since when each grant lingers, by the clock that nobody sets.
+        """Return since when each grant lingers, by the monotonic clock.
 
-        The host's own clock is asked once, for what lingered before mcsd was started: set back meanwhile, it
-        makes that nothing, and what lingers already is not touched by it.
+        The wall clock is only used once, for what lingered before mcsd started. If it was set back, that time
+        counts as zero; later changes of the clock have no effect.
         """
         steady, wall = self._clock.steady(), self._clock.now()
         began: dict[tuple[GrantId, float], float] = {}
@@ -223,9 +221,9 @@ class Reclaimer:
     async def _rounds(
         self, urgent: frozenset[GrantId], is_wanted: Callable[[VolumeId], bool]
     ) -> AsyncIterator[Moment]:
-        """Take step after step until nothing is left to do, giving the moment of each round.
+        """Carry out rounds until nothing is left to do, yielding the moment of each.
 
-        What is restored meanwhile is waited for where it is wanted, and does not hang.
+        Restorations are waited for if they are wanted and do not hang.
         """
         blocked: set[VolumeId] = set()
         unproven: set[GrantId] = set()
@@ -242,7 +240,7 @@ class Reclaimer:
                     return
 
     async def _one_returns(self, waiting: Restores, blocked: set[VolumeId]) -> bool:
-        """Wait until a volume is restored, or cannot be; False where there is none to wait for any more."""
+        """Wait until one volume is restored, or cannot be; False if there is none left to wait for."""
         while awaited := {task for key, task in waiting.items() if not self._hangs(key)}:
             done, _ = await asyncio.wait(awaited, timeout=GLANCE, return_when=asyncio.FIRST_COMPLETED)
             if done:
@@ -284,7 +282,7 @@ class Reclaimer:
         async with self._store.deciding:
             grant = self._store.cache.grant(grant_id)
             if grant is None or grant.state is not GrantState.QUARANTINED:
-                return True  # its container came back while the processes were looked at
+                return True  # its container came back while the processes were scanned
             if self._store.cache.claims_of(grant_id) or any(
                 process.level == grant.level and not self._is_held(process) for process in process_levels
             ):
@@ -293,27 +291,29 @@ class Reclaimer:
             await self._store.commit([PutGrant(freed), *self._emptied(grant)])
         fields = {"name": grant.name, "level": str(grant.level)}
         stray = self._stray(grant.level)
-        if stray is not None:  # the allocator keeps off its level until a scan finds it gone
+        if stray is not None:  # the allocator avoids its level until a scan finds it gone
             fields |= {"path": stray.example, "hint": stray.remedy}
         kind = Kind.GRANT_FREED if stray is None else Kind.LEVEL_ASTRAY
         self._bus.emit(Notice(kind, fields, grant.container))
         return True
 
     def _is_held(self, process: ProcessLevel) -> bool:
-        """Tell whether somebody who lives holds the level of a process by a grant: one holder that goes
-        does not free the level, and one that stays does not keep the other from going."""
+        """Tell whether a living grant holds the process's level.
+
+        Then the level is not free when another holder ends, and that one can still end."""
         holder = self._store.cache.grant_of(ContainerId(process.container))
         return holder is not None and holder.state.is_living and holder.level == process.level
 
     def _emptied(self, leaving: Grant) -> list[Change]:
-        """Drop a group with its last member: nothing carries its pair any more either."""
+        """Return the change that deletes a group with its last member: nothing carries its pair any more."""
         members = [one for one in self._store.cache.grants() if leaving.group and one.group == leaving.group]
         return [DropGroup(leaving.group)] if members == [leaving] else []
 
     async def restore(self, volume_id: VolumeId) -> Walk | None:
-        """Put one volume's originals back; None (and a notice) where that could not be completed.
+        """Restore one volume; None (and a notice) if that could not be completed.
 
-        Raises `LedgerError`, and `HostError` where the volume's file system hangs; it goes on all the same.
+        Raises `LedgerError`, and `HostError` if the volume's file system hangs; the walk continues all the
+        same.
         """
         volume = self._store.cache.volume(volume_id)
         task = self._begin(volume_id)
@@ -379,7 +379,7 @@ class Reclaimer:
                 DropClaim(claim.grant, claim.destination) for claim in self._store.cache.claims_on(volume.id)
             ]
             await self._store.commit([*drops, DropVolume(volume.id)])
-        with suppress(HostError):  # shown while it lasts; what is left over says that it is restored
+        with suppress(HostError):  # shown while it lasts; the remaining file says that the volume is restored
             await self._walks.forget(volume)
         fields = {
             "volume": volume.path,
@@ -398,7 +398,7 @@ class Reclaimer:
             stranded = replace(now.after(VolumeEvent.STUCK), detail=reason, since=self._clock.now())
             await self._store.commit([PutVolume(stranded)])
         if now.detail == reason:
-            return  # told when it was first tried: it is tried again and again
+            return  # reported at the first try; it is tried again and again
         level = str(volume.level)
         fields = {"volume": volume.path, "level": level, "reason": reason, "hint": hint}
         self._bus.emit(Notice(Kind.VOLUME_STRANDED, fields))

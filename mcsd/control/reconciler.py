@@ -1,7 +1,7 @@
 """Reconciling one container: observe, plan, execute, until nothing is left to do.
 
-Serial for each container, concurrent across containers. Whatever set it off — an event, a timer, a
-request, a restart — the outcome depends only on what is seen and what is written down (promise 7).
+Serial for each container, concurrent across containers. Whatever triggered it — an event, a timer, a request,
+a restart — the outcome only depends on what is observed and on the ledger (promise 7).
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ ROUNDS = 12
 """Planning rounds in one pass. A pass needs a handful; more means that plan and execution disagree."""
 
 SCAN_LASTS = 1.0
-"""Seconds for which a scan of processes will do for containers whose level the engine chose."""
+"""Seconds for which a scan of processes is reused for containers whose level the engine chose."""
 
 
 @dataclass(slots=True)
 class _Turn:
-    """A container's lock, and how many hold it or wait for it."""
+    """A container's lock, and how many tasks hold it or wait for it."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     wanted: int = 0
 
 
 class Reconciler:
-    """Brings one container at a time to where it should be. Owned by the event loop's thread."""
+    """Reconciles one container at a time. Owned by the event loop's thread."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class Reconciler:
 
     @asynccontextmanager
     async def alone(self, container: ContainerId) -> AsyncIterator[None]:
-        """Hold a container against every other pass over it."""
+        """Exclude other passes over a container."""
         turn = self._busy.setdefault(container, _Turn())
         turn.wanted += 1
         try:
@@ -88,16 +88,16 @@ class Reconciler:
                 del self._busy[container]
 
     async def reconcile(self, container_id: ContainerId) -> bool:
-        """Look at one container and do what is needed; tell whether that could be done.
+        """Observe one container and do what is needed; return whether that could be done.
 
-        Raises what the engine raises; everything about the container itself is reported and kept on it.
+        Raises the engine's errors; an error about the container itself is reported and stored with it.
         """
         while True:
             epoch = self._starts.epoch(container_id)
             observed = await self._observer.look(container_id)
             async with self.alone(container_id):
                 if self._starts.epoch(container_id) == epoch:
-                    self._starts.end(container_id)  # what was seen is how it ended
+                    self._starts.end(container_id)  # the observation shows how it ended
                     return await self._reconcile(observed)
 
     async def _reconcile(self, observed: Observed) -> bool:
@@ -110,7 +110,7 @@ class Reconciler:
         return True
 
     async def refresh_carriers(self) -> None:
-        """Scan who runs at which level, before something is chosen."""
+        """Scan the levels of processes, before a level is chosen."""
         await self._process_levels.refresh()
 
     async def settle(self, observed: Observed) -> Observed:
@@ -141,7 +141,7 @@ class Reconciler:
         )
 
     def walking(self) -> frozenset[ContainerId]:
-        """Containers whose claims are written down, and whose volumes are being walked."""
+        """Return the containers whose claims are recorded, and whose volumes are being walked."""
         return frozenset(self._walking)
 
     @contextmanager
@@ -153,7 +153,7 @@ class Reconciler:
             self._walking.discard(container)
 
     async def _see_at_work(self, observed: Observed) -> None:
-        """Have the container shown, as one that is not done, while its volumes are walked."""
+        """Show the container as unfinished while its volumes are walked."""
         known = self._container_status.get(observed.id) is not None
         if observed.container is None or (observed.starting and known):
             return
@@ -163,7 +163,8 @@ class Reconciler:
         )
 
     async def _renumber(self, observed: Observed) -> None:
-        """Know a volume again whose device got another number, and was mounted after mcsd had started."""
+        """Update the identity of a volume whose device number changed, and that was mounted after mcsd
+        started."""
         roots = [sight for sight in observed.sights.values() if isinstance(sight, Usable)]
         doubtful = [
             volume
@@ -176,7 +177,7 @@ class Reconciler:
             await self.renumber(doubtful)
 
     async def renumber(self, volumes: Iterable[Volume]) -> None:
-        """Write down the numbers that the devices of these volumes have now, where they have changed."""
+        """Record the current device numbers of these volumes, if they have changed."""
         found = await self._observer.identify(volumes)
         async with self._store.deciding:
             known = ((one, self._store.cache.volume(one.id)) for one in found)
@@ -202,7 +203,7 @@ class Reconciler:
                 return None
             is_unforeseen = any(isinstance(action, Assign) for action in actions) and not looked
             if is_unforeseen or not levels_to_label(actions) <= targets.keys():
-                return Draft()  # what it held is gone since: the next round looks first
+                return Draft()  # what it held is gone since: the next round observes first
             stage = draft(actions, self._store.cache, self._means, targets)
             await self._store.commit(stage.changes)
         self._reclaimer.heed(stage.changes)
@@ -210,7 +211,7 @@ class Reconciler:
         return stage
 
     def _call_who_waits(self, actions: Iterable[Action]) -> None:
-        """Have those looked at again who were refused what a container that ends has held."""
+        """Request the containers that were refused because of what an ending container held."""
         for action in actions:
             grant = self._store.cache.grant(action.grant) if isinstance(action, Advance) else None
             if grant is not None and grant.state in {GrantState.IDLE, GrantState.QUARANTINED}:
@@ -218,7 +219,8 @@ class Reconciler:
                     self._look(waiting.container)
 
     async def _look_who_runs(self, actions: Iterable[Action]) -> bool:
-        """Nothing is chosen without a look; a level that the engine chose is its choice either way."""
+        """Scan processes before a level is chosen; for a level that the engine chose, a recent scan will
+        do."""
         kinds = {type(action) for action in actions}
         if Assign in kinds:
             await self._process_levels.refresh()
@@ -228,7 +230,7 @@ class Reconciler:
         return Assign in kinds
 
     async def _intruders(self, container: ContainerId) -> tuple[str, ...]:
-        """Name who runs at a comparable level; nobody is accused on the word of an old scan."""
+        """Return the processes at a comparable level, confirmed by a fresh scan."""
         if self._foreign(container):
             await self._process_levels.refresh()
         return self._foreign(container)
@@ -241,7 +243,7 @@ class Reconciler:
         return tuple(f"process {holder.pid} at {holder.level}" for holder in found)
 
     async def _on_volumes(self, observed: Observed) -> dict[str, str]:
-        """Name, by destination, who runs at the level that a volume carries, as `_intruders` does."""
+        """Return, by destination, the processes at the level that a volume carries, as `_intruders` does."""
         if any(self._stranger_at(sight) for sight in observed.sights.values()):
             await self._process_levels.refresh()
         found = {at: self._stranger_at(sight) for at, sight in observed.sights.items()}
@@ -258,7 +260,7 @@ class Reconciler:
         return next((f"process {holder.pid} at {holder.level}" for holder in near), "")
 
     def _is_ours(self, container: str) -> bool:
-        """Whose grant has ended should not run any more: what does is foreign to the next holder."""
+        """Tell whether a process belongs to a container with a grant; without one it counts as foreign."""
         grant = self._store.cache.grant_of(ContainerId(container))
         return grant is not None and grant.state.is_living
 
@@ -275,12 +277,12 @@ class Reconciler:
             foreseen, others = failures.split(McsdError)
             if foreseen is None or others is not None:
                 raise
-            raise foreseen.exceptions[0] from None  # a ledger that fails does so for each of them
+            raise foreseen.exceptions[0] from None  # a failing ledger fails for each of them
 
     async def relabel_again(self, volume_id: VolumeId) -> WalkOutcome | None:
-        """Walk a volume that somebody lives on to its target once more, whatever its root says.
+        """Walk a volume with a living claim to its target again, whatever its root says.
 
-        None where nobody does, or it is being given up. Raises `LedgerError`.
+        None if there is no such claim, or the volume is being restored. Raises `LedgerError`.
         """
         async with self._store.deciding:
             cache = self._store.cache
@@ -348,7 +350,7 @@ class Reconciler:
             )
 
     def holders(self) -> frozenset[ContainerId]:
-        """Containers that the ledger knows, whether the engine does or not."""
+        """Return the containers in the ledger, whether the engine has them or not."""
         return frozenset(
             grant.container
             for grant in self._store.cache.grants()
@@ -356,9 +358,9 @@ class Reconciler:
         )
 
     def everyone(self) -> frozenset[ContainerId]:
-        """Containers that the ledger knows, or that were seen and not seen to go."""
+        """Return the containers in the ledger, and those observed and not known to be gone."""
         return self.holders() | self._container_status.known()
 
     def known(self, container: str) -> Container | None:
-        """A container as last seen."""
+        """Return a container as last observed."""
         return self._container_status.get(ContainerId(container))

@@ -1,13 +1,13 @@
-"""Rebuilding what the ledger should say from what is on disk (promises 2 and 9).
+"""Rebuilding the ledger from the originals on disk (promises 2 and 9).
 
-A ledger that was damaged and moved aside, or put back from an old backup, does not know volumes that mcsd has
-labelled. Their originals are still there, one file each, with the target last written. Each becomes a volume
-again, under a quarantined grant without a container, so that its level is taken before anything is allocated.
-The first look at Docker then lets the container that holds such a level have it back; what nobody claims is
-restored when it has lingered.
+A ledger that was damaged and moved aside, or restored from an old backup, does not have volumes that mcsd has
+labelled since. Their originals are still there, one file each, with the target last written. Each becomes a
+volume again, under a quarantined grant without a container, so that its level is taken before anything is
+allocated. The first inspection of Docker's containers then returns such a level to the container that holds
+it; unclaimed volumes are restored when they have lingered.
 
-An old backup may also know a volume at another level than it has by now, or a directory as a volume whose
-originals are back since, while it is another volume by now. What is on disk is right in both cases.
+An old backup may also have another level for a volume than it has by now, or a volume for a directory that
+was restored since and is part of another volume by now. The originals on disk are right in both cases.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from mcsd.errors import LabelSyntaxError
 
 
 def recover(stored: Sequence[StoredVolume], cache: StateCache, now: float) -> tuple[Change, ...]:
-    """Return the changes that make the ledger know every stored volume; `()` where it does."""
+    """Return the changes that add every stored volume to the ledger; `()` if it has all of them."""
     return tuple(_changes(stored, cache, now))
 
 
@@ -53,7 +53,7 @@ def _changes(stored: Sequence[StoredVolume], cache: StateCache, now: float) -> I
         try:
             level = Context.parse(found.target).level
         except LabelSyntaxError:
-            continue  # a target that mcsd cannot have written; its file stays for the administrator
+            continue  # mcsd cannot have written this target; the file stays for the administrator
         if known is None:
             yield from _superseded(found, cache, on_disk)
             yield from _labelled_over(found, cache, on_disk)
@@ -79,7 +79,7 @@ def _changes(stored: Sequence[StoredVolume], cache: StateCache, now: float) -> I
 
 
 def _superseded(found: StoredVolume, cache: StateCache, on_disk: Collection[VolumeId]) -> Iterator[Change]:
-    """Drop the volume that the ledger has in a found one's place, and that is not on disk any more."""
+    """Delete the volume that the ledger has in a found one's place, if it has no originals on disk."""
     old = cache.volume_of(found.identity)
     if old is not None and old.id not in on_disk:
         yield from (DropClaim(*claim.key) for claim in cache.claims_on(old.id))
@@ -87,10 +87,10 @@ def _superseded(found: StoredVolume, cache: StateCache, on_disk: Collection[Volu
 
 
 def _labelled_over(found: StoredVolume, cache: StateCache, on_disk: Collection[VolumeId]) -> Iterator[Change]:
-    """Drop the volumes that the ledger has inside a found one, and that are not on disk any more.
+    """Delete the volumes that the ledger has inside a found one, and that have no originals on disk.
 
-    They were restored since the ledger was copied, and everything below the found one carries its label now:
-    nothing of theirs is left to be restored, and it would wait for them for ever.
+    They were restored since the ledger was copied, and everything below the found volume carries its label
+    now. So nothing of them is left to restore, and the found volume would wait for them for ever.
     """
     for old in cache.volumes() if found.state == "complete" else ():
         is_inside = found.path != old.path and PurePosixPath(old.path).is_relative_to(found.path)
@@ -100,7 +100,7 @@ def _labelled_over(found: StoredVolume, cache: StateCache, on_disk: Collection[V
 
 
 def _corrected(known: Volume, found: StoredVolume, cache: StateCache) -> Iterator[Change]:
-    """Record in the ledger what a volume carries. Nobody's claim on it is ready until that was looked at."""
+    """Record the level that a volume carries; claims on it are not ready until it is examined."""
     detail = "what is on disk was written later than the ledger"
     yield PutVolume(replace(known.after(VolumeEvent.TARGETED), target=found.target, detail=detail))
     for claim in cache.claims_on(known.id):

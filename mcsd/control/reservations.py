@@ -1,8 +1,8 @@
-"""Reservations and groups: levels set aside by name before there is a container.
+"""Reservations and groups: named levels that are set aside before a container exists.
 
 A reservation is a grant in state *reserved*; a container that is created with its level occupies it, and
-when that container is gone the reservation has it back, volumes and all, so the next one finds its files
-labelled already. A group has a pair of its own which its members' levels contain; see `mcsd.core.groups`.
+when that container is gone the reservation gets it back together with the volumes, so the next one finds its
+files labelled already. A group has its own pair, which its members' levels contain; see `mcsd.core.groups`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from mcsd.state.process_levels import ProcessLevels
 from mcsd.state.store import Store, holder_of_group
 
 FIRST_LOOK = 10.0
-"""Seconds that a reservation waits for the first look at all containers, where the ledger knows nobody."""
+"""Seconds that a reservation waits for the first inspection of all containers, with an empty ledger."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
 
@@ -45,7 +45,7 @@ class Reservations:
         *,
         knows_nobody: bool,
     ) -> None:
-        """`knows_nobody` of a ledger that was begun anew, or lost: who exists has to be found out first."""
+        """`knows_nobody` for a ledger that is new or was lost: the containers have to be inspected first."""
         self._knows_nobody = knows_nobody
         self._store = store
         self._process_levels = process_levels
@@ -54,11 +54,10 @@ class Reservations:
         self._clock = clock
 
     async def reserve(self, name: str, *, group: str | None = None) -> Grant:
-        """Set a level aside; the same again for a name that is taken already.
+        """Set a level aside; for a name that is taken already, return the same level again.
 
-        Raises `RequestError` for a name that is none, `ConflictError` where the name stands for another
-        group, `ExhaustedError` where no pair is left, `EngineUnavailableError` where it is not known yet who
-        holds which.
+        Raises `RequestError` for an invalid name, `ConflictError` if the name has another group,
+        `ExhaustedError` if no pair is left, `EngineUnavailableError` if the holders are not known yet.
         """
         for text in filter(None, (name, group)):
             if not _NAME.fullmatch(text):
@@ -75,7 +74,7 @@ class Reservations:
 
     async def _reserve(self, name: str, group: str | None) -> Grant:
         if self._named(name) is None:
-            await self._process_levels.refresh()  # before anybody is kept from deciding: it may take its time
+            await self._process_levels.refresh()  # before the lock for decisions is taken: it may take time
         async with self._store.deciding:
             present = self._named(name)
             if present is not None:
@@ -125,7 +124,7 @@ class Reservations:
         return grant
 
     def choose(self, group: str | None) -> tuple[list[Change], Level]:
-        """Draw a level, a member's where a group is named; the changes make the group if it is new.
+        """Choose a level, a member's if a group is named; the changes create the group if it is new.
 
         The caller holds `deciding` until it has committed them. Raises `ExhaustedError`, `ConflictError`.
         """
@@ -138,7 +137,7 @@ class Reservations:
         pair = allocator.choose()
         made = Group(group, pair.low, pair.high, self._clock.now())
         holder = holder_of_group(made)
-        allocator.take(pair.level, holder)  # for the choice only: the commit takes it for good
+        allocator.take(pair.level, holder)  # only during the choice: the commit takes it for good
         try:
             own = allocator.choose_member(pair)
         finally:

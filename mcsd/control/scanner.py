@@ -1,7 +1,7 @@
 """Scanning the host for strays, and holding the levels that they carry: `mcsd.core.strays`.
 
-What is found is kept on disk, so that it holds its levels from the start on; so is how far a scan has come.
-One that was broken off by a stop goes on at the next start.
+The results are stored on disk, so that they hold their levels right from the next start, and so is the
+progress of a scan. A scan that was interrupted by a stop continues at the next start.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from mcsd.ports import Clock, FileScanner, StrayStore
 from mcsd.state.events import EventBus
 
 GENTLY, BRISKLY = 0.05, 0.5
-"""The part of a processor's time that a scan takes in the background, and when somebody waits for it."""
+"""The share of a processor that a scan takes in the background, and when somebody waits for it."""
 SAVED_EVERY = 30.0
-"""Seconds between two times that it is written down how far a scan has come."""
+"""Seconds between two records of a scan's progress."""
 STOPPING = 5.0
-"""Seconds that the end of the daemon waits for a scan to say how far it has come."""
+"""Seconds that a stop of the daemon waits for a scan to record its progress."""
 _STORE = Subject(Party.ORIGINALS, "strays")
 _MOUNTS = Subject(Party.MOUNTS)
 
@@ -75,7 +75,7 @@ class Scanner:
         self._caught: Mapping[Level, Stray] = {}
 
     async def begin(self) -> None:
-        """Take over what was known, before anything is granted; raises `HostError`."""
+        """Load the earlier results, before anything is granted; raises `HostError`."""
         self._catch, self._caught = await self._blocking.run(_STORE, self._store.load)
         self._hold()
         self._allocator.hold_given(bool(self._catch.lost))
@@ -86,15 +86,15 @@ class Scanner:
         return self._is_busy
 
     def catch(self) -> Catch:
-        """What has been found, and how far a scan is that runs."""
+        """The results, and the progress of a running scan."""
         return replace(self._catch, scan=self._progress or self._catch.scan)
 
     def carries(self, level: Level) -> Stray | None:
-        """Return what carries a level outside every volume."""
+        """Return the strays at a level."""
         return self._catch.strays.get(level)
 
     def start(self, top: str, *, gently: bool) -> None:
-        """Begin to scan everything below a path, "" for all; raises `ConflictError` while a scan runs."""
+        """Start a scan of everything below a path, "" for all; raises `ConflictError` while a scan runs."""
         if self._is_busy:
             raise ConflictError(
                 "a scan is under way already", hint="mcsctl scan --status shows how far it has come"
@@ -104,7 +104,8 @@ class Scanner:
         self._wanted.put_nowait((top, GENTLY if gently else BRISKLY))
 
     async def run(self) -> None:
-        """Do what is asked for, for ever; first what was broken off, or what was known and is lost."""
+        """Run requested scans for ever; first an interrupted one, or a full one if earlier results were
+        lost."""
         before = self._catch.scan
         if self._catch.lost:
             self._bus.emit(Notice(Kind.STRAYS_LOST, {"reason": self._catch.lost}))
@@ -121,7 +122,7 @@ class Scanner:
         stopped = threading.Event()
         try:
             await self._scan_all(state, share, stopped)
-        except HostError as exc:  # what is known stays; the next scan finds the rest
+        except HostError as exc:  # earlier results stay; the next scan finds the rest
             self._bus.emit(Notice(Kind.SCAN_INCOMPLETE, {"path": state.top or "/", "reason": exc.what}))
         finally:
             stopped.set()
@@ -157,9 +158,9 @@ class Scanner:
         await self._finish(state, found, failed)
 
     async def _refresh(self) -> None:
-        """Take down what explains a level on a file, for the scan's thread; replaced as a whole."""
+        """Update what explains a level on a file, for the scan's thread; replaced as a whole."""
         mounted = self._explained.mounted
-        with suppress(HostError):  # what was known of mounts goes on to count
+        with suppress(HostError):  # the mounts known before still count
             mounted = await self._blocking.run(_MOUNTS, lambda: self._files.places(""))
         volumes: dict[Level, tuple[str, ...]] = {}
         for volume in self._cache.volumes():
@@ -170,7 +171,7 @@ class Scanner:
     async def _scan_place(
         self, place: str, state: ScanState, share: float, found: dict[Level, Stray], stopped: threading.Event
     ) -> bool:
-        """Scan one place, and say whether that came to its end; the others are scanned all the same."""
+        """Scan one place, and return whether that was completed; the others are scanned all the same."""
 
         def told(path: str, seen: int, unseen: int) -> None:  # in the scan's thread: one assignment
             self._progress = replace(state, at=path, seen=state.seen + seen, unseen=state.unseen + unseen)
@@ -194,13 +195,13 @@ class Scanner:
             return False
 
     async def _save(self, catch: Catch, caught: Mapping[Level, Stray]) -> None:
-        """Write down what is known; raises `HostError` where the disk fails, and what was known stays."""
+        """Store the results; raises `HostError` if that fails, and the stored ones stay."""
         kept = dict(caught)
         await self._blocking.run(_STORE, lambda: self._store.save(catch, kept))
         self._catch, self._caught = catch, kept
 
     def _left(self, found: Mapping[Level, Stray]) -> dict[Level, Stray]:
-        """Leave out what turned out to be explained, or carries the level no more; blocking."""
+        """Return the strays without those explained by now, or no longer at the level; blocking."""
         left = {}
         for level, stray in found.items():
             paths = tuple(one for one in stray.paths if not self._is_gone(one, level))
@@ -209,7 +210,7 @@ class Scanner:
         return left
 
     def _is_gone(self, path: str, level: Level) -> bool:
-        """Tell whether a path is no stray of a level any more; what cannot be looked at is; blocking."""
+        """Tell whether a path is no longer a stray of a level; an inaccessible one still is; blocking."""
         if self._explained.covers(path, level):
             return True
         try:
@@ -218,7 +219,7 @@ class Scanner:
             return False
 
     def _joined(self, found: Mapping[Level, Stray], looked: Looked) -> Catch:
-        """Put together what was known and what was found; blocking."""
+        """Merge earlier results with new ones; blocking."""
         old = self._catch
         strays = joined(old, self._left(found).values(), looked, self._is_gone)
         mounted = {*self._explained.mounted, *old.places}
@@ -227,7 +228,7 @@ class Scanner:
         return replace(old, strays=strays, places=places, lost="" if looked.is_whole else old.lost)
 
     async def _finish(self, state: ScanState, found: Mapping[Level, Stray], failed: Collection[str]) -> None:
-        """Take over what a scan has found; only one that has looked at everything is a complete one."""
+        """Store the results of a scan; it only counts as complete if it covered everything."""
         before, now = self._catch.strays, self._clock.now()
         looked = Looked(state.top, state.done, failed)
         await self._refresh()
@@ -246,7 +247,7 @@ class Scanner:
         self._bus.emit(Notice(Kind.SCAN_FINISHED, counts))
 
     def _hold(self) -> None:
-        """Keep the allocator off what strays carry, and off nothing else."""
+        """Block exactly the levels that strays carry in the allocator."""
         wanted = {
             level: Holder(HolderKind.QUARANTINE, f"stray {stray.example}")
             for level, stray in self._catch.strays.items()

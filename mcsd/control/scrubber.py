@@ -1,4 +1,4 @@
-"""Looks at complete volumes again in the background: carries out `mcsd.core.scrubbing`, slowly."""
+"""Checks complete volumes again in the background: carries out `mcsd.core.scrubbing`, slowly."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from mcsd.state.store import Store
 from mcsd.state.walk_queue import WalkQueue
 
 LONGEST_PAUSE = 60.0
-"""Seconds between two looks at whether a volume is due: containers come and go meanwhile."""
+"""The most seconds until the next check whether a volume is due, because containers come and go."""
 
 
 class Scrubber:
-    """Finds volumes that do not carry everywhere what the ledger says, and has them labelled again.
+    """Finds volumes with labels that differ from the ledger, and has them labelled again.
 
     `every` is in seconds; `label_again` walks a volume whatever its root says. Owned by the event loop.
     """
@@ -53,17 +53,17 @@ class Scrubber:
 
     @property
     def is_pressed(self) -> bool:
-        """Whether a volume waits to be looked at out of its turn."""
+        """Whether a volume waits for a check out of turn."""
         return bool(self._urgent)
 
     def look_soon(self, volume: VolumeId, after: float = 0.0) -> None:
-        """Look at a volume after so many seconds, before all others whose time has come."""
+        """Request a check of a volume after so many seconds, before all others that are due."""
         due = asyncio.get_running_loop().time() + after
         self._urgent[volume] = min(due, self._urgent.get(volume, due))
         self._wake.set()
 
     async def run(self) -> None:
-        """Confirm for ever, never more than one volume at a time."""
+        """Check volumes for ever, one at a time."""
         while True:
             pause = await self.confirm_next() if self._is_time() else SHORTEST
             if self._urgent:
@@ -74,7 +74,7 @@ class Scrubber:
                     await self._wake.wait()
 
     async def confirm_next(self) -> float:
-        """Look at the volume that is due, if there is one; give the seconds until the next time."""
+        """Check the volume that is due, if there is one; return the seconds until the next time."""
         volume, wait = self._pressing(), 0.0
         if volume is None:
             volume, wait = next_to_confirm(
@@ -85,7 +85,7 @@ class Scrubber:
         walk = await self._walk(volume)
         if walk is not None and walk.cancelled:
             self.look_soon(volume.id, 1.0)
-            return 1.0  # somebody needed the volume
+            return 1.0  # the volume was needed
         self._confirmed = {one.id: self._confirmed.get(one.id, 0.0) for one in self._store.cache.volumes()}
         self._confirmed[volume.id] = self._clock.now()
         if walk is not None and walk.skipped.get(SkipReason.DIFFERS):
@@ -99,7 +99,7 @@ class Scrubber:
         return not self._urgent or min(self._urgent.values()) <= asyncio.get_running_loop().time()
 
     def _pressing(self) -> Volume | None:
-        """Take the first volume that is to be looked at out of its turn, if it is one to be looked at."""
+        """Return the first volume for a check out of turn, if it is still to be checked."""
         while self._urgent:
             key = min(self._urgent, key=lambda one: self._urgent[one])
             del self._urgent[key]
@@ -112,12 +112,12 @@ class Scrubber:
         try:
             return await self._walks.confirm(volume)
         except (VolumeFailedError, VolumeRefusedError, HostError):
-            return None  # gone, replaced, hung: said when its container is looked at, which is more often
+            return None  # gone, replaced, hung: reported when its container is observed
 
     async def _drifted(self, volume: Volume, walk: Walk) -> None:
-        """Tell of it, and have it labelled again as a repair does it: the ledger says so first."""
+        """Report a drifted volume, and label it again as a repair does: the ledger first."""
         if self._store.cache.volume(volume.id) != volume:
-            return  # something was done to it during the walk
+            return  # it was changed during the walk
         example = next((name for why, name in walk.examples if why is SkipReason.DIFFERS), "")
         fields = {
             "volume": volume.path,
@@ -137,5 +137,5 @@ class Scrubber:
         )
         state = self._disk.state(volume.id).with_findings(tuple(found), walk.skipped[SkipReason.DIFFERS])
         self._disk.put(volume.id, state)
-        with suppress(LedgerError):  # told by the store; the volume comes round again
+        with suppress(LedgerError):  # reported by the store; the volume is checked again later
             await self._label_again(volume.id)

@@ -1,9 +1,9 @@
-"""Watching SELinux: what the kernel announces, and its status page as the check that nothing was missed.
+"""Watching SELinux: the kernel's announcements, and its status page to check that none was missed.
 
-An announcement makes us look at once; without one we look at the page twice a second, which is a read of
-shared memory, in a thread all the same: whoever looks up a label for a path may keep it waiting. Whoever is
-to act on a move is told after the journal is. A kernel that cannot be asked, or be heard, is a finding:
-watching goes on.
+An announcement triggers a check at once. Without one, the page is read twice a second. That is a read of
+shared memory, but it runs in a thread, because a lookup of a file context may hold the bindings' lock.
+Changes are reported to the journal first, then to the rest of mcsd. If the kernel cannot be asked, or its
+announcements cannot be received, that is a finding, and watching continues.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from mcsd.ports import NetlinkEvents, Selinux
 from mcsd.state.events import EventBus
 
 CHECK = 0.5
-"""Seconds between looks at the status page."""
+"""Seconds between reads of the status page."""
 SETTLING = (0.005, 0.02, 0.05, 0.1)
-"""Seconds that the page is given to show what was announced."""
+"""Seconds to wait for the page to show what was announced."""
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
-"""Seconds before the socket is opened again, growing."""
+"""The most seconds until the socket is opened again; they grow up to this."""
 
 
 class SelinuxWatch:
-    """Knows the state of SELinux. Owned by the event loop's thread.
+    """The current state of SELinux. Owned by the event loop's thread.
 
     `file_type` is the type that volumes get; `pid` is mcsd's own.
     """
@@ -49,7 +49,7 @@ class SelinuxWatch:
         self.heard = 0
         """Announcements so far."""
         self.missed = 0
-        """Moves that the page showed and no announcement had told of."""
+        """Changes that the page showed without an announcement."""
         self._news = news
         self._selinux = selinux
         self._bus = bus
@@ -61,7 +61,7 @@ class SelinuxWatch:
         self._waiting: list[NetlinkEvent] = []
         self._rang = asyncio.Event()
         self._unannounced = 0
-        """Switches to permissive that the page showed and no announcement has told of yet."""
+        """Switches to permissive that the page showed and that were not announced yet."""
         self._state = SelinuxState(NOT_ASKED, unreadable="the kernel has not been asked yet")
         self._has_begun = False
 
@@ -70,14 +70,14 @@ class SelinuxWatch:
         return self._state
 
     async def begin(self) -> SelinuxState:
-        """Look for the first time, which is no move; do nothing after that. Return the state."""
+        """Read the state for the first time, which is not a change; later calls only return it."""
         if not self._has_begun:
             self._state = await self._survey(await self._status())
             self._has_begun = True
         return self._state
 
     def findings(self) -> tuple[HostFinding, ...]:
-        """What is wrong with the policy or the kernel's mode."""
+        """Return what is wrong with the policy or the kernel's mode."""
         return findings(self.state())
 
     async def run(self) -> None:
@@ -86,7 +86,7 @@ class SelinuxWatch:
         for finding in self.findings():
             self._tell_worse(finding)
         if not self.state().status.enabled and not self.state().unreadable:
-            await asyncio.Event().wait()  # SELinux is switched on by a boot only
+            await asyncio.Event().wait()  # SELinux can only be switched on by a reboot
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._listen())
@@ -132,14 +132,14 @@ class SelinuxWatch:
             await self.look()
 
     async def _page_moves(self) -> None:
-        # The kernel announces a change first and shows it on its page after: we may be quicker than that.
+        # The kernel announces a change before the page shows it, so we may be too early.
         for pause in SETTLING:
             if await self._status() != self.state().status:
                 return
             await asyncio.sleep(pause)
 
     async def look(self) -> None:
-        """Look now, and tell what has moved since the last look."""
+        """Read the state now, and report what has changed since the last time."""
         old = await self.begin()
         waiting, self._waiting = self._waiting, []
         status = await self._status()
@@ -150,7 +150,7 @@ class SelinuxWatch:
             self.missed += 1
         new = await self._survey(status)
         loaded = new.status.generation != old.status.generation
-        # Without the page there is no generation; then what was announced, or lost, has to do.
+        # Without the page there is no generation; then announcements, or their loss, have to do.
         announced = any(one.kind is not NetlinkEventKind.ENFORCING for one in waiting)
         move = Move(old, new, policy=loaded or (announced and not new.status.generation))
         self._state = new
@@ -158,12 +158,12 @@ class SelinuxWatch:
             self._tell(move)
             self._moved(move)
         if self._was_permissive_unseen(waiting, told=move.enforcing is False) and new.trusted.enforcing:
-            # Off and on again before we could look: for that long nothing was denied to anybody.
+            # Off and on again before we could read it: during that time nothing was denied.
             self._bus.emit(Notice(Kind.SELINUX_NOT_ENFORCING))
             self._bus.emit(Notice(Kind.SELINUX_ENFORCING))
 
     def _was_permissive_unseen(self, waiting: list[NetlinkEvent], *, told: bool) -> bool:
-        # The page may show a switch before it is announced; that announcement is then no second switch.
+        # The page may show a switch before its announcement, which then is not a second switch.
         announced = sum(one.kind is NetlinkEventKind.ENFORCING and not one.value for one in waiting)
         self._unannounced += told
         known = min(announced, self._unannounced)
@@ -197,7 +197,7 @@ class SelinuxWatch:
     def _own(self) -> str | None:
         try:
             return self._selinux.process_context(self._pid)
-        except SelinuxError:  # a domain may not be allowed this much; then nothing is said of it
+        except SelinuxError:  # the domain may not be allowed to ask; then nothing is reported
             return None
 
     def _tell(self, move: Move) -> None:

@@ -1,24 +1,23 @@
 """The daemon's side of the gate: a container's level and volumes, ready before its first instruction.
 
-Theory of operation
--------------------
-The gate asks `create` at each start, and lets runc go on with the labels that come back. Inside: find out
-what the container is, choose its level (`mcsd.core.gating`), write the grant down, and have the reconciler
-settle its volumes, as for any other container. `delete` says that a start has ended or failed.
-`mcsd.state.start_tracker` tells everybody else that what they saw of the container before is out of date.
+Theory of operation ------------------- The gate calls `create` at each start, and continues with runc and the
+returned labels. `create` finds out what the container is, chooses its level (`mcsd.core.gating`), records the
+grant, and has the reconciler settle its volumes, as for any other container. `delete` says that the container
+has ended or its start has failed. `mcsd.state.start_tracker` marks earlier observations of the container as
+outdated.
 
 What always holds:
 
 - While the gate waits, Docker holds the container's lock: nothing here may ask Docker's `inspect` about it.
-  What was seen before counts, or `list_one`, over connections of its own.
-- A start is answered within `[gate] deadline`. The work goes on behind it, for this start or the next.
-- A level is given only after a scan of who runs at which, or where the container has it already.
-- No start goes on at a level that another one holds, whatever `[gate] on_error` says.
+  Earlier observations count, or `list_one`, over connections of its own.
+- A start is answered within `[gate] deadline`. The work continues afterwards, for this start or the next.
+- A level is granted only after a scan of the levels of processes, unless the container has it already.
+- No start continues at a level that another holder has, whatever `[gate] on_error` says.
 - One start at a time for each container: it is `alone` with the reconciler.
 
-What a failure means: `GateError` refuses the start, and the person who asked for it reads the reason and
-what to do. With `on_error = "start"` a failure to prepare lets it start at Docker's level instead, with a
-warning. A gate that is killed leaves a start that nobody ends: a later look at the container does.
+What a failure means: `GateError` refuses the start, and the user sees the reason and what to do. With
+`on_error = "start"`, a container that could not be prepared starts at Docker's level instead, with a warning.
+If the gate is killed, nothing ends its start; a later observation of the container does.
 """
 
 from __future__ import annotations
@@ -52,12 +51,12 @@ from mcsd.state.state import State
 from mcsd.state.store import LEDGER
 
 GLANCE = 0.5
-"""Seconds that a scan of processes may take where the level is given already."""
+"""Seconds that a scan of processes may take if the container has its level already."""
 
 
 @dataclass(frozen=True, slots=True)
 class StartRequest:
-    """What the gate knows of a start. Labels are the engine's choice."""
+    """What the gate knows about a start. The labels are the engine's."""
 
     container: ContainerId
     process_label: str
@@ -66,24 +65,24 @@ class StartRequest:
     ipc_mode: str = ""
     pid_mode: str = ""
     subpaths: tuple[tuple[str, str], ...] = ()
-    """By destination, the parts of volumes that are mounted: a list of containers does not tell."""
+    """The mounted subpaths of volumes, by destination, which are not in the list of containers."""
     obstacle: str = ""
-    """Why its file systems cannot be mounted with another level than the engine's; "" where they can."""
+    """Why its file systems cannot be mounted with another level than the engine's; "" if they can."""
 
     @property
     def process(self) -> Context:
-        """What the process is to run as; raises `LabelSyntaxError`, as `mount` does."""
+        """The context of the process; raises `LabelSyntaxError`, as `mount` does."""
         return Context.parse(self.process_label)
 
     @property
     def mount(self) -> Context:
-        """What its file systems are to be mounted with."""
+        """The context that its file systems are mounted with."""
         return Context.parse(self.mount_label)
 
 
 @dataclass(frozen=True, slots=True)
 class StartLabels:
-    """The answer: the labels to start with; empty ones mean those that the engine chose."""
+    """The answer: the labels to start with; empty ones mean the engine's."""
 
     process_label: str = ""
     mount_label: str = ""
@@ -92,7 +91,7 @@ class StartLabels:
 
 @dataclass(frozen=True, slots=True)
 class Preparers:
-    """Who prepares a start: looks, gives it a level, labels its volumes, makes room."""
+    """The parts that prepare a start: they observe, grant a level, label volumes, and free levels."""
 
     observer: Observer
     reconciler: Reconciler
@@ -132,12 +131,12 @@ class StartAdmission:
         self._look_later = look_later
         self._at_work: set[asyncio.Task[StartLabels]] = set()
         self._goes_ahead: set[ContainerId] = set()
-        """Containers that were let start although the work for them goes on."""
+        """Containers that were allowed to start although the work for them continues."""
         self._names: dict[ContainerId, str] = {}
-        """Names of those who are being prepared: of one that was made a moment ago nobody else knows it."""
+        """Names of containers being prepared, because a new one's is not known elsewhere yet."""
 
     async def create(self, request: StartRequest) -> StartLabels:
-        """Prepare a start; raise `GateError` where it must not go on."""
+        """Prepare a start; raise `GateError` if it must not continue."""
         work = asyncio.create_task(self._prepare(request))
         self._at_work.add(work)
         work.add_done_callback(self._at_work.discard)
@@ -149,19 +148,19 @@ class StartAdmission:
         return work.result() if done else self._late(request, work)
 
     def delete(self, container: ContainerId) -> None:
-        """The container's process has ended, or never came to be."""
+        """Note that the container's process has ended, or was never created."""
         self._starts.end(container)
         self._look(container)
 
     async def close(self) -> None:
-        """Break off what goes on behind starts that were answered for."""
+        """Cancel the remaining work for starts that were answered."""
         for work in self._at_work:
             work.cancel()
         if self._at_work:
             await asyncio.wait(self._at_work)
 
     def _late(self, request: StartRequest, work: asyncio.Task[StartLabels]) -> StartLabels:
-        """Answer for a start that is not ready in time; the work goes on, for this start or the next."""
+        """Answer for a start that is not ready in time; the work continues, for this start or the next."""
         work.add_done_callback(lambda _: self._finished_late(request.container, work))
         seconds = self._config.deadline
         reason, hint = self._what_is_late(request.container)
@@ -176,7 +175,7 @@ class StartAdmission:
         return replace(self._labels(request, grant), warning=admission.warning)
 
     def _what_is_late(self, container: ContainerId) -> tuple[str, str]:
-        """Say what a start waits for: what hangs and concerns it, or else its volumes."""
+        """Return what a start waits for: what hangs and concerns it, or else its volumes."""
         grant = self._store.cache.grant_of(container)
         claims = self._store.cache.claims_of(grant.id) if grant is not None else ()
         mine = {Subject(Party.VOLUME, claim.source) for claim in claims}
@@ -192,7 +191,7 @@ class StartAdmission:
         if container in self._goes_ahead:
             self._goes_ahead.discard(container)
         else:
-            self.delete(container)  # it was refused, and nobody waits for it
+            self.delete(container)  # it was refused, and nobody waits for it any more
         if not work.cancelled() and (exc := work.exception()) is not None and not isinstance(exc, McsdError):
             self._bus.report_bug(f"the gate's late start of {container[:12]}", exc)
 
@@ -213,7 +212,7 @@ class StartAdmission:
     async def _beginning(self, container: ContainerId) -> AsyncIterator[None]:
         async with self._reconciler.alone(container):
             self._starts.begin(container)
-            self._look_later(container)  # if the gate is killed, no event need tell how the start ended
+            self._look_later(container)  # if the gate is killed, no event may tell how the start ended
             try:
                 yield
             except BaseException:
@@ -236,7 +235,7 @@ class StartAdmission:
         if request.obstacle and grant.level != request.process.level:
             reason = f"it needs the level {grant.level}, and {request.obstacle}"
             return self._as_docker_has_it(request, reason, Hint.OWN_NAMESPACES.say())
-        if obstacle:  # told here, when it is certain that it starts
+        if obstacle:  # reported here, when it is certain that it starts
             warning = self._failed(request, obstacle, Hint.KEEP_LEVEL.say()).warning
         others = [other for other in conflicts_of(grant, self._store.cache) if other.state.is_living]
         if others and not has_own_level(container):
@@ -251,16 +250,16 @@ class StartAdmission:
         return replace(labels, warning=warning)
 
     def _as_docker_has_it(self, request: StartRequest, reason: str, hint: str) -> StartLabels:
-        """Let a start go on at the level that Docker chose, where [gate] on_error has it so.
+        """Continue a start at the level that Docker chose, if [gate] on_error says so.
 
-        Raises `GateError` where it does not, or another has that level.
+        Raises `GateError` if it does not, or another holder has that level.
         """
         if self._config.on_error is GateOnError.START:
             self._refuse_docker_s_level(request)
         return self._failed(request, reason, hint)
 
     def _refuse_docker_s_level(self, request: StartRequest) -> None:
-        """Raise `GateError`, and tell of it, where somebody who lives has the level that Docker chose."""
+        """Raise `GateError`, and report it, if a living holder has the level that Docker chose."""
         level = request.process.level
         mine = {request.container, *(mode.partition(":")[2] for mode in (request.ipc_mode, request.pid_mode))}
         for other in self._store.cache.grants_near(level) if level.categories else ():
@@ -268,8 +267,9 @@ class StartAdmission:
                 raise self._refused(request, *_inseparable(level, other.name))
 
     def _obstructed(self, container: Container, request: StartRequest) -> str:
-        """Say why a container cannot run at a level of mcsd's own, "" where it can; raise `GateError` where
-        such a one does not start."""
+        """Return why a container cannot run at a level that mcsd chose, "" if it can.
+
+        Raises `GateError` if such a container is not started."""
         if not request.obstacle or self._config.level is GateLevel.DOCKER or has_own_level(container):
             return ""
         reason = f"it cannot be given a level of mcsd's own: {request.obstacle}"
@@ -278,11 +278,12 @@ class StartAdmission:
         return reason
 
     async def _container(self, request: StartRequest) -> Container:
-        """Put together what is known of the container: last seen or glanced at, and what the gate says."""
+        """Combine what is known about the container, from earlier or from the list, with what the gate
+        says."""
         seen = self._container_status.get(request.container)
         container = seen or await self._docker.list_one(request.container)
         if not is_gated(container, self._host()):
-            self._host.engine_is(await self._docker.info())  # this call proves it: Docker was told to reload
+            self._host.engine_is(await self._docker.info())  # this call proves that Docker was reloaded
         try:
             _ = request.process, request.mount
         except LabelSyntaxError as exc:
@@ -318,7 +319,7 @@ class StartAdmission:
         return StartLabels(warning=f"started all the same, as [gate] on_error says: {reason}")
 
     def _refused(self, request: StartRequest, reason: str, hint: str) -> GateError:
-        """Tell the journal of a start that is refused; give the error to raise."""
+        """Report a refused start to the journal; return the error to raise."""
         fields = {"name": self._name(request), "reason": reason, "hint": hint}
         self._bus.emit(Notice(Kind.START_REFUSED, fields, request.container))
         return GateError(f"container {self._name(request)} is not started: {reason}", hint=hint)
@@ -333,7 +334,7 @@ class StartAdmission:
     # --- the level ---------------------------------------------------------------------------------
 
     async def _grant(self, container: Container, wanted: GateLevel) -> Grant:
-        self._blocking.require(LEDGER)  # rather than wait with whoever holds the right to decide
+        self._blocking.require(LEDGER)  # rather than wait for the holder of the lock
         cache = self._store.cache
         has_looked = await self._look_who_runs(choose(container, cache, wanted))
         async with self._store.deciding:
@@ -351,7 +352,7 @@ class StartAdmission:
             return grant
 
     async def _look_who_runs(self, choice: Choice) -> bool:
-        """Scan, as a level must be before it is chosen; one that is given already is not waited for long."""
+        """Scan processes before a level is chosen; if the container has its level, do not wait long."""
         if isinstance(choice, Fresh):
             await self._reconciler.refresh_carriers()
             return True
@@ -369,11 +370,11 @@ class StartAdmission:
             stage = Draft(changes=[*changes, PutGrant(grant)], notices=[grant_notice(grant, Kind.GRANTED)])
         else:
             assert choice is not None
-            stage = draft([choice], cache, self._means, {})  # it labels nothing
+            stage = draft([choice], cache, self._means, {})  # no labels are needed
         return replace(stage, changes=[*self._former(container.id, stage.changes), *stage.changes])
 
     def _former(self, container: ContainerId, changes: list[Change]) -> list[Change]:
-        """Take back what the container held until now and does not hold any more."""
+        """Release what the container held until now and does not hold any more."""
         kept = {change.grant.id for change in changes if isinstance(change, PutGrant)}
         return [
             PutGrant(grant.after(GrantEvent.RECLAIMED, self._means.now()))

@@ -1,8 +1,8 @@
-"""Comparing: what the disk, the processes, Docker and the ledger say, and putting right what differs.
+"""Comparing the disk, the processes, Docker and the ledger, and repairing differences.
 
-Only volumes that somebody lives on are looked at, unless one is named: what lingers loses its labels anyway.
-A repair is no way around the rules: it writes the intent down and walks as a container's first look does,
-and takes up again what failed. A process's label is nobody's to change, so for that the container restarts.
+Only volumes with a living claim are checked, unless one is named: lingering ones lose their labels anyway. A
+repair cannot bypass the rules: it records the intent and walks as for a new container, and retries what
+failed. A process's label cannot be changed from outside, so for that the container has to be restarted.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ from mcsd.ports import Clock, ContainerEngine, Selinux
 from mcsd.state.state import State
 
 SETTLING = 1.0
-"""Seconds that what Docker says may be ahead of what mcsd has looked at."""
+"""Seconds that mcsd may be behind Docker."""
 LOOKING = 60.0
-"""Seconds that a repair waits for a look at all containers; the look goes on afterwards."""
+"""Seconds that a repair waits until all containers are inspected, which continues afterwards."""
 
 
 def volume_at(cache: StateCache, path: str, real: str) -> Volume:
-    """Find the volume at a host path, or else at `real`, where that leads; raises `NotFoundError`."""
+    """Find the volume at a host path, or else at its resolved path `real`; raises `NotFoundError`."""
     for wanted in (str(PurePosixPath(path)), real):
         for volume in cache.volumes_at(wanted):
             return volume
@@ -60,7 +60,7 @@ def volume_at(cache: StateCache, path: str, real: str) -> Volume:
 
 @dataclass(frozen=True, slots=True)
 class Repairers:
-    """Who looks again, labels again and restores; the first also knows which containers were looked at."""
+    """The parts that reconcile, relabel and restore; the first also knows which containers were observed."""
 
     reconciler: Reconciler
     reclaimer: Reclaimer
@@ -69,14 +69,14 @@ class Repairers:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Who is asked."""
+    """Where the facts come from."""
 
     clock: Clock
     docker: ContainerEngine
     stored: Callable[[], tuple[StoredVolume, ...]]
     """Blocking: the volumes whose originals are on disk."""
     resolve: Callable[[str], Awaitable[str]]
-    """Where a path leads; the path itself where that cannot be told in time."""
+    """Resolves a path; returns the path itself if that takes too long."""
     selinux: Selinux
     blocking: Blocking
     state: State
@@ -90,9 +90,9 @@ class Verifier:
         self._sources = sources
 
     async def verify(self, target: str | None, *, repair: bool) -> Verification:
-        """Compare everything, one volume by its path, or one container by its id; with `repair`, mend.
+        """Compare everything, one volume by its path, or one container by its id; `repair` fixes differences.
 
-        Raises `NotFoundError`, and `SelinuxError` where the kernel does not show who runs at which level.
+        Raises `NotFoundError`, and `SelinuxError` if the levels of processes cannot be read.
         """
         checks = [await self._check(volume, repair=repair) for volume in await self._chosen(target)]
         if repair:
@@ -110,7 +110,7 @@ class Verifier:
         if target is not None and target.startswith("/"):
             return
         with contextlib.suppress(EngineUnavailableError, EngineProtocolError, TimeoutError):
-            async with asyncio.timeout(LOOKING):  # what Docker does not answer is told by the comparison
+            async with asyncio.timeout(LOOKING):  # a missing answer from Docker shows in the comparison
                 if target is None:
                     await watcher.resync()
                 else:
@@ -226,7 +226,7 @@ class Verifier:
     async def _against_docker(self) -> AsyncIterator[str]:
         try:
             missed = await self._missed()
-            if missed:  # an event may be on its way
+            if missed:  # an event may still arrive
                 await asyncio.sleep(SETTLING)
                 missed &= await self._missed()
         except (EngineUnavailableError, EngineProtocolError) as exc:
@@ -247,7 +247,7 @@ class Verifier:
         store = self._sources.state.store
         before = {v.id: v for v in store.cache.volumes() if v.phase is VolumePhase.LABELLED}
         stored = await self._sources.blocking.run(Subject(Party.ORIGINALS), self._sources.stored)
-        async with store.deciding:  # what is given up is gone from the ledger and from the disk after it
+        async with store.deciding:  # a restored volume is deleted first from the ledger, then on disk
             lost = [before[key] for key in before.keys() - {one.id for one in stored}]
             lost = [volume for volume in lost if store.cache.volume(volume.id) is not None]
             suspected = {volume.id for volume in self._unknown(stored)}

@@ -1,9 +1,10 @@
-"""Keeping volumes watched, and putting right what others do to them: carries out `mcsd.core.watching`.
+"""Watching volumes, and correcting what others change in them: carries out `mcsd.core.watching`.
 
-What was moved out gets its originals back, what came in or was changed gets the volume's label, within a
-moment and one thing at a time; where too much has changed, by a walk. Until it is right again the volume's
-state says what is wrong (`mcsd.state.disk`), so that nobody is called isolated on the word of the ledger
-alone. Each change is told once, and a volume that somebody keeps changing is put right less and less often.
+Files that were moved out are restored; files that were moved in or changed get the volume's label, at once
+and one by one, or by a walk if too much has changed. Until everything is correct again, the volume's state
+says what is wrong (`mcsd.state.disk`), so that no container is reported as isolated based on the ledger
+alone. Each change is reported once, and a volume that is changed again and again is corrected less and less
+often.
 """
 
 from __future__ import annotations
@@ -41,18 +42,18 @@ from mcsd.ports import Clock, DiskWatch, Selinux
 from mcsd.state.state import State
 
 SETTLING = 3.0
-"""Seconds until a volume that has come under watch is looked at: the engine relabels some at a start."""
+"""Seconds until a newly watched volume is checked, because the engine relabels some at a start."""
 EPISODE = 60.0
-"""Seconds for which the same thing done to the same volume is not told again."""
+"""Seconds for which the same change to the same volume is not reported again."""
 AT_ONCE = 4
-"""Volumes that are taken under watch side by side, but for those that take longer than `PATIENCE`."""
+"""Volumes for which a watch is set up concurrently, without those that take longer than `PATIENCE`."""
 PATIENCE = 10.0
 AGAIN = 600.0
 """Seconds until a volume that could not be watched is tried again."""
 SHARE = 0.2
-"""The part of the time that putting one volume right may take, which somebody keeps changing."""
+"""The share of the time for correcting a volume that is changed again and again."""
 LONGEST_PAUSE = 60.0
-"""Seconds that a volume rests at most after it was put right."""
+"""The most seconds that a volume rests after a correction."""
 
 _FAILURES = (VolumeFailedError, VolumeRefusedError, HostError)
 
@@ -66,7 +67,7 @@ _SENTENCES = {
 
 @dataclass(slots=True)
 class _Case:
-    """What is waiting to be judged about one volume, and until when it rests after it was put right."""
+    """Events to be judged for one volume, and until when it rests after a correction."""
 
     sights: list[WatchEvent] = field(default_factory=list)
     is_busy: bool = False
@@ -76,8 +77,8 @@ class _Case:
 class VolumeWatch:
     """Owned by the event loop's thread.
 
-    `label_again` walks a volume whatever its root says; `look_soon` has one looked at in the
-    background, after so many seconds.
+    `label_again` walks a volume whatever its root says; `look_soon` has one checked in the background, after
+    so many seconds.
     """
 
     def __init__(
@@ -116,11 +117,11 @@ class VolumeWatch:
 
     @property
     def is_at_work(self) -> bool:
-        """Whether something that was told has yet to be judged or put right."""
+        """Whether an event has yet to be judged or corrected."""
         return any(case.is_busy for case in self._cases.values())
 
     def counts(self) -> Mapping[str, int]:
-        """Count the volumes that have labels by how changes to them become known."""
+        """Count labelled volumes by how changes to them become known."""
         found = Counter(
             self._disk.state(one.id).watching for one in self._store.cache.volumes() if is_watchable(one)
         )
@@ -129,11 +130,11 @@ class VolumeWatch:
     # -- what is watched
 
     def wake(self) -> None:
-        """The ledger has changed: volumes may have come or gone."""
+        """Request an update, because the ledger has changed."""
         self._wake.set()
 
     async def keep_watched(self) -> None:
-        """Watch what has labels, for ever; smaller volumes first."""
+        """Keep labelled volumes watched, for ever; smaller ones first."""
         try:
             while True:
                 self._wake.clear()
@@ -151,7 +152,7 @@ class VolumeWatch:
         return max(0.0, min(self._retries.values()) - asyncio.get_running_loop().time())
 
     async def synchronise(self) -> None:
-        """Take under watch what has labels and is not watched, and release what has none any more."""
+        """Watch labelled volumes that are not watched, and release those without labels."""
         if self._failure is not None:
             raise self._failure
         wanted = {one.id: one for one in self._store.cache.volumes() if is_watchable(one)}
@@ -174,7 +175,7 @@ class VolumeWatch:
             await asyncio.wait(self._taking.values(), timeout=PATIENCE)
 
     async def _begin(self, volume: Volume) -> None:
-        """Take a volume, a few at a time; one whose file system does not answer holds up none for long."""
+        """Set up a watch, a few at a time; a hung file system does not delay the others for long."""
         if len(self._taking) >= AT_ONCE:
             await asyncio.wait(self._taking.values(), timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
         task = self._taking[volume.id] = asyncio.create_task(self._take(volume))
@@ -211,7 +212,7 @@ class VolumeWatch:
             self._retries.pop(volume.id, None)
             mounted = self._watch.mounts_inside(volume.id)
             self._disk.put(volume.id, replace(state, watching=Watching.WATCHED, why="", mounted=mounted))
-            self._look_soon(volume.id, SETTLING)  # what was done until now, but by the engine at a start
+            self._look_soon(volume.id, SETTLING)  # for changes until now, other than the engine's at a start
         else:
             self._unwatched(volume, answer.why)
 
@@ -225,9 +226,9 @@ class VolumeWatch:
         self._wake.set()
 
     async def _with_files(self, volume: Volume) -> bool:
-        """Tell whether the policy gives what is made in a volume another label than the volume's.
+        """Tell whether new files in a volume get a label other than the volume's.
 
-        A kernel that does not answer counts as if it did: then files are watched too, which only costs more.
+        If the kernel does not answer, the result is True: then files are watched too, which only costs more.
         """
         for grant in is_shared_by_others(volume, self._store.cache):
             container = self._container_status.get(grant.container)
@@ -236,7 +237,7 @@ class VolumeWatch:
                 continue
             try:
                 made = await self._label_of_new(str(Context.parse(label).at(grant.level)), volume)
-            except SelinuxError:  # no kernel to ask: nothing labels what is made either
+            except SelinuxError:  # no SELinux in the kernel: new files get no label either
                 continue
             except HostError:
                 return True
@@ -252,7 +253,7 @@ class VolumeWatch:
     # -- what happens
 
     async def follow(self) -> None:
-        """Judge and put right what is told, for ever: volumes side by side, each in order."""
+        """Judge and handle events for ever: volumes concurrently, each in order."""
         async with asyncio.TaskGroup() as group:
             while True:
                 for news in await self._watch.next():
@@ -284,7 +285,7 @@ class VolumeWatch:
                 sights, case.sights = case.sights, []
                 await self._handle(volume, sights, case)
         except (LedgerError, HostError):
-            self._look_soon(volume, 0.0)  # told by the store, or shown as what does not answer
+            self._look_soon(volume, 0.0)  # reported by the store, or shown as not answering
         finally:
             case.is_busy = False
 
@@ -313,11 +314,11 @@ class VolumeWatch:
 
     @staticmethod
     async def _wait_for_turn(case: _Case) -> None:
-        """Rest in proportion to what putting it right took the last time: somebody may keep changing it."""
+        """Rest in proportion to the time of the last correction, because changes may go on."""
         await asyncio.sleep(max(0.0, case.rests_until - asyncio.get_running_loop().time()))
 
     async def _put_right(self, volume_id: VolumeId, judgement: Judgement) -> None:
-        """Label again what is wrong; the ledger's target counts, which may have changed by now."""
+        """Relabel what is wrong to the ledger's target, which may have changed by now."""
         volume = self._store.cache.volume(volume_id)
         if volume is None or not holders(volume, self._store.cache):
             return
@@ -346,7 +347,7 @@ class VolumeWatch:
     def _tell_changed(self, volume: Volume, judgement: Judgement, changed: int) -> None:
         first = judgement.findings[0]
         if first.what is What.CREATED:
-            return  # the policy's way; nobody did anything
+            return  # caused by the policy, not by anybody
         kind = Kind.VOLUME_JOINED if first.what is What.MOVED_IN else Kind.VOLUME_TOUCHED
         fields = {
             **self._fields(volume),
@@ -391,7 +392,7 @@ class VolumeWatch:
     # -- what left
 
     async def _follow(self, volume: Volume, sight: WatchEvent) -> None:
-        """Restore what was moved out; what lies in another volume by now gets that one's label."""
+        """Restore what was moved out; what is in another volume by now gets that one's label."""
         assert sight.identity is not None
         fields: dict[str, object] = {
             "path": sight.path,

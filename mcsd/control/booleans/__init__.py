@@ -1,1 +1,1 @@
-"""Holding SELinux booleans where the configuration wants them, only as long as needed."""
+"""Holding SELinux booleans at their configured values, and leased ones only as long as needed."""

@@ -1,10 +1,10 @@
-"""Holding booleans where the configuration wants them: look, decide, change as one transaction, read back.
+"""Holding booleans at their configured values: read, decide, change in one transaction, read back.
 
-`wake` says that something may have changed: the policy, a container, an order. Each pass looks anew and rests
-on nothing remembered, so a pass too many does no harm, and a restart none either. What is remembered is for
-people: since when, by whom, and what has been told already.
+`wake` says that something may have changed: the policy, a container, an order. Each pass reads everything
+again and does not depend on remembered state, so neither an additional pass nor a restart does harm. What is
+remembered is for reports: since when, by whom, and what was reported already.
 
-Where booleans cannot be set, what is wrong is told once, kept in the report, and tried again.
+If booleans cannot be set, the error is reported once, kept in the report, and the change is tried again.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ from mcsd.state.events import EventBus
 T = TypeVar("T")
 
 RECHECK = 30.0
-"""Seconds between looks when nothing asks for one; the kernel announces changes, and its page shows them."""
+"""Seconds between passes without a cause; the kernel announces changes, and its status page shows them."""
 UNKNOWN = 0.5
-"""Seconds between looks while nobody knows who runs."""
+"""Seconds between passes while it is unknown which containers run."""
 FIRST_RETRY = 0.2
 LAST_RETRY = 15.0
-"""Seconds until a look after one that failed: twice as long each time."""
+"""Seconds until the next pass after a failed one; they double up to this."""
 BREATH = 0.1
-"""Seconds between looks at least, so that two who disagree do not fill the journal and the processors."""
+"""The least seconds between passes, so that a conflict over a value does not flood journal and CPU."""
 PATIENCE = (0.02, 0.05, 0.1)
-"""Seconds that somebody else's transaction, seen half done, is given to end by itself."""
+"""Seconds to wait for another program's incomplete transaction to end by itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """All that one pass saw. `holders` is None while nobody knows who runs."""
+    """What one pass has read. `holders` is None while it is unknown which containers run."""
 
     rulings: tuple[Ruling, ...]
     admitted: Admitted | None
@@ -73,7 +73,7 @@ class _Look:
 
 @dataclass(slots=True)
 class _Troubles:
-    """What does not work: everything, or single booleans."""
+    """Errors: of everything, or of single booleans."""
 
     whole: BooleanError | None = None
     single: dict[str, BooleanError] = field(default_factory=dict)
@@ -83,7 +83,7 @@ class _Troubles:
 
 
 def nothing_stored() -> Mapping[str, bool]:
-    """Stand in where no values are kept for the next boot."""
+    """Return no boot values, for when none are stored."""
     return {}
 
 
@@ -115,11 +115,11 @@ class Booleans:
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
-        """Something may have changed: look soon. Cheap, may be called at every occasion."""
+        """Request a pass soon, because something may have changed. Cheap."""
         self._woken.set()
 
     async def run(self) -> None:
-        """Look whenever woken, and from time to time, for ever."""
+        """Run passes when woken, and from time to time, for ever."""
         try:
             retry = FIRST_RETRY
             while True:
@@ -145,7 +145,7 @@ class Booleans:
             return
 
     async def reconcile(self) -> bool:
-        """Look once and bring each boolean to where it should be; tell whether all are."""
+        """Run one pass: set each boolean to its value; return whether all have it."""
         async with self._turn:
             requests = self._leases.requests()
             try:
@@ -198,7 +198,7 @@ class Booleans:
                 return dict.fromkeys(values, exc)
         else:
             return {}
-        # One that cannot be set must not keep the others from it.
+        # One that cannot be set must not prevent the others.
         failed: dict[str, BooleanError] = {}
         for name, value in values.items():
             failed |= await self._change({name: value}, governed)
@@ -230,7 +230,7 @@ class Booleans:
         return _Look(look.rulings, look.admitted, standings, look.stored)
 
     async def set(self, name: str, order: str) -> BooleanView:
-        """Do what an administrator asks: hold a boolean `on` or `off` until mcsd stops, or as `configured`.
+        """Hold a boolean `on` or `off` until mcsd stops, or as `configured`, as ordered by an administrator.
 
         `name` is the configuration's or the policy's. Raises `RequestError`, `NotFoundError` for a boolean
         that the configuration does not name, `ForbiddenError` for an unmanaged one, and `BooleanError`.
@@ -303,5 +303,5 @@ class Booleans:
         )
 
     def refusals(self) -> tuple[Refusal, ...]:
-        """Requests of running containers that are not met."""
+        """Return the requests of running containers that are refused."""
         return self._tales.refusals()

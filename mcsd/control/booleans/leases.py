@@ -1,7 +1,7 @@
-"""Who asks for booleans at this moment: running containers with the label, whose process is still there.
+"""Current requests for booleans: of running containers with the label, whose process still exists.
 
-What the engine said last may be old: it may be down, and its containers may have ended meanwhile. So the
-init process of each container that asks is followed by itself, and its end counts at once.
+The engine's last answer may be outdated: it may be down, and its containers may have ended meanwhile. So the
+init process of each such container is followed directly, and its end counts at once.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from mcsd.errors import HostError
 from mcsd.ports import PidWatcher, PidWatchers
 
 Containers = Callable[[], Iterable[Container] | None]
-"""Gives the containers as last seen; None while nobody knows yet which there are."""
+"""Returns the containers as last observed; None while they are not known yet."""
 
 _Process = tuple[ContainerId, int]
 
 
 class Leases:
-    """Requests as they stand. Owned by the event loop's thread."""
+    """The current requests. Owned by the event loop's thread."""
 
     def __init__(self, containers: Containers, pid_watchers: PidWatchers, ended: Callable[[], None]) -> None:
         self._containers = containers
@@ -31,7 +31,7 @@ class Leases:
         self._last: tuple[BooleanLease, ...] | None = None
 
     def requests(self) -> tuple[BooleanLease, ...] | None:
-        """Return the requests of everyone who runs; None while that is not known."""
+        """Return the requests of running containers; None while these are not known."""
         seen = self._containers()
         if seen is not None:
             self._last = tuple(request for container in seen for request in requests_of(container))
@@ -42,7 +42,7 @@ class Leases:
         return alive
 
     def _is_alive(self, request: BooleanLease) -> bool:
-        if request.pid is None:  # the engine says that it runs, and not yet as what
+        if request.pid is None:  # the engine says that it runs, but not with which pid yet
             return True
         process = request.container, request.pid
         if process in self._ended:
@@ -50,7 +50,7 @@ class Leases:
         if process not in self._lines:
             try:
                 line = self._pid_watchers.follow(request.pid, request.container, lambda: self._end(process))
-            except HostError:  # who cannot be followed may have ended: it is asked again at the next look
+            except HostError:  # it may have ended; tried again in the next pass
                 return False
             if line is None:
                 return False
@@ -69,6 +69,6 @@ class Leases:
         self._ended &= asking
 
     def close(self) -> None:
-        """Follow nobody any more; idempotent."""
+        """Stop following all processes; idempotent."""
         while self._lines:
             self._lines.popitem()[1].release()

@@ -1,4 +1,4 @@
-"""What people are told of booleans: entries in the journal, each once, and the memory behind the report.
+"""Reports about booleans: journal entries, each once, and the state behind the report.
 
 Nothing here decides what a boolean should be.
 """
@@ -39,7 +39,7 @@ _Key = tuple[str, str]
 
 
 class BooleanReporter:
-    """Remembers what was seen and told. Owned by the event loop's thread."""
+    """Remembers what was observed and reported. Owned by the event loop's thread."""
 
     def __init__(self, bus: EventBus, clock: Clock) -> None:
         self._bus = bus
@@ -54,7 +54,7 @@ class BooleanReporter:
     def seen(
         self, rulings: Iterable[Ruling], standings: Mapping[str, Standing], wanted: Mapping[str, bool]
     ) -> dict[str, ChangeCause]:
-        """Take over the values in force, tell of others' changes, and say why each change is made."""
+        """Record the values in force, report changes by others, and return the cause of each change."""
         causes = {}
         for ruling in rulings:
             name = ruling.resolved.name
@@ -72,7 +72,7 @@ class BooleanReporter:
         return causes
 
     def changed(self, values: Mapping[str, bool], causes: Mapping[str, ChangeCause]) -> None:
-        """Tell of changes that are in force now."""
+        """Report changes that are in force now."""
         for name, value in values.items():
             self._values[name] = value
             self._remember(name, value, causes[name])
@@ -83,12 +83,12 @@ class BooleanReporter:
                 self._emit(Kind.BOOLEAN_SET, boolean=name, value=_word(value), reason=_REASONS[causes[name]])
 
     def withdrew(self, values: Mapping[str, bool]) -> None:
-        """Tell of others' changes that were pending and are withdrawn."""
+        """Report pending changes by others that were withdrawn."""
         for name, value in values.items():
             self._emit(Kind.BOOLEAN_STRAY, boolean=name, value=_word(value))
 
     def judged(self, rulings: Iterable[Ruling], admitted: Admitted | None, failed: Collection[str]) -> None:
-        """Tell what is new about names, leases and refusals; `failed` are booleans that could not be set."""
+        """Report news about names, leases and refusals; `failed` are booleans that could not be set."""
         self._tell_names(rulings)
         if admitted is not None:
             self._tell_refusals(admitted.refusals)
@@ -130,7 +130,7 @@ class BooleanReporter:
                 self._emit(Kind.BOOLEAN_LEASED, container, boolean=name, name=request.container_name)
 
     def failing(self, errors: Iterable[BooleanError]) -> None:
-        """Tell what does not work, each once until it works again."""
+        """Report errors, each once until it is gone."""
         now = {error.what: error for error in errors}
         for what in now.keys() - self._failures:
             self._emit(Kind.BOOLEAN_FAILED, reason=what, hint=now[what].hint)
@@ -145,7 +145,7 @@ class BooleanReporter:
         stored: bool | None,
         error: BooleanError | None,
     ) -> BooleanView:
-        """Make one line of the report."""
+        """Return one line of the report."""
         reason, hint = (error.what, error.hint) if error else name_trouble(ruling)
         name = ruling.name or ""
         return BooleanView(
@@ -165,7 +165,7 @@ class BooleanReporter:
         )
 
     def refusals(self) -> tuple[Refusal, ...]:
-        """Requests of running containers that are not met."""
+        """Return the requests of running containers that are refused."""
         return tuple(self._refused.values())
 
     def _remember(self, name: str, value: bool, cause: ChangeCause) -> None:
@@ -176,7 +176,7 @@ class BooleanReporter:
 
 
 def blank_view(asked: str, wish: Wish, error: BooleanError | None) -> BooleanView:
-    """Make the line of a boolean that could not be looked at."""
+    """Return the line of a boolean that could not be read."""
     ruling = Ruling(asked, wish, ResolvedName(asked, None, NameSource.UNKNOWN, "not looked up yet"))
     return BooleanView(
         ruling, problem=error.what if error else ruling.resolved.note, hint=error.hint if error else ""
@@ -184,7 +184,7 @@ def blank_view(asked: str, wish: Wish, error: BooleanError | None) -> BooleanVie
 
 
 def name_trouble(ruling: Ruling) -> tuple[str, str]:
-    """Say why a configured name governs nothing although it should, and what to do; "" where it does."""
+    """Return why a configured name governs nothing although it should, and what to do; "" if it does."""
     if ruling.shadowed_by:
         return (
             f"it is another name of {ruling.shadowed_by!r}, which the configuration names too",
