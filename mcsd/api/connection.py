@@ -1,9 +1,9 @@
-"""One connection to the socket: judged before a byte is read, one request, one answer, the end.
+"""One connection to the socket: checked before a byte is read, then one request and one answer.
 
-The head of a request is collected here, byte by byte if somebody sends it so, and handed to the HTTP
-server only when it is complete; an idle connection costs a few hundred bytes and no task. There is one
-request on a connection, so nothing can queue up behind it, and what a client may send is bounded by the
-sizes of one head and one body.
+The header of a request is collected here, byte by byte if it arrives so, and passed to the HTTP server only
+when it is complete; an idle connection costs a few hundred bytes and no task. There is one request per
+connection, so nothing can queue up behind it, and what a client may send is limited to one header and one
+body.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from mcsd.errors import Problem
 _END = b"\r\n\r\n"
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.01, 1.0
-"""Seconds between two reads of a head that does not come whole; each pause is twice as long as the last."""
+"""Seconds between two reads of an incomplete header; each pause is twice as long as the last."""
 
 
 class Connection(asyncio.Protocol):
-    """Stands between the transport and the HTTP server's own protocol."""
+    """Sits between the transport and the HTTP server's own protocol."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class Connection(asyncio.Protocol):
     ) -> None:
         self.peer = Peer(0, 0xFFFFFFFF, 0xFFFFFFFF)
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done when the other end is gone or the daemon stops: long answers end then."""
+        """Done when the client is gone or the daemon stops, which ends long answers."""
         self._limits = limits
         self._admission = admission
         self._group = group
@@ -56,7 +56,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def uid(self) -> int:
-        """The user at the other end."""
+        """The client's user id."""
         return self.peer.uid
 
     # --- the transport's calls ---------------------------------------------------------------------
@@ -129,7 +129,7 @@ class Connection(asyncio.Protocol):
             self._rest(self._transport)
 
     def _rest(self, transport: asyncio.Transport) -> None:
-        """Read on in a while: who sends byte by byte must not keep the daemon busy."""
+        """Continue reading later: a client that sends byte by byte must not keep the daemon busy."""
         transport.pause_reading()
         loop = asyncio.get_running_loop()
         self._resumption = loop.call_later(self._pause, transport.resume_reading)
@@ -138,7 +138,7 @@ class Connection(asyncio.Protocol):
     def _begin(self) -> None:
         assert self._transport is not None
         self._admission.begin_work(self)
-        # The body's own limit comes first; this one is for a head that HTTP makes nothing of.
+        # The body's own limit is lower; this one is for a header that is not valid HTTP.
         self._start_timer(2 * self._limits.request_time, self.evict)
         self._inner = self._make_inner(self)
         head, self._head = bytes(self._head), bytearray()
@@ -148,11 +148,11 @@ class Connection(asyncio.Protocol):
     # --- time --------------------------------------------------------------------------------------
 
     def request_complete(self) -> None:
-        """The request is here whole: how long the work takes is not the client's doing."""
+        """Stop the client's timer: the request is complete."""
         self._stop_timer()
 
     def answer_begins(self) -> None:
-        """The answer is ready: from here on it is the client's time again."""
+        """Start the client's timer again: the answer is ready."""
         self._start_timer(self._limits.answer_time, self.evict)
 
     def interrupt(self) -> None:
@@ -161,7 +161,7 @@ class Connection(asyncio.Protocol):
             self.gone.set_result(None)
 
     def evict(self) -> None:
-        """Close at once, whatever is going on."""
+        """Close at once, whatever its state."""
         self._stop_timer()
         self._leave()
         if self._transport is not None:
@@ -193,7 +193,7 @@ class Connection(asyncio.Protocol):
             self._admission.leave(self)
 
     def _refuse(self, problem: Problem, detail: str, hint: str, *, status: int | None = None) -> None:
-        """Answer without a request, and close; the answer fits the socket's buffer."""
+        """Answer without a request, and close; the answer fits into the socket's buffer."""
         self._stop_timer()
         self._leave()
         if self._transport is not None:

@@ -1,6 +1,6 @@
-"""HTTP on the socket: from a request to a route, from what it gives or raises to a response.
+"""HTTP on the socket: from a request to a route, and from its result or exception to a response.
 
-aiohttp's low-level server reads and writes HTTP; which paths there are is the table of `mcsd.api.routes`.
+aiohttp's low-level server reads and writes HTTP; the paths are in the table of `mcsd.api.routes`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ T = TypeVar("T", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
-    """One request, read and checked. `name` is what stood in the path for `{name}`."""
+    """One validated request. `name` is the value of `{name}` in the path."""
 
     service: Service
     request: BaseRequest
@@ -48,7 +48,7 @@ class ApiRequest:
 
     @property
     def peer(self) -> Peer:
-        """Who asks."""
+        """The client."""
         return self.connection.peer
 
 
@@ -57,7 +57,7 @@ Respond = Callable[[ApiRequest], Awaitable[StreamResponse]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One thing that can be asked for. `answer` is None for one without a JSON object in its body."""
+    """One route. `answer` is None if the response has no JSON object as its body."""
 
     method: str
     path: str
@@ -70,13 +70,13 @@ class Route:
     media_type: str = "application/json"
     problems: tuple[Problem, ...] = ()
     body_size: int = 0
-    """Bytes of a body at most, where that is another number than `Limits.body_size`."""
+    """The most bytes of a body, if that is not `Limits.body_size`."""
     also: tuple[tuple[HTTPStatus, str, type[BaseModel]], ...] = ()
     """Further answers: status, media type, model."""
 
     @property
     def changes(self) -> bool:
-        """Whether only root may ask."""
+        """Whether only root may use it."""
         return self.method not in {"GET", "HEAD"}
 
     @property
@@ -90,7 +90,7 @@ def _written(answer: BaseModel) -> bytes:
 
 
 def as_response(answer: BaseModel, *, status: int = 200, media_type: str = "application/json") -> Response:
-    """Make a response of an answer."""
+    """Return the response for an answer."""
     return Response(body=_written(answer), status=status, headers={"Content-Type": media_type})
 
 
@@ -104,10 +104,10 @@ def as_page(
     query: PageQuery,
     **more: object,
 ) -> Response:
-    """Make a response of a page of reports: `frame` with its items, which are its first field.
+    """Return the response for a page of reports: `frame` with its items, which are its first field.
 
-    Each report is written out before the next is made: all of a thousand at once, as objects, take ten
-    times the memory that their text takes, and the process keeps it.
+    Each report is serialized before the next is made: a thousand as objects need ten times the memory of
+    their text, which the process would keep.
     """
     written = ((place(report), _written(report)) for report in reports)
     page = page_of(written, itemgetter(0), after=query.after, limit=query.limit)
@@ -119,7 +119,7 @@ def as_page(
 
 
 def as_problem(report: ProblemReport, **headers: str) -> Response:
-    """Make a response of a problem."""
+    """Return the response for a problem."""
     response = as_response(report, status=report.status, media_type=MEDIA_TYPE)
     response.headers.update(headers)
     return response
@@ -136,7 +136,7 @@ class _RefusedError(Exception):
 
 
 def match_path(template: str, path: str) -> str | None:
-    """Return what stands for `{name}` in a path ("" where the template has none), None when it differs."""
+    """Return the value of `{name}` in a path ("" if the template has none), None if it does not match."""
     name = ""
     wanted, given = template.split("/"), path.split("/")
     if len(wanted) != len(given):
@@ -150,7 +150,7 @@ def match_path(template: str, path: str) -> str | None:
 
 
 class Dispatcher:
-    """Turns requests into responses. `report_bug` takes what nobody foresaw."""
+    """Turns requests into responses. `report_bug` is called with unforeseen exceptions."""
 
     def __init__(
         self,
@@ -259,7 +259,7 @@ class Dispatcher:
 
 
 def bug_report() -> ProblemReport:
-    """Describe a failure that nobody foresaw, without its details, which the journal has."""
+    """Describe an unforeseen failure, without its details, which are in the journal."""
     return problem_report(
         Problem.INTERNAL, "an unforeseen failure", "see journalctl -u mcsd -p crit, and please report it"
     )
@@ -288,7 +288,7 @@ class Handler(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> StreamResponse:
-        """Answer what is not HTTP, or went wrong outside any route."""
+        """Answer invalid HTTP, or an error outside any route."""
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             report = bug_report()
         else:

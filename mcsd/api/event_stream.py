@@ -1,7 +1,7 @@
-"""The event stream: one JSON object on a line, for as long as the reader likes.
+"""The event stream: one JSON object per line, for as long as the reader stays connected.
 
-What a slow reader falls behind by is bounded where events are handed out (`Service.events`); it gets a
-line `{"lost": N}` in place of what it missed, and nobody waits for it.
+The lag of a slow reader is bounded where events are distributed (`Service.events`); it gets a line
+`{"lost": N}` in place of the events that it missed, and nothing waits for it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MEDIA_TYPE = "application/x-ndjson"
 
 
 def selects(query: EventsQuery, snapshot: Snapshot) -> Callable[[Event], bool]:
-    """Return the test that events of a query pass. A container may be gone: its events name it still."""
+    """Return a query's filter for events. A container may be gone, but its events still name it."""
     wanted = (query.container or "").removeprefix("/")
     named = {s.container.id for s in snapshot.container_status if s.container.name == wanted}
 
@@ -40,7 +40,7 @@ def selects(query: EventsQuery, snapshot: Snapshot) -> Callable[[Event], bool]:
 
 
 def remembered(call: ApiRequest, query: EventsQuery) -> EventPage:
-    """List what is remembered: with `after` the next ones, without it the newest."""
+    """List kept events: with `after` the next ones, without it the newest."""
     is_wanted = selects(query, call.service.snapshot())
     events = [event for event in call.service.recent_events() if is_wanted(event)]
     if query.after is None:
@@ -55,7 +55,7 @@ def remembered(call: ApiRequest, query: EventsQuery) -> EventPage:
 async def _until(
     gone: asyncio.Future[None], events: AsyncIterator[Event | int]
 ) -> AsyncIterator[Event | int]:
-    """Return events until the reader is gone or the daemon stops."""
+    """Yield events until the reader is gone or the daemon stops."""
     while True:
         following = asyncio.ensure_future(anext(events))
         try:

@@ -1,4 +1,4 @@
-"""What the daemon answers to requests: `mcsd.api.service.Service` over the parts that do the work."""
+"""The daemon's answers to requests: `mcsd.api.service.Service`, implemented by the parts that do the work."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ from mcsd.ports import Clock
 from mcsd.state.state import State
 
 LOOKING = 5.0
-"""Seconds within which somebody who claims a volume is looked at once more."""
+"""Seconds that the containers with claims on a volume may take to be observed again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """Who does what is asked for."""
+    """The parts that carry out requests."""
 
     reclaimer: Reclaimer
     reservations: Reservations
@@ -57,24 +57,24 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """What is asked of the host for an answer."""
+    """Questions to the host for answers."""
 
     blocking: Blocking
     within: Callable[[str, Collection[str]], frozenset[str]]
     """Blocking: those of the paths that lead to a place or below it."""
     resolve: Callable[[str], Awaitable[str]]
-    """Where a path leads; the path itself where that cannot be told in time."""
+    """Resolves a path; returns the path itself if that takes too long."""
     selinux: Callable[[], SelinuxState]
-    """The kernel's SELinux as last looked at."""
+    """The state of SELinux as last read."""
     stored_bytes: Callable[[], int]
-    """Blocking: bytes of the originals on disk."""
+    """Blocking: the size of the originals on disk."""
     places_blocked: Callable[[], tuple[Blocked, ...]]
-    """What does not answer when it is asked where protected places are."""
+    """The calls about protected places that do not return."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Everything that answering needs. `started` is when mcsd was, in seconds since the epoch."""
+    """Everything that answers need. `started` is when mcsd started, in seconds since the epoch."""
 
     clock: Clock
     started: float
@@ -111,7 +111,7 @@ class ApiFacade:
         )
 
     def standing(self) -> Snapshot:
-        """Return the part of the picture that tells of the host and the ledger alone; quick."""
+        """Return only the part of the snapshot about the host and the ledger; quick."""
         parts = self._parts
         return Snapshot(
             now=parts.clock.now(),
@@ -127,7 +127,7 @@ class ApiFacade:
         )
 
     async def within(self, top: str, paths: Collection[str]) -> frozenset[str]:
-        """Return those of the paths that lead to `top` or below it; by name where its disk hangs."""
+        """Return those of the paths that lead to `top` or below it; by name if its disk hangs."""
         with contextlib.suppress(HostError):  # shown while it lasts
             subject = Subject(Party.VOLUME, top)
             questions = self._parts.questions
@@ -170,45 +170,45 @@ class ApiFacade:
                 Subject(Party.ORIGINALS), self._parts.questions.stored_bytes
             )
         except (VolumeFailedError, HostError):
-            return None  # a scrape without this figure is worth more than none; walks tell of the cause
+            return None  # a scrape without this figure is better than none; walks report the cause
 
     def events(self, *, after: int | None = None) -> AsyncIterator[Event | int]:
         """Stream events; see `EventBus.stream`."""
         return self._parts.state.bus.stream(after=after)
 
     def recent_events(self) -> tuple[Event, ...]:
-        """The events still remembered, oldest first."""
+        """Return the events still kept, oldest first."""
         return self._parts.state.bus.recent()
 
     def report_bug(self, where: str, error: BaseException) -> None:
-        """Tell the journal, whole, of a failure that nobody foresaw."""
+        """Report an unforeseen failure to the journal with all details."""
         self._parts.state.bus.report_bug(where, error)
 
     def strays(self) -> Catch:
-        """Return what scans have found outside every volume, and how far one is that runs."""
+        """Return the strays that scans have found, and the progress of a running scan."""
         return self._parts.control.scanner.catch()
 
     def scan(self, top: str, *, gently: bool) -> None:
-        """Begin to scan everything below a path, "" for all."""
+        """Start a scan of everything below a path, "" for all."""
         self._parts.control.scanner.start(top, gently=gently)
 
     def denials(self) -> tuple[ToldDenial, ...]:
-        """Return the newest denials that somebody told of, the newest first."""
+        """Return the denials that were reported to mcsd, the newest first."""
         return self._denials.all()
 
     def tell_denials(self, denials: Sequence[ToldDenial]) -> None:
-        """Take note of denials, and tell everybody."""
+        """Store denials, and report them as events."""
         for one in denials:
             self._denials.add(one)
             fields = {"name": one.name or "unknown", "rule": one.cause, "reason": one.text}
             self._parts.state.bus.emit(Notice(Kind.DENIED, fields, one.container))
 
     def audit(self) -> ToldAudit | None:
-        """Return the newest audit that somebody told of, None where nobody has."""
+        """Return the latest audit that was sent to mcsd, None if there was none."""
         return self._audit
 
     def tell_audit(self, audit: ToldAudit) -> None:
-        """Take note of an audit, and tell everybody."""
+        """Store an audit, and report it as an event."""
         self._audit = replace(audit, time=self._parts.clock.now())
         fields = {"findings": str(audit.open), "containers": str(audit.containers)}
         self._parts.state.bus.emit(Notice(Kind.AUDITED, fields))
@@ -222,7 +222,7 @@ class ApiFacade:
         await self._parts.control.reservations.release(name)
 
     async def set_boolean(self, name: str, order: str) -> BooleanView:
-        """Hold a boolean, or let it go; see `Booleans.set`."""
+        """Hold a boolean, or end that; see `Booleans.set`."""
         return await self._parts.control.booleans.set(name, order)
 
     async def verify(self, target: str | None, *, repair: bool) -> Verification:
@@ -230,11 +230,11 @@ class ApiFacade:
         return await self._parts.control.verifier.verify(target, repair=repair)
 
     async def restore(self, path: str) -> Restoration:
-        """Put a volume's original labels back now; refused while a container still claims it."""
+        """Restore a volume's original labels now; refused while a container still claims it."""
         real = await self._parts.questions.resolve(path)
         volume = volume_at(self._parts.state.store.cache, path, real)
         if self._living_on(volume):
-            await self._look_at(volume)  # one that was removed a moment ago may not have been missed yet
+            await self._look_at(volume)  # its container may just have been removed
         self._refuse_for(volume, self._living_on(volume))
         walk = await self._parts.control.reclaimer.restore(volume.id)
         if walk is None:

@@ -1,7 +1,7 @@
 """The socket that only the gate may use: one JSON line in, one JSON line out, then closed.
 
-The socket's file is root's alone, and each connection's credentials are checked too. The gate runs as root in
-the container runtime's domain; what it passes on from a container's configuration is somebody else's text.
+Only root can access the socket's file, and each connection's credentials are checked too. The gate runs as
+root in the container runtime's domain; what it passes on from a container's configuration is untrusted.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from mcsd.core.matching import Matching
 from mcsd.errors import GateError, McsdError
 
 LINE_LIMIT = 256 * 1024
-"""Bytes that a request may have."""
+"""The most bytes of a request."""
 QUEUE = 1024
-"""Starts that may wait to be taken in: a host may start all its containers at once."""
+"""Connections that may wait to be accepted: a host may start all its containers at once."""
 REQUEST_TIME = 5.0
 """Seconds that a request may take to arrive."""
 
 
 class Keeper(Protocol):
-    """What the server asks; `mcsd.control.start_admission.StartAdmission` in production."""
+    """Handles the requests; `mcsd.control.start_admission.StartAdmission` in production."""
 
     async def create(self, request: StartRequest) -> StartLabels: ...
 
@@ -37,7 +37,7 @@ class Keeper(Protocol):
 
 
 class Bugs(Protocol):
-    """Who is told of what nobody foresaw."""
+    """Receives reports of unforeseen failures."""
 
     def report_bug(self, where: str, error: BaseException) -> None: ...
 
@@ -57,7 +57,7 @@ class _Request(BaseModel):
     obstacle: str = Field(default="", max_length=8192)
 
     def start(self) -> StartRequest:
-        """Return it as the daemon's value."""
+        """Return the request as the daemon's own value."""
         return StartRequest(
             container=ContainerId(self.container),
             process_label=self.process_label,
@@ -83,14 +83,14 @@ class GateServer:
         """Serve on sockets that are bound."""
         for sock in sockets:
             sock.setblocking(False)
-            # Not start_unix_server(): from Python 3.13 on that removes the socket's file at the end, and the
-            # file is systemd's, which goes on listening there while mcsd is restarted.
+            # Not start_unix_server(): from Python 3.13 on that removes the socket's file when it closes, but
+            # systemd goes on listening there while mcsd is restarted.
             self._servers.append(
                 await asyncio.start_server(self._serve, sock=sock, limit=LINE_LIMIT, backlog=QUEUE)
             )
 
     async def stop(self) -> None:
-        """Take no more; starts that are being prepared are told that mcsd is gone."""
+        """Accept no more requests; starts in preparation get an error that mcsd is stopping."""
         for server in self._servers:
             server.close()
         for task in self._busy:
@@ -109,7 +109,7 @@ class GateServer:
                 writer.write(json.dumps(answer).encode() + b"\n")
                 await writer.drain()
         except OSError:
-            return  # the gate has gone; its start fails or goes on without us, and we look for ourselves
+            return  # the gate is gone; its start fails or continues without us, which is observed later
         finally:
             self._busy.discard(task)
             writer.close()

@@ -1,10 +1,10 @@
-"""How many may be connected, how long they may take, and who has to go when the house is full.
+"""Limits for connections and their time, and which connection is closed when there are too many.
 
-A connection *waits* until its request's head is complete and *works* from then on. Waiting costs next to
-nothing and is never owed: when a user, or the whole socket, has as many connections as it may, the one
-that has waited longest is closed in favour of the newcomer. So any number of idle connections, or of
-those that send byte by byte, keep nobody out. Only working connections can fill the socket, and their
-time is bounded.
+A connection *waits* until its request's header is complete and *works* from then on. Waiting costs next to
+nothing, but there is no right to it: when a user, or the whole socket, has reached its limit of connections,
+the one that has waited longest is closed in favour of the new one. So idle connections, or those that send
+byte by byte, cannot keep others out, however many. Only working connections can fill the socket, and their
+time is limited.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ class Limits:
     head_size: int = 16 * 1024
     body_size: int = 64 * 1024
     request_time: float = 10.0
-    """From the connection to a request that is complete."""
+    """From connecting to a complete request."""
     answer_time: float = 30.0
-    """From a finished answer to a reader that has taken all of it."""
+    """From a finished answer until the client has read all of it."""
     streams: int = 64
     streams_per_user: int = 16
     stop_time: float = 5.0
-    """How long requests in work may go on when the daemon stops."""
+    """How long requests may still run when the daemon stops."""
     backlog: int = 64
-    """How many are taken in before others get their turn."""
+    """How many connections are accepted at once before other work continues."""
     queue: int = 1024
-    """How many may wait in the kernel to be taken in."""
+    """How many connections may wait in the kernel to be accepted."""
     linger_time: float = 1.0
-    """How long the rest of a request that was refused is read, so that its sender comes to read why."""
+    """How long the rest of a refused request is read, so that the client can read the reason."""
 
 
 class Waiting(Protocol):
@@ -46,7 +46,7 @@ class Waiting(Protocol):
     def uid(self) -> int: ...
 
     def evict(self) -> None:
-        """Leave, and close at once: somebody else needs the place."""
+        """Close at once, because the place is needed."""
         ...
 
 
@@ -63,16 +63,16 @@ class ConnectionLimiter:
 
     @property
     def connected(self) -> int:
-        """How many are in."""
+        """The number of connections."""
         return self._by_user.total()
 
     @property
     def streaming(self) -> int:
-        """How many of them follow the events."""
+        """How many of them are event streams."""
         return self._streams.total()
 
     def enter(self, connection: Waiting) -> bool:
-        """Let a connection in, perhaps in another's place; False when everybody is at work."""
+        """Admit a connection, perhaps in another's place; False if all others are working."""
         uid = connection.uid
         if self._by_user[uid] >= self._limits.per_user:
             admitted = self._evict_one_of(uid)
@@ -88,14 +88,14 @@ class ConnectionLimiter:
         return True
 
     def begin_work(self, connection: Waiting) -> None:
-        """The connection's request has come: it keeps its place now."""
+        """Record that the request is complete: the connection keeps its place from now on."""
         waiting = self._waiting.get(connection.uid, {})
         waiting.pop(connection, None)
         if not waiting:
             self._waiting.pop(connection.uid, None)
 
     def leave(self, connection: Waiting) -> None:
-        """The connection is over; call once for each that entered."""
+        """Remove a connection; call once for each that was admitted."""
         self.begin_work(connection)
         self._by_user[connection.uid] -= 1
         if not self._by_user[connection.uid]:
@@ -110,7 +110,7 @@ class ConnectionLimiter:
         return True
 
     def begin_stream(self, uid: int) -> bool:
-        """Take one of the places for streams; False when there is none left."""
+        """Take one of the places for streams; False if there is none left."""
         limits = self._limits
         if self._streams[uid] >= limits.streams_per_user or self.streaming >= limits.streams:
             return False

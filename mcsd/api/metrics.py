@@ -1,7 +1,7 @@
-"""Measurements for Prometheus: what is so now from one `Snapshot`, what happened from the events.
+"""Metrics for Prometheus: current values from one `Snapshot`, counters from the events.
 
 Labels are bounded: states, codes and routes, never the name of a container, a path or a level. The
-registry is mcsd's own, so nothing of the process or of other libraries is in it by accident.
+registry is mcsd's own, so it has no metrics of the process or of other libraries by accident.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ BOOLEAN_CHANGES = {
     "boolean-put-right": "put_right",
     "boolean-changed": "outside",
 }
-"""Who changed a boolean, by kind of message: mcsd, mcsd after somebody else, somebody else."""
+"""Who changed a boolean, by kind of message: mcsd, mcsd reverting a change, another program."""
 
 SECONDS = (0.01, 0.05, 0.25, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0)
-"""Upper bounds of the walks' durations: from an empty directory to millions of inodes."""
+"""Upper bounds of the histogram of walks: from an empty directory to millions of inodes."""
 
 
 def _gauge(name: str, about: str, value: float) -> Metric:
@@ -152,7 +152,7 @@ def _figures(figures: Figures) -> Iterator[Metric]:
 
 
 class _Now(Collector):
-    """Collects what is so at the moment of the scrape."""
+    """Collects the values at the moment of the scrape."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -172,12 +172,12 @@ class _Now(Collector):
             yield from _socket(self.admission)
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing at registration: there may be no picture yet."""
+        """Return nothing at registration, because there may be no snapshot yet."""
         return ()
 
 
 class Metrics:
-    """All measurements. Owned by the event loop's thread."""
+    """All metrics. Owned by the event loop's thread."""
 
     def __init__(self, service: Service) -> None:
         self._registry = registry = CollectorRegistry(auto_describe=False)
@@ -202,7 +202,7 @@ class Metrics:
         self._boolean_changes = Counter(
             "mcsd_boolean_changes", "Changes of looked-after booleans, by whose.", ["by"], registry=registry
         )
-        # What may happen is there from the start, at 0: the first time would not be an increase otherwise.
+        # All counters exist from the start, at 0: otherwise the first event would not be an increase.
         for kind in Kind:
             self._events.labels(kind.name.lower().replace("_", "-"))
         for rule in (*RULES, "other"):
@@ -214,12 +214,12 @@ class Metrics:
             self._inodes.labels(work)
 
     def answered(self, method: str, route: str, status: int) -> None:
-        """Count a request. What has no route counts under `other`, whatever its path was."""
+        """Count a request. One without a route counts under `other`, whatever its path."""
         known = method if method in {"GET", "HEAD", "POST", "DELETE"} else "other"
         self._requests.labels(known, route or "other", str(status)).inc()
 
     def happened(self, event: Event | int) -> None:
-        """Count an event, or a number of events that were lost on the way."""
+        """Count an event, or a number of lost events."""
         if isinstance(event, int):
             self._lost.inc(event)
             return
@@ -240,6 +240,6 @@ class Metrics:
         self._inodes.labels(work).inc(float(event.fields.get("changed") or 0))
 
     def text(self, admission: ConnectionLimiter, figures: Figures) -> bytes:
-        """Return everything in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         self._now.admission, self._now.figures = admission, figures
         return generate_latest(self._registry)

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of the socket, made from the table of routes and the models."""
+"""The OpenAPI 3.1 document of the socket, generated from the table of routes and the models."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
 
 
 def _not_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A parameter that is left out is left out; there is no null in a URL."""
+    """Return a parameter's schema without null, which cannot be in a URL: it is just left out."""
     kinds = [kind for kind in schema.get("anyOf", []) if kind != {"type": "null"}]
     plain = {key: value for key, value in schema.items() if key not in {"anyOf", "title", "default"}}
     if len(kinds) == 1:
@@ -115,7 +115,7 @@ def _failures(route: Route) -> dict[HTTPStatus, str]:
 
 
 def openapi(routes: Sequence[Route], *, version: str) -> dict[str, Any]:
-    """Make the document."""
+    """Return the document."""
     references, schemas = models_json_schema(_models(routes), ref_template=_REFERENCE)
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:

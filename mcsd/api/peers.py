@@ -1,7 +1,7 @@
-"""Who is at the other end of a connection, by the kernel's word, and what they may do.
+"""The client of a connection, according to the kernel, and what it may do.
 
-Root and members of the socket file's group may read; only root may change anything. The credentials are
-those of the moment of `connect()`; a process that drops or gains rights later changes nothing.
+Root and members of the socket file's group may read; only root may change anything. The credentials are those
+at the time of `connect()`; later changes of the process do not matter.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Protocol
 
 _UCRED = struct.Struct("iII")
 _SO_PEERGROUPS = 59
-"""From Linux' asm-generic/socket.h; the architectures that number it otherwise are seen as no groups."""
+"""From Linux' asm-generic/socket.h; on architectures with another number, processes have no groups here."""
 _LONGEST_OPTION = 1024
-"""What Python's getsockopt() takes at most: 256 groups."""
+"""The limit of Python's getsockopt(): 256 groups."""
 
 
 class HasOptions(Protocol):
@@ -36,18 +36,18 @@ class Peer:
 
     @property
     def may_change(self) -> bool:
-        """Whether it is root."""
+        """Whether the process is root's."""
         return self.uid == 0
 
     def may_read(self, group: int | None) -> bool:
-        """Whether it is root or in the socket's group, None where the socket's group is not known."""
+        """Tell whether the process is root's or in the socket's group, None if that group is not known."""
         return self.may_change or (group is not None and (self.gid == group or group in self.groups))
 
 
 def peer_of(sock: HasOptions) -> Peer:
-    """Ask the kernel; raise `OSError` when it cannot say.
+    """Return the client's credentials from the kernel; raise `OSError` if that fails.
 
-    A process with more groups than Python can ask for counts as having none: it is refused, not let in.
+    A process with more groups than Python can read counts as having none: it is refused, not admitted.
     """
     pid, uid, gid = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
     try:
@@ -58,7 +58,7 @@ def peer_of(sock: HasOptions) -> Peer:
 
 
 def group_of(sock: socket.socket) -> int | None:
-    """Return the group of a listening socket's file, None where it has none (an abstract or a lost one)."""
+    """Return the group of a listening socket's file, None if there is none (abstract, or deleted)."""
     path = sock.getsockname()
     try:
         return os.stat(path).st_gid if path and not path.startswith("\0") else None

@@ -10,7 +10,7 @@ from mcsd.errors import McsdError, Problem
 
 MEDIA_TYPE = "application/problem+json"
 
-STATUS: dict[Problem, HTTPStatus] = {  # of these the last alone is a bug: 500 is for what nobody foresaw
+STATUS: dict[Problem, HTTPStatus] = {  # only the last is a bug: 500 is for unforeseen failures
     Problem.CONFIGURATION: HTTPStatus.SERVICE_UNAVAILABLE,
     Problem.LABEL_SYNTAX: HTTPStatus.BAD_REQUEST,
     Problem.EXHAUSTED: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -66,7 +66,7 @@ _TITLES: dict[Problem, str] = {
 
 
 def problem_report(problem: Problem, detail: str, hint: str, *, status: int | None = None) -> ProblemReport:
-    """Describe a failure; `status` where HTTP has a more exact one than the problem's own."""
+    """Describe a failure; `status` if there is a more exact one than the problem's own."""
     return ProblemReport(
         type=f"urn:mcsd:problem:{problem.value}",
         title=_TITLES[problem],
@@ -83,7 +83,7 @@ def of_error(error: McsdError) -> ProblemReport:
 
 
 def raw_response(report: ProblemReport) -> bytes:
-    """Spell out a whole HTTP response, for a connection that no request has been read from."""
+    """Return a complete HTTP response, for a connection without a request."""
     body = json.dumps(report.model_dump(mode="json")).encode()
     head = (
         f"HTTP/1.1 {report.status} {HTTPStatus(report.status).phrase}\r\n"

@@ -1,4 +1,4 @@
-"""What a request may ask: the models of query strings and bodies. Unknown keys are refused."""
+"""The models of query strings and bodies. Unknown keys are refused."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _target(value: str) -> str:
 
 
 KINDS = tuple(kind.name.lower().replace("_", "-") for kind in Kind)
-"""The kinds of message there are."""
+"""The kinds of message."""
 
 
 def _kind(value: str) -> str:
@@ -74,12 +74,12 @@ class Isolation(StrEnum):
 
     @classmethod
     def of(cls, isolated: bool | None) -> Isolation:
-        """Spell a verdict."""
+        """Return the value for a verdict."""
         return cls.NONE if isolated is None else cls.YES if isolated else cls.NO
 
 
 class Severity(StrEnum):
-    """How much stands open."""
+    """How severe a finding is."""
 
     LOW = "low"
     MEDIUM = "medium"
@@ -161,20 +161,20 @@ class VerifyRequest(NoQuery):
 
 
 class RestoreRequest(NoQuery):
-    """Put a volume's original labels back."""
+    """Restore a volume's original labels."""
 
     path: HostPath
 
 
 class ScanRequest(NoQuery):
-    """Look for levels on files outside every volume."""
+    """Scan for levels on files outside every volume."""
 
     path: HostPath | None = Field(default=None, description="everything below it; null: everything")
     gently: bool = Field(default=False, description="take a twentieth of a processor's time at most")
 
 
 class DenialToldRequest(NoQuery):
-    """One kind of denial that was seen."""
+    """One kind of denial."""
 
     time: float = Field(ge=0, le=2**40, description="seconds since the epoch")
     container: str = Field(default="", max_length=64)
@@ -186,7 +186,7 @@ class DenialToldRequest(NoQuery):
 
 
 class DenialsRequest(NoQuery):
-    """Denials that somebody has seen, for the events and the status."""
+    """Denials to report, for the events and the status."""
 
     items: list[DenialToldRequest] = Field(max_length=100)
 
@@ -209,14 +209,14 @@ class FindingToldRequest(NoQuery):
 
 
 class AuditRequest(NoQuery):
-    """An audit that somebody has made, the worst findings first."""
+    """The result of an audit, the worst findings first."""
 
     containers: int = Field(ge=0, le=2**31, description="how many were looked at")
     findings: list[FindingToldRequest] = Field(max_length=MOST_FINDINGS)
     left_out: int = Field(default=0, ge=0, le=2**31, description="findings beyond those")
 
     def told(self) -> ToldAudit:
-        """Make the value that mcsd keeps."""
+        """Return the value that mcsd stores."""
         findings = (ToldFinding(**one.model_dump()) for one in self.findings)
         return ToldAudit(self.containers, tuple(findings), self.left_out)
 
@@ -253,7 +253,7 @@ def _checked(model: type[M], check: Callable[[], M], where: str) -> M:
 
 
 def read_query(model: type[M], parameters: Mapping[str, Sequence[str]]) -> M:
-    """Make a query of a URL's parameters; raise `RequestError` naming the one that is wrong."""
+    """Parse a URL's parameters; raise `RequestError` that names an invalid one."""
     values: dict[str, Any] = {}
     for key, given in parameters.items():
         field = model.model_fields.get(key)
@@ -267,5 +267,5 @@ def read_query(model: type[M], parameters: Mapping[str, Sequence[str]]) -> M:
 
 
 def read_body(model: type[M], body: bytes) -> M:
-    """Make a request of a JSON body; raise `RequestError` naming the key that is wrong."""
+    """Parse a JSON body; raise `RequestError` that names an invalid key."""
     return _checked(model, lambda: model.model_validate_json(body, strict=True), "body")

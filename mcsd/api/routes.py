@@ -1,4 +1,4 @@
-"""Everything that can be asked for on the socket: one table, from which the OpenAPI document is made too."""
+"""The routes of the socket: one table, from which the OpenAPI document is generated too."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ from mcsd.errors import Problem
 
 
 async def health(call: ApiRequest) -> StreamResponse:
-    """Say whether mcsd can do its work; 503 when it can write nothing down."""
+    """Return whether mcsd can do its work; 503 if the ledger cannot be written."""
     report = health_report(call.service.snapshot())
     ill = report.condition is models.Condition.BAD
     return as_response(report, status=HTTPStatus.SERVICE_UNAVAILABLE if ill else HTTPStatus.OK)
 
 
 async def status(call: ApiRequest) -> StreamResponse:
-    """Return everything at one glance."""
+    """Return the whole status."""
     return as_response(status_report(call.service.snapshot()))
 
 
@@ -140,7 +140,7 @@ async def booleans(call: ApiRequest) -> StreamResponse:
 
 
 async def set_boolean(call: ApiRequest) -> StreamResponse:
-    """Hold a boolean, or let it go."""
+    """Hold a boolean, or end that."""
     body = call.body
     assert isinstance(body, BooleanRequest)
     return as_response(boolean_report(await call.service.set_boolean(call.name, body.state.value)))
@@ -178,7 +178,7 @@ async def verify(call: ApiRequest) -> StreamResponse:
 
 
 async def restore(call: ApiRequest) -> StreamResponse:
-    """Put a volume's original labels back."""
+    """Restore a volume's original labels."""
     body = call.body
     assert isinstance(body, RestoreRequest)
     done = await call.service.restore(body.path)
@@ -186,12 +186,12 @@ async def restore(call: ApiRequest) -> StreamResponse:
 
 
 async def strays(call: ApiRequest) -> StreamResponse:
-    """Tell what scans have found."""
+    """Return what scans have found."""
     return as_response(strays_report(call.service.strays()))
 
 
 async def scan(call: ApiRequest) -> StreamResponse:
-    """Begin to look for strays."""
+    """Start a scan for strays."""
     body = call.body
     assert isinstance(body, ScanRequest)
     call.service.scan(body.path or "", gently=body.gently)
@@ -199,12 +199,12 @@ async def scan(call: ApiRequest) -> StreamResponse:
 
 
 async def denials(call: ApiRequest) -> StreamResponse:
-    """Tell of the newest denials."""
+    """Return the latest denials."""
     return as_response(denials_report(call.service.denials()))
 
 
 async def tell_denials(call: ApiRequest) -> StreamResponse:
-    """Take note of denials."""
+    """Report denials to mcsd."""
     body = call.body
     assert isinstance(body, DenialsRequest)
     call.service.tell_denials([ToldDenial(**one.model_dump()) for one in body.items])
@@ -212,7 +212,7 @@ async def tell_denials(call: ApiRequest) -> StreamResponse:
 
 
 async def reach(call: ApiRequest) -> StreamResponse:
-    """Part everything into cells that no level joins."""
+    """Return the cells that no level joins."""
     query = call.query
     assert isinstance(query, PageQuery)
     snapshot = call.service.snapshot()
@@ -222,12 +222,12 @@ async def reach(call: ApiRequest) -> StreamResponse:
 
 
 async def audit(call: ApiRequest) -> StreamResponse:
-    """Return the newest audit."""
+    """Return the latest audit."""
     return as_response(audit_report(call.service.audit()))
 
 
 async def tell_audit(call: ApiRequest) -> StreamResponse:
-    """Take note of an audit."""
+    """Send an audit to mcsd."""
     body = call.body
     assert isinstance(body, AuditRequest)
     call.service.tell_audit(body.told())
@@ -235,7 +235,7 @@ async def tell_audit(call: ApiRequest) -> StreamResponse:
 
 
 async def reserve(call: ApiRequest) -> StreamResponse:
-    """Set a level aside under a name; asking again gives the same."""
+    """Set a level aside under a name; repeating it returns the same level."""
     body = call.body
     assert isinstance(body, ReservationRequest)
     grant = await call.service.reserve(body.name, group=body.group)
@@ -249,7 +249,7 @@ async def release(call: ApiRequest) -> StreamResponse:
 
 
 AUDIT_SIZE = 4 * 1024 * 1024
-"""Bytes that a whole audit may take; only root's are read at all."""
+"""The most bytes of an audit; only root may send one."""
 
 _UNAVAILABLE = (Problem.LEDGER, Problem.ENGINE_UNAVAILABLE)
 
@@ -393,4 +393,4 @@ ROUTES: tuple[Route, ...] = (
         problems=(Problem.NOT_FOUND, Problem.CONFLICT, *_UNAVAILABLE),
     ),
 )
-"""All but the OpenAPI document and the metrics, which are made from this table and kept by the server."""
+"""All routes except the OpenAPI document and the metrics, which the server adds."""

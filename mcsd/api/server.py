@@ -1,8 +1,8 @@
-"""The socket: everything that programs and `mcsctl` ask of the daemon comes in here.
+"""The server on the socket, for programs and `mcsctl`.
 
-Made to be left alone by whoever is outside: who may come in is judged by the kernel's credentials
-(`api_peers`), how many and how long by `api_limits`, and one connection carries one request
-(`api_connection`). The routes are a table (`api_routes`).
+It is protected against its clients: admission uses the kernel's credentials (`peers`), the number of
+connections and their time are limited (`limits`), and one connection carries one request (`connection`). The
+routes are a table (`routes`).
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ _KEEP_FILE: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3
 
 
 def open_socket(path: Path, *, mode: int = 0o660, gid: int = -1) -> socket.socket:
-    """Make a socket at `path` for `ApiServer`, where systemd has not made one; replace a dead one.
+    """Create a socket at `path` for `ApiServer`, if systemd has not passed one; replace a dead one.
 
-    Owner and mode are set before it listens, so nobody can connect in between. Raises
-    `ConfigurationError` where something else is in the way.
+    Owner and mode are set before it listens, so nobody can connect in between. Raises `ConfigurationError` if
+    something else is at the path.
     """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
@@ -103,7 +103,7 @@ class ApiServer:
             sock.listen(self.limits.queue)
 
     async def stop(self) -> None:
-        """Take no more requests, end the streams, give what is in work a little time, close everything."""
+        """Accept no more requests, end the streams, give running requests a little time, close everything."""
         await self._stop_listening()
         for connection in self._connections:
             connection.interrupt()
@@ -119,7 +119,7 @@ class ApiServer:
             await asyncio.wait([self._counting])
 
     async def _stop_listening(self) -> None:
-        """Whoever is being taken in when a server closes would be lost, unclosed: that is let end first."""
+        """Stop listening, after connections that are being accepted, which would otherwise stay open."""
         loop = asyncio.get_running_loop()
         for sock in self._sockets:
             loop.remove_reader(sock)

@@ -1,4 +1,4 @@
-"""What the socket may ask of the daemon: one Protocol, met by the composition root and by tests' fakes."""
+"""The daemon as the socket sees it: one Protocol, implemented by the facade and by tests' fakes."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from mcsd.core.verification import Restoration, Verification
 
 
 class BooleanKeeper(Protocol):
-    """Who looks after booleans; the daemon's answers ask it."""
+    """The keeper of booleans, for the daemon's answers."""
 
     def report(self) -> tuple[BooleanView, ...]:
-        """Return each configured boolean as it was last seen."""
+        """Return each configured boolean as last read."""
         ...
 
     def refusals(self) -> tuple[Refusal, ...]:
-        """Requests of running containers that are not met."""
+        """Return the requests of running containers that are refused."""
         ...
 
     async def set(self, name: str, order: str) -> BooleanView:
-        """Do what an administrator asks."""
+        """Carry out an administrator's order."""
         ...
 
 
@@ -39,22 +39,22 @@ class Service(Protocol):
         ...
 
     async def within(self, top: str, paths: Collection[str]) -> frozenset[str]:
-        """Return those of the paths that lead to what is at `top`, or below it, by whatever names."""
+        """Return those of the paths that lead to what is at `top`, or below it, under whatever names."""
         ...
 
     async def figures(self) -> Figures:
-        """Return what was counted since the start, and measure what the daemon's files take up."""
+        """Return what was counted since the start, and the current size of the daemon's files."""
         ...
 
     def events(self, *, after: int | None = None) -> AsyncIterator[Event | int]:
-        """Stream events; first those remembered with a sequence above `after`, then new ones.
+        """Stream events; first kept ones with a sequence above `after`, then new ones.
 
         A reader that is too slow gets a number instead of events: how many were lost.
         """
         ...
 
     def recent_events(self) -> tuple[Event, ...]:
-        """The events still remembered, oldest first."""
+        """Return the events still kept, oldest first."""
         ...
 
     async def verify(self, target: str | None, *, repair: bool) -> Verification:
@@ -62,35 +62,35 @@ class Service(Protocol):
         ...
 
     async def restore(self, path: str) -> Restoration:
-        """Put a volume's original labels back now; refused while a container still claims it."""
+        """Restore a volume's original labels now; refused while a container still claims it."""
         ...
 
     def strays(self) -> Catch:
-        """Return what scans have found outside every volume, and how far one is that runs."""
+        """Return the strays that scans have found, and the progress of a running scan."""
         ...
 
     def scan(self, top: str, *, gently: bool) -> None:
-        """Begin to scan everything below a path, "" for all; raises `ConflictError` while a scan runs."""
+        """Start a scan of everything below a path, "" for all; raises `ConflictError` while a scan runs."""
         ...
 
     def denials(self) -> tuple[ToldDenial, ...]:
-        """Return the newest denials that somebody told of, the newest first."""
+        """Return the denials that were reported to mcsd, the newest first."""
         ...
 
     def tell_denials(self, denials: Sequence[ToldDenial]) -> None:
-        """Take note of denials that somebody has seen, and tell everybody."""
+        """Store denials, and report them as events."""
         ...
 
     def audit(self) -> ToldAudit | None:
-        """Return the newest audit that somebody told of, None where nobody has."""
+        """Return the latest audit that was sent to mcsd, None if there was none."""
         ...
 
     def tell_audit(self, audit: ToldAudit) -> None:
-        """Take note of an audit, in place of the one before, and tell everybody."""
+        """Store an audit, replacing the one before, and report it as an event."""
         ...
 
     async def reserve(self, name: str, *, group: str | None) -> Grant:
-        """Set a level aside under a name; the same again for a name that is taken already."""
+        """Set a level aside under a name; for a name that is taken already, return the same level."""
         ...
 
     async def release(self, name: str) -> None:
@@ -102,5 +102,5 @@ class Service(Protocol):
         ...
 
     def report_bug(self, where: str, error: BaseException) -> None:
-        """Tell the journal, whole, of a failure that nobody foresaw; never raises."""
+        """Report an unforeseen failure to the journal with all details; never raises."""
         ...

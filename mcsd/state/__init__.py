@@ -1,1 +1,1 @@
-"""What is known: the one writer of the ledger, and what was last seen."""
+"""The daemon's state: the single writer of the ledger, and the last observations."""

@@ -1,8 +1,8 @@
-"""What was last seen of each container, and the verdicts that follow from it at any moment.
+"""The last observation of each container, and its current verdict.
 
-Verdicts are not stored: they are judged anew from what was seen, the cache and the host as they are now,
-so a conflict that appears, or `setenforce 0`, shows at once on everyone it concerns. Only changes of a
-verdict are told.
+Verdicts are not stored: they are derived from the observations, the cache and the host as they are now, so a
+new conflict, or `setenforce 0`, shows at once on every container concerned. Only changes of a verdict are
+reported.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from mcsd.state.events import EventBus
 from mcsd.state.process_levels import ProcessLevels
 
 PASSING = 10.0
-"""Seconds after which a start or an end is not taken for one any more, and the process is judged as it is."""
+"""Seconds after which a starting or ending container is judged by its process like a running one."""
 SOONEST, LATEST = 0.1, 2.0
-"""Seconds until a container that starts or ends is looked at again: as long as it has been at it by then."""
+"""Limits for the seconds until a starting or ending container is observed again: as long as it has taken so
+far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class _Seen:
     process: ProcessSight
     at: float
     since: float
-    """When its process was first seen in its present stage, by the clock that only goes forward."""
+    """When its process was first seen in its present stage, by the monotonic clock."""
     settled: bool
     error: str = ""
     hint: str = ""
@@ -45,7 +46,7 @@ class _Seen:
 
 
 class ContainerStatus:
-    """Containers as last seen. Owned by the event loop's thread."""
+    """Containers as last observed. Owned by the event loop's thread."""
 
     def __init__(
         self,
@@ -68,7 +69,7 @@ class ContainerStatus:
         self._listeners: list[Callable[[], None]] = []
 
     def listen(self, listener: Callable[[], None]) -> None:
-        """Call `listener` after each look at a container, and when one is gone."""
+        """Call `listener` after each observation of a container, and when one is gone."""
         self._listeners.append(listener)
 
     def see(
@@ -82,9 +83,9 @@ class ContainerStatus:
         hint: str = "",
         surveys: Mapping[str, Survey] | None = None,
     ) -> None:
-        """Remember a look at a container and tell what changed about it.
+        """Store an observation of a container and report what has changed.
 
-        One that starts or ends is not settled, whatever else was done for it.
+        A starting or ending container is not settled, whatever else was done for it.
         """
         since = self._since(container, process)
         seen = _Seen(container, process, at, since, settled, error, hint, surveys or {})
@@ -101,7 +102,7 @@ class ContainerStatus:
         return before.since if before.process.stage is process.stage else self._steady()
 
     def _stage(self, seen: _Seen) -> Stage:
-        """Say where a container is in its life; one that does not get on counts as running, to be judged."""
+        """Return a container's stage; one that stays there for too long counts as running."""
         grant = self._cache.grant_of(seen.container.id)
         if grant is not None and seen.process.context is not None and is_at(seen.process.context, grant):
             return Stage.RUNNING
@@ -110,21 +111,21 @@ class ContainerStatus:
         return seen.process.stage
 
     def next_look(self, container: ContainerId) -> float | None:
-        """Return the seconds until one that starts or ends is to be looked at again, None for others."""
+        """Return the seconds until a starting or ending container is observed again, None for others."""
         seen = self._seen.get(container)
         if seen is None or not seen.container.running or self._stage(seen) is Stage.RUNNING:
             return None
         return min(max(self._steady() - seen.since, SOONEST), LATEST)
 
     def forget(self, container: ContainerId) -> None:
-        """The container is gone."""
+        """Remove a container that is gone."""
         self._seen.pop(container, None)
         self._told.pop(container, None)
         self._noted.pop(container, None)
         self._looked()
 
     def _tell_misread(self, container: Container) -> None:
-        """Tell what cannot be understood in a container's labels, once."""
+        """Report invalid labels of a container, once."""
         misread = tuple(note for note in notes(container) if note.misread)
         if misread == self._noted.get(container.id, ()):
             return
@@ -138,25 +139,25 @@ class ContainerStatus:
             listener()
 
     def known(self) -> frozenset[ContainerId]:
-        """Ids of all containers seen and not gone."""
+        """Return the ids of all containers that were observed and are not gone."""
         return frozenset(self._seen)
 
     def containers(self) -> tuple[Container, ...]:
-        """All containers as last seen."""
+        """Return all containers as last observed."""
         return tuple(seen.container for seen in self._seen.values())
 
     def get(self, container: ContainerId) -> Container | None:
-        """A container as last seen."""
+        """Return a container as last observed."""
         seen = self._seen.get(container)
         return seen.container if seen else None
 
     def tell_changes(self) -> None:
-        """Judge everyone again and tell what changed: after the host or somebody's level has."""
+        """Judge all containers again and report changes, after the host or a level has changed."""
         for container in self._seen:
             self._tell(container)
 
     def all(self) -> tuple[Sighting, ...]:
-        """Everyone with a fresh verdict, by name."""
+        """Return all containers with current verdicts, by name."""
         names = sorted(self._seen, key=lambda key: (self._seen[key].container.name, key))
         return tuple(self._sighting(key) for key in names)
 
@@ -214,7 +215,7 @@ class ContainerStatus:
         seen = self._seen[key]
         verdict, conflicts = self._judge(seen)
         told, told_conflicts = self._told.get(key, (None, ()))
-        # A verdict about what is not settled is shown to who asks, and told when it has come to rest.
+        # The verdict on an unsettled container is shown on request, but only reported once it is settled.
         self._told[key] = verdict if seen.settled else told, conflicts
         if told_conflicts != conflicts:
             self._tell_conflicts(seen.container, conflicts, told_conflicts)
@@ -230,7 +231,7 @@ class ContainerStatus:
             self._bus.emit(Notice(Kind.NOT_ISOLATED, {**fields, "code": first.why}, key))
 
     def _tell_others(self, key: ContainerId) -> None:
-        """Whom it is in conflict with is in conflict too, and nobody may come to look at that one."""
+        """Report changes of the containers that it is in conflict with, which may not be observed soon."""
         for conflict in self._told[key][1]:
             other = ContainerId(conflict.container)
             if other in self._seen and other != key:

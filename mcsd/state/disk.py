@@ -1,8 +1,8 @@
-"""The state of the disk for each volume that somebody lives on: kept here, read by whoever judges isolation.
+"""The `DiskState` of each volume in use, from which isolation is judged.
 
-Walks say when all of a volume was looked at, the watch says what has changed since, and nobody else writes.
-States are not stored: after a start the ledger knows when each volume was labelled, and that is what counts
-until it has been looked at anew.
+Walks report when all of a volume was checked, the watch reports what has changed since, and nothing else
+writes here. States are not persistent: after a restart, the time of labelling in the ledger counts until the
+volume is checked again.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class Disk:
         self._listeners: list[Callable[[VolumeId], None]] = []
 
     def listen(self, listener: Callable[[VolumeId], None]) -> None:
-        """Call `listener` with a volume whenever its state has changed in what anybody would be told."""
+        """Call `listener` with a volume whenever its state has changed in a way that is reported."""
         self._listeners.append(listener)
 
     def state(self, volume: VolumeId) -> DiskState:
-        """Return a volume's disk as last looked at."""
+        """Return a volume's state as last checked."""
         state = self._states.get(volume, UNSEEN)
         if state.looked is not None:
             return state
@@ -37,7 +37,7 @@ class Disk:
         return state.labelled_at(known.since)
 
     def put(self, volume: VolumeId, state: DiskState) -> None:
-        """Take over what was seen of a volume."""
+        """Store a volume's state."""
         before = self._states.get(volume, UNSEEN)
         self._states[volume] = state
         if before != state.labelled_at(before.looked):
@@ -45,10 +45,10 @@ class Disk:
                 listener(volume)
 
     def seen_right(self, volume: VolumeId, now: float) -> None:
-        """All of a volume was looked at, and is as it should be."""
+        """Record that all of a volume was checked and is correct."""
         self.put(volume, self._states.get(volume, UNSEEN).seen_right(now))
 
     def keep(self, volumes: Iterable[VolumeId]) -> None:
-        """Forget all volumes but these."""
+        """Remove all volumes except these."""
         kept = set(volumes)
         self._states = {volume: state for volume, state in self._states.items() if volume in kept}

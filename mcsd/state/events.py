@@ -1,4 +1,4 @@
-"""Where notices go: to the journal, to the API's event stream, and onto the list of last problems."""
+"""The distribution of notices: to the journal, the API's event stream, and the list of last problems."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from mcsd.core.snapshot import Event
 from mcsd.ports import Clock, Journal
 
 REMEMBERED = 1000
-"""Events kept for readers that come later."""
+"""Events that are kept for later readers."""
 PROBLEMS = 20
 READER_BUFFER = 256
-"""Events a slow reader may fall behind before it loses some."""
+"""Events that a slow reader may lag behind before it loses some."""
 _WARNING = 4
 
 
 class _Reader:
-    """One reader's bounded buffer; what does not fit is counted, never waited for."""
+    """One reader's bounded buffer; events that do not fit are only counted."""
 
     def __init__(self) -> None:
         self.buffer: deque[Event] = deque()
@@ -46,7 +46,7 @@ class _Reader:
 
 
 class EventBus:
-    """Fans notices out. Owned by the event loop's thread; never blocks and never raises."""
+    """Distributes notices. Owned by the event loop's thread; never blocks and never raises."""
 
     def __init__(self, journal: Journal, clock: Clock) -> None:
         self._journal = journal
@@ -57,7 +57,7 @@ class EventBus:
         self._readers: set[_Reader] = set()
 
     def emit(self, notice: Notice) -> None:
-        """Tell everybody."""
+        """Send a notice to all."""
         self._journal.emit(notice)
         event = Event(
             sequence=next(self._numbers),
@@ -75,21 +75,21 @@ class EventBus:
             reader.offer(event)
 
     def report_bug(self, where: str, error: BaseException, container: str = "") -> None:
-        """Tell of a failure that nobody foresaw, whole."""
+        """Report an unforeseen failure with all details."""
         trace = "".join(traceback.format_exception(error))
         fields = {"where": where, "reason": repr(error), "traceback": trace}
         self.emit(Notice(Kind.INTERNAL, fields, container))
 
     def recent(self) -> tuple[Event, ...]:
-        """Events still remembered, oldest first."""
+        """Return the events still kept, oldest first."""
         return tuple(self._recent)
 
     def problems(self) -> tuple[Event, ...]:
-        """The newest warnings and errors, newest first."""
+        """Return the latest warnings and errors, newest first."""
         return tuple(self._problems)
 
     async def stream(self, *, after: int | None = None) -> AsyncIterator[Event | int]:
-        """Return remembered events above `after`, then new ones; a number says how many were lost."""
+        """Yield kept events above `after`, then new ones; a number says how many were lost."""
         reader = _Reader()
         self._readers.add(reader)
         try:

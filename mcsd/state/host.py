@@ -1,4 +1,4 @@
-"""The host as it is known now: the kernel's SELinux and the engine, and who must hear when they change."""
+"""The current status of the host, SELinux and the engine, with listeners for changes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class HostStatus:
         self._listeners: list[Callable[[], None]] = []
 
     def __call__(self) -> Host:
-        """The host as last seen."""
+        """Return the host as last observed."""
         return self._host
 
     def listen(self, listener: Callable[[], None]) -> None:
@@ -25,11 +25,11 @@ class HostStatus:
         self._listeners.append(listener)
 
     def engine_is(self, engine: EngineInfo | None) -> None:
-        """Take over what the engine says of itself."""
+        """Store the engine's info."""
         self._become(replace(self._host, engine=engine))
 
     def selinux_is(self, status: SelinuxStatus) -> None:
-        """Take over what the kernel was seen to say of itself."""
+        """Store the status of SELinux."""
         self._become(replace(self._host, selinux=status))
 
     def _become(self, host: Host) -> None:

@@ -1,8 +1,8 @@
-"""Who runs at which level on this host: containers of this engine, and everybody else.
+"""The levels of processes on this host: this engine's containers and all others.
 
-Other engines and libvirt choose levels from lists of their own; what their processes carry is taken as well
-(promise 2). One scan of `/proc` feeds the allocator, the proof that a level is free, and the list of
-foreign holders that people see.
+Other engines and libvirt choose levels on their own; the levels of their processes are taken as well (promise
+2). One scan of `/proc` feeds the allocator, the proof that a level is free, and the reported list of foreign
+holders.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mcsd.errors import HostError, SelinuxError
 from mcsd.ports import Processes
 
 INTERVAL = 30.0
-"""Seconds between scans when nothing asks for one."""
+"""Seconds between scans without a request."""
 
 
 class ProcessLevels:
@@ -36,7 +36,7 @@ class ProcessLevels:
         changed: Callable[[], None] = lambda: None,
         left: Callable[[frozenset[Level]], None] = lambda _: None,
     ) -> None:
-        """`changed` is called when somebody else carries something, `left` with levels nobody carries now."""
+        """`changed` is called when the levels of other processes change, `left` with levels that are gone."""
         self._left = left
         self._processes = processes
         self._blocking = blocking
@@ -47,14 +47,14 @@ class ProcessLevels:
         self._scanned = float("-inf")
 
     async def scan(self) -> tuple[ProcessLevel, ...]:
-        """Scan now, and give everybody who carries a level; raises `SelinuxError` and `HostError`."""
+        """Scan now, and return all processes with a level; raises `SelinuxError` and `HostError`."""
         return await self._blocking.run(Subject(Party.PROCESSES), self._processes.process_levels)
 
     async def refresh(self, *, within: float = 0.0) -> None:
-        """Scan now, and have the allocator keep off every level that is carried.
+        """Scan now, and block every level found in the allocator.
 
-        A scan of the last `within` seconds will do: a thousand containers that are adopted together do not
-        need a thousand. Raises as `scan`.
+        A scan of the last `within` seconds is reused, so that a thousand containers adopted together need not
+        scan a thousand times. Raises as `scan`.
         """
         loop = asyncio.get_running_loop()
         if loop.time() - self._scanned < within:
@@ -89,20 +89,20 @@ class ProcessLevels:
     async def refresh_often(self) -> None:
         """Scan from time to time, for ever."""
         while True:
-            with suppress(SelinuxError, HostError):  # told elsewhere; what was seen last stays taken
+            with suppress(SelinuxError, HostError):  # reported elsewhere; the levels last seen stay blocked
                 await self.refresh()
             await asyncio.sleep(INTERVAL)
 
     def seen(self) -> tuple[ProcessLevel, ...]:
-        """Everybody the last scan found."""
+        """Return all processes that the last scan found."""
         return self._seen
 
     def foreign(self, is_ours: Callable[[str], bool]) -> tuple[ForeignHolder, ...]:
-        """One process for each level that is carried outside the containers that `is_ours` admits."""
+        """Return one process for each level outside the containers that `is_ours` accepts."""
         return _foreign(self._seen, is_ours)
 
     def conflicting(self, level: Level, is_ours: Callable[[str], bool]) -> tuple[ForeignHolder, ...]:
-        """Those of `foreign` that this level is not separate from, but for overlords, who read all."""
+        """Return those of `foreign` that are not separate from this level, without overlords."""
         near = sorted(self._near.comparable_to(level))
         return _foreign((self._seen[number] for number in near), is_ours)
 

@@ -1,4 +1,4 @@
-"""All that is known, as one value: what the parts that run things are built from."""
+"""The whole state as one value, from which the control loops are built."""
 
 from __future__ import annotations
 

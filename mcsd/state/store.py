@@ -1,22 +1,21 @@
-"""The one writer: every change goes to the ledger first, then to memory, one transaction at a time.
+"""The single writer: every change goes to the ledger first, then to memory, one transaction at a time.
 
-Theory of operation
--------------------
-Three things say who holds which level: the ledger on disk, its mirror in memory (`mcsd.core.state_cache`),
-and the allocator's counts. `commit` makes a tuple of changes durable, and then applies the same tuple to
-the other two. The ledger is called from one thread of its own.
+Theory of operation ------------------- Three things record who holds which level: the ledger on disk, its
+mirror in memory (`mcsd.core.state_cache`), and the allocator's counts. `commit` makes a tuple of changes
+durable, and then applies the same tuple to the other two. The ledger is called from a single thread of its
+own.
 
 What always holds:
 
 - Memory is never ahead of the disk, and outside `commit` never behind it. A cancellation waits for the end.
-- Whoever decides on what is in the cache holds `deciding` from the look at it to the commit. So no two
-  decisions overlap, and none rests on what was true before another one.
-- Walks run outside `deciding`: the intent is committed before one, its outcome after. Whoever writes the
-  outcome looks again whether the intent still stands.
-- Everybody who was refused what a commit has ended is woken by that commit.
+- A decision based on the cache holds the lock `deciding` from reading to commit. So no two decisions overlap,
+  and none is based on outdated state.
+- Walks run outside `deciding`: the intent is committed before, the outcome after. Before the outcome is
+  written, the intent is checked again.
+- A commit that ends a hold wakes all containers that were refused because of it.
 
-What a failure means: after a `LedgerError` nothing has changed anywhere. It is told once, `error` keeps
-saying it until a later commit succeeds, and what cannot be written down is not done.
+What a failure means: after a `LedgerError` nothing has changed anywhere. It is reported once, `error` has it
+until a later commit succeeds, and what cannot be recorded is not done.
 """
 
 from __future__ import annotations
@@ -50,24 +49,24 @@ _KINDS = {
 
 
 def holder_of(grant: Grant) -> Holder:
-    """Name a grant as the allocator knows it."""
+    """Return a grant as a holder for the allocator."""
     return Holder(_KINDS[grant.state], grant.name or f"grant {grant.id}")
 
 
 def holder_of_group(group: Group) -> Holder:
-    """Name a group as the allocator knows it."""
+    """Return a group as a holder for the allocator."""
     return Holder(HolderKind.GROUP, group.name)
 
 
 def used_up(changes: Sequence[Change], cache: StateCache) -> Iterator[CategoryPair]:
-    """Return the pairs that come to be somebody's by changes, or cease to be: those come last."""
+    """Return the pairs that changes put into use or free, which become the most recently used."""
     for change in changes:
         match change:
             case PutGrant(grant):
                 former = cache.grant(grant.id)
                 before = {former.level} if former is not None else set()
                 now = {grant.level} if grant.state.holds else set()
-                for level in before ^ now:  # what goes on being held was told when it began
+                for level in before ^ now:  # a continuing hold was recorded when it began
                     yield from pairs_of(level)
             case PutGroup(group):
                 yield group.pair
@@ -76,11 +75,11 @@ def used_up(changes: Sequence[Change], cache: StateCache) -> Iterator[CategoryPa
 
 
 class Store:
-    """Owns the ledger, its cache and the allocator, and keeps the three in step.
+    """Owns the ledger, its cache and the allocator, and keeps the three consistent.
 
-    Whoever decides on the cache's content holds `deciding` from the look at it to the commit, so
-    that no two decisions overlap. After a `LedgerError` nothing has changed anywhere; `error` says why
-    until a later commit succeeds. `wake` is told of the containers that were refused what a commit has ended.
+    A decision based on the cache holds `deciding` from reading to commit, so that no two decisions overlap.
+    After a `LedgerError` nothing has changed anywhere; `error` says why until a later commit succeeds. `wake`
+    is called with the containers that were refused because of a hold that a commit has ended.
     """
 
     def __init__(
@@ -115,7 +114,7 @@ class Store:
     async def commit(self, changes: Sequence[Change]) -> None:
         """Make changes durable, then visible; the caller holds `deciding`.
 
-        A cancellation that arrives in between waits for the end: memory never lags behind the disk.
+        A cancellation in between waits for the end: memory never lags behind the disk.
         """
         assert self.deciding.locked(), "decisions are made one at a time"
         if not changes:
@@ -126,7 +125,7 @@ class Store:
         except asyncio.CancelledError:
             await asyncio.wait([work])
             if not work.cancelled():
-                work.exception()  # told by `_commit`; whoever asked has gone
+                work.exception()  # reported by `_commit`; the caller is gone
             raise
 
     async def _commit(self, changes: tuple[Change, ...]) -> None:

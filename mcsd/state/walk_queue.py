@@ -1,7 +1,7 @@
-"""Running walks: never two over the same files, cancellable by whose they are, and visible.
+"""Running walks: never two over the same files, cancellable by container, and visible.
 
-A walk is blocking work of the relabel engine in a thread of its own. Two walks whose paths contain each
-other would undo one another's labels, so the later waits for the earlier; all others run side by side.
+A walk is blocking work of the relabel engine in its own thread. Two walks whose paths contain each other
+would undo one another's labels, so the later waits for the earlier; all others run concurrently.
 """
 
 from __future__ import annotations
@@ -38,23 +38,23 @@ class WalkQueue:
         self._changed = asyncio.Condition()
 
     def progress(self) -> tuple[WalkProgress, ...]:
-        """The walks that are running or waiting their turn, oldest first."""
+        """Return the walks that are running or waiting, oldest first."""
         return tuple(running.progress for running in self._running)
 
     def cancel(self, owner: str) -> None:
-        """Break off the walks that are run for a container; they end as incomplete."""
+        """Cancel the walks for a container; they end as incomplete."""
         for running in self._running:
             if running.owner == owner:
                 running.cancelled.set()
 
     def cancel_restore(self, volume: VolumeId) -> None:
-        """Break off putting a volume's originals back, because somebody claims it again."""
+        """Cancel restoring a volume, because it is claimed again."""
         for running in self._running:
             if running.progress.volume == volume and running.progress.work == "restore":
                 running.cancelled.set()
 
     def cancel_all(self) -> None:
-        """Break off every walk, to stop soon; the ledger knows that they are unfinished."""
+        """Cancel every walk, to stop soon; the ledger knows that they are unfinished."""
         for running in self._running:
             running.cancelled.set()
 
@@ -74,7 +74,7 @@ class WalkQueue:
         return await self._run(volume, owner, "relabel", work)
 
     async def restore(self, volume: Volume) -> Walk:
-        """Put a volume's originals back; raises as `relabel` does."""
+        """Restore a volume's originals; raises as `relabel` does."""
 
         def work(running: _Running, call: BlockingCall) -> Walk:
             return self._engine.restore(
@@ -105,7 +105,7 @@ class WalkQueue:
         return await self._run(volume, "", "relabel", work)
 
     async def give_back(self, volume: Volume, path: str, identity: Identity) -> Walk:
-        """Put the originals back on what was moved out of a volume; raises as `relabel` does."""
+        """Restore the originals of what was moved out of a volume; raises as `relabel` does."""
 
         def work(running: _Running, call: BlockingCall) -> Walk:
             return self._engine.give_back(volume.id, path, identity, cancelled=running.cancelled)
@@ -113,7 +113,7 @@ class WalkQueue:
         return await self._run(replace(volume, path=path), "", "relabel", work)
 
     async def confirm(self, volume: Volume) -> Walk:
-        """Do as `verify`, in the background: broken off when anything else is to be done to the volume."""
+        """Verify in the background; cancelled when the volume is needed for anything else."""
 
         def work(running: _Running, call: BlockingCall) -> Walk:
             return self._engine.verify(
@@ -138,7 +138,7 @@ class WalkQueue:
         return await self._blocking.walk(_subject(volume), work, is_given_up=True)
 
     async def forget(self, volume: Volume) -> None:
-        """Drop the originals of a volume that has them back; raises `HostError`."""
+        """Delete the originals of a restored volume; raises `HostError`."""
         await self._blocking.run(
             Subject(Party.ORIGINALS, volume.path), lambda: self._engine.forget(volume.id)
         )
@@ -158,7 +158,7 @@ class WalkQueue:
                     _subject(volume), lambda call: work(running, call), is_given_up=is_given_up
                 )
             except BaseException:
-                running.cancelled.set()  # whether it is cancelled or given up, nobody wants its result
+                running.cancelled.set()  # cancelled or given up: its result is not needed any more
                 raise
 
     @asynccontextmanager
@@ -199,7 +199,7 @@ class WalkQueue:
 
 
 class _Pulse:
-    """Shows that a walk gets on, or waits its turn; that it only says how it stands is no sign of life."""
+    """Signals that a walk makes progress or waits its turn; a report without progress is no sign of life."""
 
     def __init__(self, call: BlockingCall) -> None:
         self._call = call

@@ -1,1 +1,1 @@
-"""Reports: what the socket, `mcsctl` and the metrics say, as pure functions of one `Snapshot`."""
+"""Reports for the socket, `mcsctl` and the metrics, as pure functions of one `Snapshot`."""

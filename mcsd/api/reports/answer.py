@@ -1,7 +1,7 @@
 """What all answers have in common.
 
-Answers are read by programs written for an earlier release of the same major version: fields are only
-ever added, and readers pass over what they do not know.
+Answers are read by programs written for an earlier release of the same major version: fields are only added,
+and readers ignore unknown ones.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from mcsd.core.json_values import encodable
 
 Text = Annotated[str, BeforeValidator(encodable)]
-"""A string that somebody else may have chosen. It may hold control characters: escape it to print it."""
+"""An untrusted string. It may contain control characters: escape it before printing."""
 
 Count = Annotated[int, Field(ge=0)]
 

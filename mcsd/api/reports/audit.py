@@ -1,4 +1,4 @@
-"""What is said of audits: the answer to `GET /v1/audit`."""
+"""Audits as reports: the answer to `GET /v1/audit`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mcsd.core.json_values import moment
 
 
 class FindingReport(Answer):
-    """One thing that stands open beside levels."""
+    """One finding of an audit."""
 
     key: Text = Field(description="its stable name: RULE/CONTAINER/OBJECT")
     rule: str
@@ -27,7 +27,7 @@ class FindingReport(Answer):
 
 
 class AuditReport(Answer):
-    """The newest audit that mcsd was told of since its start."""
+    """The latest audit that was sent to mcsd since its start."""
 
     time: datetime | None = Field(description="when mcsd was told; null where it was not")
     containers: Count = Field(description="how many were looked at")
@@ -38,7 +38,7 @@ class AuditReport(Answer):
 
 
 def audit_report(told: ToldAudit | None) -> AuditReport:
-    """Report an audit; an empty one where there was none."""
+    """Report an audit; an empty one if there was none."""
     if told is None:
         return AuditReport(time=None, containers=0, findings=(), left_out=0)
     return AuditReport(

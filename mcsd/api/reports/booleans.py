@@ -1,4 +1,4 @@
-"""Booleans, as reports: what the configuration wants of each, what the policy has, and who holds it."""
+"""Booleans, as reports: the configured and the current value, and who holds a lease."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class BooleanHolderReport(Answer):
 
 
 class BooleanRefusalReport(Answer):
-    """A running container that asked for a boolean and does not get it."""
+    """A running container whose request for a boolean is refused."""
 
     container: str = Field(description="its full id")
     name: Text
@@ -66,7 +66,7 @@ class BooleanReport(Answer):
 
 
 class BooleanPage(Answer):
-    """Booleans by the name that the configuration has for them."""
+    """Booleans by their name in the configuration."""
 
     items: tuple[BooleanReport, ...]
     total: Count
@@ -77,7 +77,8 @@ class BooleanPage(Answer):
 
 
 def is_good(view: BooleanView) -> bool:
-    """Tell whether a boolean is as wanted: governed, readable, and at its value now and after a commit."""
+    """Tell whether a boolean is as configured: governed, readable, and at its value now and after a
+    commit."""
     if view.problem or (view.ruling.resolved.name is None and view.ruling.wish is not Wish.UNMANAGED):
         return False
     return view.wanted is None or view.present is view.pending is view.wanted
@@ -88,7 +89,7 @@ def _holder(holding: Holding) -> BooleanHolderReport:
 
 
 def refusal_report(refusal: Refusal) -> BooleanRefusalReport:
-    """Report a request that is not met."""
+    """Report a refused request."""
     request = refusal.request
     return BooleanRefusalReport(
         container=request.container,
@@ -131,5 +132,5 @@ def boolean_report(view: BooleanView) -> BooleanReport:
 
 
 def place_of_boolean(report: BooleanReport) -> str:
-    """By the configuration's name."""
+    """Sort by the name in the configuration."""
     return report.asked

@@ -42,7 +42,7 @@ def _left_out(claim: Claim, grant: Grant | None, snapshot: Snapshot) -> tuple[Le
 
 
 def _disk_report(claim: Claim, snapshot: Snapshot) -> DiskReport | None:
-    """Report the disk of a claim that is ready: until then nobody says that it carries anything."""
+    """Report the labels on disk of a claim that is ready; before that, nothing is claimed about them."""
     known = snapshot.disks.get(claim.volume) if claim.volume and claim.state is ClaimState.READY else None
     if known is None or not claim.mode.is_labelled:
         return None
@@ -72,7 +72,7 @@ def claim_report(claim: Claim, grant: Grant | None, snapshot: Snapshot) -> Claim
 
 
 def weakness_report(weakness: Weakness) -> WeaknessReport:
-    """Report one mount that shows more than the container's own."""
+    """Report one mount that shows more than the container's own files."""
     return WeaknessReport(
         code=weakness.what,
         barrier=weakness.barrier,
@@ -85,7 +85,7 @@ def weakness_report(weakness: Weakness) -> WeaknessReport:
 
 
 def is_weakened(sighting: Sighting) -> bool:
-    """Tell whether a container that runs has a mount that weakens isolation."""
+    """Tell whether a running container has a mount that weakens isolation."""
     return sighting.container.running and any(one.barrier.weakens for one in sighting.weaknesses)
 
 
@@ -98,7 +98,7 @@ def _ready_count(claims: Iterable[Claim], grant: Grant | None, snapshot: Snapsho
 
 
 def is_isolated(sighting: Sighting) -> bool | None:
-    """Return the verdict; nothing good is said of a container that could not be handled."""
+    """Return the verdict; a container that could not be handled is never isolated."""
     isolated = sighting.verdict.isolated
     return False if isolated and sighting.error else isolated
 
@@ -182,7 +182,7 @@ def find_container(snapshot: Snapshot, wanted: str) -> Sighting:
     """Find a container by full id, by name, or by the beginning of its id, in this order, as Docker does.
 
     A name that looks like the beginning of another container's id means the container of that name.
-    Raises `NotFoundError`, and `AmbiguousError` where several ids begin so.
+    Raises `NotFoundError`, and `AmbiguousError` if several ids begin so.
     """
     wanted = wanted.removeprefix("/")
     exact = [s for s in snapshot.container_status if s.container.id == wanted]

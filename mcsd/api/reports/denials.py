@@ -1,4 +1,4 @@
-"""What is said of denials: the answer to `GET /v1/denials`."""
+"""Denials as reports: the answer to `GET /v1/denials`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mcsd.core.json_values import moment
 
 
 def denials_report(denials: Iterable[ToldDenial]) -> DenialsReport:
-    """Return the denials that mcsd was told of, in their order."""
+    """Return the denials that were reported to mcsd, in their order."""
     return DenialsReport(
         items=tuple(
             DenialReport(

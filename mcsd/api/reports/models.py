@@ -20,7 +20,7 @@ from mcsd.core.volumes import ClaimMode, ClaimState
 
 
 class ContainerState(StrEnum):
-    """A container's hold on a level: its grant's state, `none` where it holds no level."""
+    """A container's hold on a level: its grant's state, `none` if it holds no level."""
 
     RESERVED = "reserved"
     ACTIVE = "active"
@@ -30,7 +30,7 @@ class ContainerState(StrEnum):
 
 
 class VolumeState(StrEnum):
-    """How a volume stands: the least advanced of its claims, or what is left after the last one."""
+    """The state of a volume: that of its least advanced claim, or what is left after the last one."""
 
     PENDING = "pending"
     READY = "ready"
@@ -55,7 +55,7 @@ class PairState(StrEnum):
 
 
 class Condition(StrEnum):
-    """How one line of the status stands."""
+    """The condition of one line of the status."""
 
     GOOD = "good"
     BUSY = "busy"
@@ -72,7 +72,7 @@ class ReasonReport(Answer):
 
 
 class ConflictReport(Answer):
-    """Another holder that should be separate from this one and is not."""
+    """Another holder that should be separate from this one but is not."""
 
     name: Text
     level: str
@@ -80,7 +80,7 @@ class ConflictReport(Answer):
 
 
 class WeaknessReport(Answer):
-    """One mount that shows what is not the container's own, and what stands between."""
+    """One mount that shows more than the container's own files, and what limits access to it."""
 
     code: Weak
     barrier: Barrier = Field(description="policy and categories hold; types and nothing weaken isolation")
@@ -92,7 +92,7 @@ class WeaknessReport(Answer):
 
 
 class NoteReport(Answer):
-    """One thing to know about what a container's labels and options ask for."""
+    """A remark about what a container's labels and options ask for."""
 
     subject: Text = Field(description="the label or option")
     text: Text
@@ -101,7 +101,7 @@ class NoteReport(Answer):
 
 
 class LeftOutReport(Answer):
-    """One thing in a volume that a container cannot read: a rule has it keep its own label."""
+    """A file in a volume that the container cannot read, because a rule keeps its label."""
 
     path: Text = Field(description="on the host")
     code: str
@@ -110,7 +110,7 @@ class LeftOutReport(Answer):
 
 
 class DiskReport(Answer):
-    """What the disk says of a volume that is ready."""
+    """The labels on disk of a volume that is ready."""
 
     looked: datetime | None = Field(
         description="when all of it was last looked at and carried its label; null where that was not yet"
@@ -124,7 +124,7 @@ class DiskReport(Answer):
 
 
 class ClaimReport(Answer):
-    """A container's hold on what one of its mounts shows."""
+    """A container's claim on the source of one of its mounts."""
 
     container: str | None = Field(description="full id; null for a container that is gone")
     name: Text = Field(description="the container's name")
@@ -195,7 +195,7 @@ class ContainerReport(Answer):
 
 
 class ProgressReport(Answer):
-    """A walk over a volume that is running."""
+    """A running walk over a volume."""
 
     path: Text
     work: Work
@@ -227,7 +227,7 @@ class VolumeReport(Answer):
 
 
 class PairReport(Answer):
-    """A level somebody holds."""
+    """A level that is held."""
 
     level: str
     pair: str | None = Field(description="the level's categories when they are a pair")
@@ -257,7 +257,7 @@ class PairSummary(Answer):
 
 
 class EventReport(Answer):
-    """One message, as the journal has it."""
+    """One message, as in the journal."""
 
     sequence: Count = Field(description="rises by one each, and starts again with the daemon")
     time: datetime
@@ -269,13 +269,13 @@ class EventReport(Answer):
 
 
 class LostReport(Answer):
-    """A line of the event stream: this reader was too slow, and so many events were dropped for it."""
+    """A line of the event stream: this reader was too slow, and so many events were dropped."""
 
     lost: Count
 
 
 class SelinuxReport(Answer):
-    """What the kernel says of itself."""
+    """The kernel's status of SELinux."""
 
     backend: str
     enabled: bool
@@ -299,7 +299,7 @@ class EngineReport(Answer):
 
 
 class ContainerSummary(Answer):
-    """Containers, counted. Isolated, not isolated, passing and not running make up the total."""
+    """Numbers of containers. Isolated, not isolated, passing and not running add up to the total."""
 
     total: Count
     isolated: Count
@@ -322,7 +322,7 @@ class CheckReport(Answer):
 
 
 class BlockedReport(Answer):
-    """A call to the host that has not returned; everything that does not need it goes on."""
+    """A call to the host that has not returned; everything that does not need it continues."""
 
     party: Party = Field(description="who is asked")
     name: Text = Field(description="which one: a volume's path, a process's number; empty where there is one")
@@ -332,7 +332,7 @@ class BlockedReport(Answer):
 
 
 class StatusReport(Answer):
-    """Everything at one glance."""
+    """The whole status."""
 
     version: str
     now: datetime
@@ -385,7 +385,7 @@ class PairPage(Answer):
 
 
 class EventPage(Answer):
-    """Events that are still remembered, oldest first."""
+    """Events that are still kept, oldest first."""
 
     items: tuple[EventReport, ...]
     total: Count
@@ -422,7 +422,7 @@ class VerificationReport(Answer):
 
 
 class RestorationReport(Answer):
-    """What was put back."""
+    """What was restored."""
 
     path: Text
     changed: Count
@@ -432,7 +432,7 @@ class RestorationReport(Answer):
 
 
 class StrayReport(Answer):
-    """All that carries one level outside every volume; the first paths of them."""
+    """The strays at one level, with the first paths."""
 
     level: Text
     label: Text
@@ -442,10 +442,10 @@ class StrayReport(Answer):
 
 
 class ScanReport(Answer):
-    """A scan for strays: of everything below `path`, null for everything; it is `at` some directory.
+    """A scan for strays below `path`, null for everything; `at` is the directory that it has reached.
 
-    Times are seconds since the epoch, `finished` null while it runs. `unseen` counts what could not be looked
-    at, directories that could not be read among it.
+    Times are seconds since the epoch, `finished` null while it runs. `unseen` counts what could not be read,
+    including directories.
     """
 
     path: Text | None
@@ -457,7 +457,7 @@ class ScanReport(Answer):
 
 
 class StraysReport(Answer):
-    """What scans have found, and the last one; `complete` is when the last of everything began that ended."""
+    """What scans have found, and the last scan; `complete` is when the last finished full scan began."""
 
     items: tuple[StrayReport, ...]
     lost: Text = Field(
@@ -480,7 +480,7 @@ class DenialReport(Answer):
 
 
 class DenialsReport(Answer):
-    """The newest denials that mcsd was told of, the newest first."""
+    """The latest denials that were reported to mcsd, the newest first."""
 
     items: tuple[DenialReport, ...]
 

@@ -28,7 +28,7 @@ class NetworkReport(Answer):
 
 
 def network_report(network: Network | None) -> NetworkReport | None:
-    """Report a network, None where it was not looked at."""
+    """Report a network, None if it was not determined."""
     if network is None:
         return None
     return NetworkReport(

@@ -1,6 +1,6 @@
-"""Pages of a sorted list that stay right while entries come and go between them.
+"""Pages of a sorted list that stay consistent while entries are added and removed.
 
-An entry's place is a string, and a page begins after a place, whether or not its entry still exists.
+An entry's place is a string, and a page begins after a place, whether or not that entry still exists.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mcsd.errors import LabelSyntaxError, RequestError
 T = TypeVar("T")
 
 LONGEST = 1000
-"""Entries on one page at most."""
+"""The most entries on one page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +31,12 @@ class Page(Generic[T]):
 
 
 def encode_place(place: str) -> str:
-    """Make a place fit for a URL."""
+    """Encode a place for a URL."""
     return base64.urlsafe_b64encode(place.encode("utf-8")).decode("ascii").rstrip("=")
 
 
 def decode_place(text: str) -> str:
-    """Read what `encode_place` wrote; raise `RequestError` for anything else."""
+    """Decode the result of `encode_place`; raise `RequestError` for anything else."""
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode("utf-8")
     except (binascii.Error, ValueError) as exc:
@@ -46,7 +46,7 @@ def decode_place(text: str) -> str:
 
 
 def page_of(items: Iterable[T], place: Callable[[T], str], *, after: str | None, limit: int) -> Page[T]:
-    """Cut a page of at most `limit` entries out of all, in the order of their places."""
+    """Return a page of at most `limit` entries, in the order of their places."""
     everything = sorted(items, key=place)
     start = decode_place(after) if after is not None else None
     rest = everything if start is None else [item for item in everything if place(item) > start]
@@ -56,17 +56,17 @@ def page_of(items: Iterable[T], place: Callable[[T], str], *, after: str | None,
 
 
 def place_of_container(report: ContainerReport) -> str:
-    """By name."""
+    """Sort by name."""
     return f"{report.name}\0{report.id}"
 
 
 def place_of_volume(report: VolumeReport) -> str:
-    """By path."""
+    """Sort by path."""
     return f"{report.path}\0{report.id or ''}"
 
 
 def place_of_pair(report: PairReport) -> str:
-    """By the level's categories, then by who holds it."""
+    """Sort by the level's categories, then by holder."""
     try:
         numbers = Level.parse(report.level).numbers()
     except LabelSyntaxError:

@@ -40,7 +40,7 @@ def grant_report(grant: Grant, cache: StateCache) -> PairReport:
 
 
 def _kept_by(grant: Grant, cache: StateCache) -> str:
-    """Say what has to happen before a level in quarantine is free: the first of its volumes, or a process."""
+    """Return what keeps a level in quarantine: the first of its volumes, or a process."""
     claims = cache.claims_of(grant.id)
     found = (cache.volume(claim.volume) for claim in claims if claim.volume is not None)
     volumes = sorted((one for one in found if one is not None), key=_urgency)
@@ -96,7 +96,7 @@ def _foreign_report(holder: ForeignHolder) -> PairReport:
 
 
 def pair_reports(snapshot: Snapshot) -> Iterator[PairReport]:
-    """Report all levels that somebody holds, one by one, in no particular order."""
+    """Report all held levels, one by one, in no particular order."""
     yield from (grant_report(grant, snapshot.cache) for grant in snapshot.cache.grants())
     yield from map(_group_report, snapshot.cache.groups())
     yield from map(_foreign_report, snapshot.foreign)

@@ -1,4 +1,4 @@
-"""What can reach what, as reports: cells between which the kernel lets nothing through."""
+"""What can reach what, as reports: cells between which the kernel allows no access."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ActorReport(Answer):
 
 
 class ThingReport(Answer):
-    """Something with content: a volume, a stray, a place of the host's."""
+    """Something that can be reached: a volume, a stray, a place of the host."""
 
     name: Text = Field(description="its path on the host; the first one's of strays")
     kind: ThingKind
@@ -41,7 +41,7 @@ class ThingReport(Answer):
 
 
 class LinkReport(Answer):
-    """An actor and a thing, by their places in the cell's lists."""
+    """An actor and a thing, by their indexes in the cell's lists."""
 
     actor: Count
     thing: Count
@@ -53,7 +53,7 @@ class LinkReport(Answer):
 
 
 class CellReport(Answer):
-    """Actors and things that no level parts from each other."""
+    """Actors and things that no level separates from each other."""
 
     kind: CellKind = Field(
         description="unbounded: no level holds its container; conflict: its members should be apart; open: "
@@ -66,7 +66,7 @@ class CellReport(Answer):
 
 
 class ReachPage(Answer):
-    """Cells, what asks for attention first."""
+    """Cells, the most urgent first."""
 
     items: tuple[CellReport, ...]
     total: Count
@@ -119,7 +119,7 @@ def reach_reports(snapshot: Snapshot, strays: Iterable[Stray]) -> Iterator[CellR
 
 
 def lacking(snapshot: Snapshot) -> str:
-    """Say what the host lacks for levels to count, "" where nothing."""
+    """Return what the host lacks for levels to be enforced, "" if nothing."""
     return "; ".join(reason.text for reason in host_reasons(snapshot.host))
 
 
@@ -127,7 +127,7 @@ _ORDER = {kind: place for place, kind in enumerate(CellKind)}
 
 
 def place_of_cell(report: CellReport) -> str:
-    """By kind, then by the first actor's or thing's name and identity."""
+    """Sort by kind, then by the first actor's or thing's name and identity."""
     first = [thing.name for thing in report.things[:1]]
     if report.actors:
         one = report.actors[0]

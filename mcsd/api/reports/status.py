@@ -42,10 +42,10 @@ _SHOWN = {
 }
 
 _TOLD_BY_HOST = {Trouble.DISABLED, Trouble.PERMISSIVE, Trouble.NO_MCS}
-"""What `host_reasons` says too."""
+"""Problems that `host_reasons` reports too."""
 
 FEW_PAIRS = 0.05
-"""Below this share of the range, running out of pairs is worth a word."""
+"""Below this fraction of free pairs, the status warns."""
 
 
 def event_report(event: Event) -> EventReport:
@@ -62,7 +62,7 @@ def event_report(event: Event) -> EventReport:
 
 
 def worst_of(conditions: Iterable[Condition]) -> Condition:
-    """Return the worst condition; good when there are none."""
+    """Return the worst condition; good if there are none."""
     return max(conditions, key=_ORDER.index, default=Condition.GOOD)
 
 
@@ -125,7 +125,7 @@ def _containers(snapshot: Snapshot, summary: ContainerSummary) -> CheckReport:
             (summary.unsettled, "in work"),
         ]
     )
-    if summary.not_isolated:  # those in conflict are among them, and those that failed and run
+    if summary.not_isolated:  # including those in conflict, and those that failed and run
         return _check("Containers", Condition.BAD, text, "mcsctl containers --isolated no")
     if summary.failed:
         return _check("Containers", Condition.BAD, text, "mcsctl containers --failed")
@@ -156,7 +156,7 @@ def _volumes(counts: dict[VolumeState, int]) -> CheckReport:
 
 
 def _mounts(snapshot: Snapshot) -> CheckReport | None:
-    """Say who is shown the host, or others, through a mount: most of all those whom nothing holds back."""
+    """Report containers with mounts that show the host or other containers, unlimited access first."""
     running = [one for one in snapshot.container_status if one.container.running]
     shown = [weakness for one in running for weakness in one.weaknesses]
     if not shown:
@@ -214,7 +214,7 @@ def _booleans(snapshot: Snapshot) -> CheckReport | None:
 
 
 def _denials(snapshot: Snapshot) -> CheckReport | None:
-    """Name the newest denial while it is new; nothing where nobody tells of any."""
+    """Report the latest denial while it is recent; nothing if none was reported."""
     recent = [one for one in snapshot.denials if snapshot.now - one.time < RECENT]
     if not recent:
         return None
@@ -226,7 +226,7 @@ def _denials(snapshot: Snapshot) -> CheckReport | None:
 
 
 def _waiting(snapshot: Snapshot) -> CheckReport | None:
-    """Name what does not answer; everything that needs none of it goes on."""
+    """Report what does not answer; everything that does not need it continues."""
     if not snapshot.blocked:
         return None
     first, *more = snapshot.blocked
@@ -272,7 +272,7 @@ def _selinux_report(snapshot: Snapshot) -> SelinuxReport:
 
 
 def status_report(snapshot: Snapshot) -> StatusReport:
-    """Report everything at one glance."""
+    """Report the whole status."""
     summary = summarize(snapshot.container_status)
     counts = count_states(volume_reports(snapshot))
     lines = [
@@ -308,7 +308,8 @@ def status_report(snapshot: Snapshot) -> StatusReport:
 
 
 def headline(snapshot: Snapshot) -> str:
-    """Say in one line how mcsd and the host stand: what is amiss and what to do first, or that nothing is."""
+    """Return a one-line status of mcsd and the host: what is wrong and what to do first, or that all is
+    well."""
     checks = [_selinux(snapshot), _docker(snapshot), _ledger(snapshot)]
     if (waiting := _waiting(snapshot)) is not None:
         checks.append(waiting)
@@ -324,9 +325,9 @@ def _sentence(check: CheckReport) -> str:
 
 
 def health_report(snapshot: Snapshot) -> HealthReport:
-    """Report whether mcsd itself can do its work: bad when it can write nothing down.
+    """Report whether mcsd itself can do its work: bad if the ledger cannot be written.
 
-    A host that does not enforce is the status' business, not this one's.
+    A host that does not enforce is a matter for the status, not for this.
     """
     lines = [_ledger(snapshot)]
     docker = _docker(snapshot)

@@ -1,4 +1,4 @@
-"""What is said of strays: the answer to `GET /v1/strays`."""
+"""Strays as reports: the answer to `GET /v1/strays`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Volumes, as reports: those the ledger knows, and those that were asked for and not labelled."""
+"""Volumes, as reports: those in the ledger, and those that were requested but not labelled."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _WORST_FIRST = (
 _MODES_FIRST = (ClaimMode.SHARED, ClaimMode.GROUP, ClaimMode.PRIVATE, ClaimMode.OBSERVE, ClaimMode.IGNORE)
 
 TROUBLED = (VolumeState.FAILED, VolumeState.REFUSED, VolumeState.PARTIAL, VolumeState.STRANDED)
-"""States that somebody should look at."""
+"""States that need attention."""
 
 
 def level_of(context: str) -> str | None:
-    """Return the level in a context, None where it has none."""
+    """Return the level in a context, None if it has none."""
     level = level_in(context)
     return None if level is None else str(level)
 
@@ -117,7 +117,7 @@ def _unlabelled(path: str, held: _Held, snapshot: Snapshot) -> VolumeReport:
 
 
 def volume_reports(snapshot: Snapshot) -> Iterator[VolumeReport]:
-    """Report all volumes, one by one; one that nothing was written on comes once for each host path."""
+    """Report all volumes, one by one; one that was never labelled is listed once for each host path."""
     cache = snapshot.cache
     walks = {str(walk.volume): walk for walk in snapshot.walks}
     for volume in cache.volumes():
