@@ -1,9 +1,8 @@
 """The configuration: what may be written in `mcsd.toml`, and how it is read.
 
-Every key is optional; unknown keys, wrong types and contradictions are refused with file, key, value and
-what was expected. Files in `conf.d/*.toml` beside the main file are read in the order of their names:
-tables are merged, the lists `[[volumes.rule]]` and `[audit] ignore` are joined, any other value in a later
-file wins.
+Every key is optional; unknown keys and invalid values are refused with file, key, value and what was
+expected. Files in `conf.d/*.toml` beside the main file are read in the order of their names: tables are
+merged, the lists `[[volumes.rule]]` and `[audit] ignore` are joined, any other value in a later file wins.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ class DockerTable(_Table):
 
 
 class Backend(StrEnum):
-    """Where labels are judged: by the kernel, or (development, image building) by nobody."""
+    """Whether the kernel has SELinux, or (for development, building images) labels are only written."""
 
     KERNEL = "kernel"
     XATTR = "xattr"
@@ -80,7 +79,7 @@ class LabelsTable(_Table):
 
 
 class CategoriesTable(_Table):
-    """`[categories]`: where pairs may come from."""
+    """`[categories]`: the categories of pairs."""
 
     range: str = "c0.c1023"
     reserved: tuple[str, ...] = Field(default=("c1022,c1023",), strict=False)
@@ -111,7 +110,7 @@ class CategoriesTable(_Table):
 
     @property
     def reserved_levels(self) -> tuple[Level, ...]:
-        """What is set aside, as levels."""
+        """The reserved sets of categories, as levels."""
         return tuple(Level.parse(f"s0:{text}") for text in self.reserved)
 
 
@@ -152,7 +151,7 @@ class VolumeRule(_Table):
 
 
 class VolumesTable(_Table):
-    """`[volumes]`. `linger` and `confirm` in seconds; with `confirm` 0 nothing is looked at again."""
+    """`[volumes]`. `linger` and `confirm` in seconds; with `confirm` 0 there are no periodic checks."""
 
     default: DefaultMode = Field(default=DefaultMode.PRIVATE, strict=False)
     on_conflict: OnConflict = Field(default=OnConflict.REFUSE, strict=False)
@@ -162,7 +161,7 @@ class VolumesTable(_Table):
 
 
 class IoClass(StrEnum):
-    """The disk's priority of a large walk; see ioprio_set(2)."""
+    """The I/O priority of large walks; see ioprio_set(2)."""
 
     IDLE = "idle"
     BEST_EFFORT = "best-effort"
@@ -170,14 +169,14 @@ class IoClass(StrEnum):
 
 
 class WalksTable(_Table):
-    """`[walks]`: how much large walks yield to everything else on the host."""
+    """`[walks]`: the priority of large walks."""
 
     nice: Annotated[int, Field(ge=0, le=19)] = 10
     io_class: IoClass = Field(default=IoClass.IDLE, strict=False)
 
 
 class WatchTable(_Table):
-    """`[watch]`: `directories` is how many are watched at most in all; with 0 nothing is."""
+    """`[watch]`: `directories` is the most that are watched in all; with 0, none are."""
 
     directories: Annotated[int, Field(ge=0)] = 100_000
 
@@ -214,7 +213,7 @@ class AuditTable(_Table):
 
 
 class BooleansTable(BaseModel):
-    """`[booleans]`: names the administrator gives to mcsd; `persist` makes changes survive a reboot."""
+    """`[booleans]`: the booleans that mcsd governs; with `persist`, values also apply after a reboot."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -242,7 +241,7 @@ class Config(_Table):
     audit: AuditTable = AuditTable()
 
     def explicit_paths(self) -> tuple[str, ...]:
-        """Paths that a rule names: they may be labelled where only an explicit rule allows it."""
+        """Return the paths of rules that label: they allow places that need an explicit rule."""
         return tuple(rule.path for rule in self.volumes.rule if rule.mode.claim.is_labelled)
 
 
@@ -267,7 +266,7 @@ _WORD = re.compile(r"'([^']+)'")
 
 
 def _keys_at(place: Sequence[object]) -> tuple[str, ...]:
-    """Return the keys of the table at a place in the configuration; `place` has numbers where lists are."""
+    """Return the keys of the table at a place in the configuration; `place` has numbers for list indexes."""
     table: type[BaseModel] = Config
     for part in place:
         if isinstance(part, str):
@@ -289,7 +288,7 @@ _TABLES: Mapping[str, type[BaseModel]] = {
 
 
 def validate(data: Mapping[str, Any], *, source: str) -> Config:
-    """Make a `Config` of parsed TOML; raise `ConfigurationError` naming `source`, key and value."""
+    """Return a `Config` from parsed TOML; raise `ConfigurationError` with `source`, key and value."""
     try:
         return Config.model_validate(dict(data))
     except ValidationError as exc:
@@ -324,7 +323,7 @@ def _merge(base: dict[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_there(path: Path) -> bool:
-    """Tell whether there is a file, or may be one: of what cannot be looked at its reader tells."""
+    """Tell whether a file exists, or may exist: if that is unknown, reading it reports the error."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -349,8 +348,8 @@ def _drop_ins(path: Path) -> Iterable[Path]:
 def load(path: Path = DEFAULT_PATH) -> Config:
     """Read a configuration file and its drop-ins; a missing *default* file means all defaults.
 
-    Raises `ConfigurationError`. Each file is checked by itself first, so that an error names the file
-    it stands in.
+    Raises `ConfigurationError`. Each file is validated separately first, so that an error names the right
+    file.
     """
     files = [path] if path != DEFAULT_PATH or _is_there(path) else []
     files += _drop_ins(path)

@@ -1,8 +1,8 @@
-"""What can go wrong, sorted by whose move is next.
+"""The errors, sorted by who has to act.
 
-Every error that a person may see says *what* happened (which operation, on which object, why) and,
-as `hint`, what to do about it. `problem` is the same thing for machines: a stable code that the API
-and the journal carry. Only `McsdError` is expected; anything else is a bug and is logged whole.
+Every error that a user may see says *what* happened (which operation, on which object, why) and, as `hint`,
+what to do about it. `problem` is a stable code for programs, which the API and the journal carry. Only
+`McsdError` is foreseen; anything else is a bug and is logged with its traceback.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Problem(StrEnum):
 
 
 class McsdError(Exception):
-    """A foreseen failure: `what` for the sentence, `hint` for the way out (may be empty)."""
+    """A foreseen failure: `what` is the sentence, `hint` the remedy (may be empty)."""
 
     problem: ClassVar[Problem] = Problem.REQUEST
 
@@ -79,7 +79,7 @@ class EngineUnavailableError(McsdError):
 
 
 class EngineProtocolError(McsdError):
-    """Docker answered with something that is not what its API says."""
+    """Docker's answer does not match its API."""
 
     problem = Problem.ENGINE_PROTOCOL
 
@@ -109,13 +109,13 @@ class LedgerNewerError(LedgerError):
 
 
 class LedgerDamagedError(LedgerError):
-    """The ledger's content is not a sound database."""
+    """The ledger is not a valid database."""
 
     problem = Problem.LEDGER_DAMAGED
 
 
 class VolumeRefusedError(McsdError):
-    """A rule forbids to label this volume; nothing was changed."""
+    """A rule forbids labelling this volume; nothing was changed."""
 
     problem = Problem.VOLUME_REFUSED
 
@@ -125,7 +125,7 @@ class VolumeRefusedError(McsdError):
 
 
 class VolumeFailedError(McsdError):
-    """A walk could not start or could not go on; the ledger knows that it is unfinished."""
+    """A walk could not start or continue; the ledger knows that it is unfinished."""
 
     problem = Problem.VOLUME_FAILED
 
@@ -149,7 +149,7 @@ class GateError(McsdError):
 
 
 class ConflictError(McsdError):
-    """Another holder stands in the way: what was asked for would take from it."""
+    """The request conflicts with another holder."""
 
     problem = Problem.CONFLICT
 
@@ -185,12 +185,12 @@ class BusyError(McsdError):
 
 
 class HostError(McsdError):
-    """The host failed a call in a way that nothing else here has a sentence for."""
+    """A call to the host failed in a way that no other error covers."""
 
     problem = Problem.HOST
 
 
 class BlockedError(HostError):
-    """The host has not answered a call for too long; everything else goes on."""
+    """The host has not answered a call for too long; everything else continues."""
 
     problem = Problem.BLOCKED

@@ -1,6 +1,6 @@
 """The outside world as mcsd sees it: one Protocol for each thing, with its contract.
 
-Adapters in `mcsd.adapters` meet these, and so do the fakes of the tests; `tests/contracts` runs one
+Adapters in `mcsd.adapters` implement these, and so do the fakes of the tests; `tests/contracts` runs one
 suite against both. Nothing here decides anything.
 """
 
@@ -34,7 +34,7 @@ class ContainerEngine(Protocol):
     """
 
     async def info(self) -> EngineInfo:
-        """Ask what the engine is."""
+        """Return what the engine is."""
         ...
 
     async def containers(self) -> tuple[ContainerId, ...]:
@@ -42,14 +42,14 @@ class ContainerEngine(Protocol):
         ...
 
     async def inspect(self, container: str) -> Container:
-        """Look at one container by id or name; raise `ContainerGoneError` when there is none."""
+        """Inspect one container by id or name; raise `ContainerGoneError` if there is none."""
         ...
 
     async def list_one(self, container: ContainerId) -> Container:
-        """Look at one container without waiting for what the engine is doing with it.
+        """Return one container without waiting for what the engine is doing with it.
 
-        `inspect` waits while the engine starts the container; this does not, and sees less: name, mounts
-        and labels, nothing about processes, options or modes. Raises `ContainerGoneError`.
+        `inspect` waits while the engine starts the container; this does not, and has less: name, mounts and
+        labels, nothing about processes, options or modes. Raises `ContainerGoneError`.
         """
         ...
 
@@ -72,30 +72,30 @@ class Selinux(Protocol):
     """The host's policy and the labels of its processes. Every method is quick, blocking and thread-safe."""
 
     def status(self) -> SelinuxStatus:
-        """Ask the kernel now."""
+        """Return the current status from the kernel."""
         ...
 
     def canonical(self, context: str) -> str:
-        """Return the kernel's own spelling of a context; raise `SelinuxError` where the policy has none."""
+        """Return the kernel's spelling of a context; raise `SelinuxError` if the policy does not have it."""
         ...
 
     def file_context(self, file_type: str, level: str) -> str:
-        """Return the canonical file context of a type, or of what the loaded policy calls it, at a level."""
+        """Return the canonical file context of a type, or of its name in the loaded policy, at a level."""
         ...
 
     def process_context(self, pid: int) -> str | None:
         """Return a process's context, None when it is gone or there is no SELinux.
 
-        Raises `SelinuxError` where the kernel refuses to show it.
+        Raises `SelinuxError` if the kernel refuses to show it.
         """
         ...
 
     def next_context(self, pid: int) -> str | None:
-        """Return the context that a process has asked for its next execve(2), None where it has asked for
-        none, is gone, or there is no SELinux.
+        """Return the context that a process has set for its next execve(2), None if it has set none, is gone,
+        or there is no SELinux.
 
-        A runtime's first process has: it becomes the container's with that call, and carries the runtime's
-        own context until then. Raises as `process_context` does.
+        A runtime's first process sets one: with that call it gets the container's context, and has the
+        runtime's until then. Raises as `process_context` does.
         """
         ...
 
@@ -104,80 +104,80 @@ class Selinux(Protocol):
         ...
 
     def separates(self, context: str, file_type: str) -> bool:
-        """Tell whether categories keep a process with this context apart, by asking for two decisions.
+        """Tell whether categories constrain a process with this context, by two access decisions.
 
-        True where the policy lets it read and write files of a type at its own level, and neither at a level
-        that is not comparable to its own: a domain need not be constrained by categories. `file_type` is as
-        for `file_context`.
+        True if the policy lets it read and write files of a type at its own level, but neither at a level
+        that is not comparable: not every domain is constrained by categories. `file_type` is as for
+        `file_context`.
         """
         ...
 
     def lets_in(self, context: str, label: str, mode: int) -> bool:
-        """Tell whether the policy lets a process of a context in at a file of a label and a kind (st_mode).
+        """Tell whether the policy lets a process access a file with a label and a kind (st_mode).
 
-        That is to search a directory, to write to a socket, to read anything else. Raises `SelinuxError`
-        where the kernel cannot say.
+        Access means to search a directory, to write to a socket, to read anything else. Raises `SelinuxError`
+        if the kernel cannot tell.
         """
         ...
 
     def may_relabel(self, label: str) -> bool:
-        """Tell whether the process itself may take a label off a file, as far as the loaded policy says so.
+        """Tell whether this process may relabel a file from this label, according to the loaded policy.
 
-        Where nothing keeps it (SELinux is disabled or permissive, its domain is) it may; so it may with a
-        label that the policy does not know, which the kernel takes for none.
+        True if nothing prevents it (SELinux is disabled or permissive, or its domain is), and for a label
+        that is invalid in the policy, which the kernel treats as unlabeled.
         """
         ...
 
     def label_of_new(self, process: str, directory: str) -> str:
-        """Return the context of a file that a process with one context makes in a directory with another."""
+        """Return the context of a new file from a process with one context in a directory with another."""
         ...
 
     def default_label(self, path: str, mode: int) -> str | None:
-        """Return the context that the host's own file contexts name for a path, None where they name none."""
+        """Return the context from the host's file contexts for a path, None if there is none."""
         ...
 
     def close(self) -> None:
-        """Release what is held; idempotent."""
+        """Release all resources; idempotent."""
         ...
 
 
 class BooleanSwitches(Protocol):
     """The booleans of the loaded policy. Blocking, quick and thread-safe.
 
-    Each method but `substitute` raises `BooleanError` where there is no SELinux in the kernel, or the kernel
+    Each method except `substitute` raises `BooleanError` if there is no SELinux in the kernel, or the kernel
     refuses.
     """
 
     def names(self) -> frozenset[str]:
-        """List the booleans that the policy has now."""
+        """List the booleans in the loaded policy."""
         ...
 
     def substitute(self, name: str) -> str:
-        """Return what the policy's list of substitutions has for a name, or the name itself."""
+        """Return the substitute for a name in the policy's list, or the name itself."""
         ...
 
     def standing(self, name: str) -> Standing:
-        """Look at one boolean."""
+        """Read one boolean."""
         ...
 
     def standings(self) -> Mapping[str, Standing]:
-        """Look at all booleans."""
+        """Read all booleans."""
         ...
 
     def change(self, values: Mapping[str, bool]) -> None:
-        """Set all these and commit once; where one cannot be set, none is, and nothing stays pending."""
+        """Set all these and commit once; if one cannot be set, none is, and nothing stays pending."""
         ...
 
 
 class NetlinkEvents(Protocol):
-    """What the kernel announces about SELinux: hints, which may be lost or doubled."""
+    """The kernel's announcements about SELinux: hints, which may be lost or duplicated."""
 
     async def open(self) -> None:
-        """Begin to listen; raise `SelinuxError` where the kernel has nothing to tell."""
+        """Begin to listen; raise `SelinuxError` if the kernel has no announcements."""
         ...
 
     async def next(self) -> NetlinkEvent:
-        """Wait for the next announcement; raise `SelinuxError` when there will be none any more."""
+        """Wait for the next announcement; raise `SelinuxError` if there will be no more."""
         ...
 
     def close(self) -> None:
@@ -186,7 +186,7 @@ class NetlinkEvents(Protocol):
 
 
 class PidWatcher(Protocol):
-    """A process that is followed."""
+    """A followed process."""
 
     def release(self) -> None:
         """Stop following it; idempotent."""
@@ -194,12 +194,12 @@ class PidWatcher(Protocol):
 
 
 class PidWatchers(Protocol):
-    """Knows the moment a process ends. Call it from the event loop's thread."""
+    """Notices when processes end. Call it from the event loop's thread."""
 
     def follow(self, pid: int, container: ContainerId, ended: Callable[[], None]) -> PidWatcher | None:
-        """Call `ended` once when the process ends; None where that process of that container is not there.
+        """Call `ended` once when the process ends; None if that container's process does not exist.
 
-        Raises `HostError` where it cannot be followed: its end is known from the engine then."""
+        Raises `HostError` if it cannot be followed; then its end is only known from the engine."""
         ...
 
 
@@ -207,21 +207,21 @@ class Networks(Protocol):
     """Containers' network interfaces as the host sees them. Blocking, thread-safe."""
 
     def network_of(self, pid: int, mode: str) -> Network:
-        """Look at the network of a running container; `mode` is the engine's word for it.
+        """Return the network of a running container; `mode` is the engine's network mode.
 
-        Where the kernel cannot be asked, the answer's `error` says why.
+        If the kernel cannot be asked, the result's `error` says why.
         """
         ...
 
 
 class Processes(Protocol):
-    """Everybody who runs on this host. Blocking, thread-safe."""
+    """The processes of this host. Blocking, thread-safe."""
 
     def process_levels(self) -> tuple[ProcessLevel, ...]:
-        """List the processes whose level has categories, by pid; `()` where there is no SELinux.
+        """List the processes whose level has categories, by pid; `()` without SELinux.
 
-        A process that ends while it is looked at is left out. Raises `SelinuxError` where a process's label
-        may not be read, because leaving it out would say that nobody carries it.
+        A process that ends meanwhile is left out. Raises `SelinuxError` if a process's label may not be read,
+        because leaving it out would mean that its level is not in use.
         """
         ...
 
@@ -229,36 +229,37 @@ class Processes(Protocol):
 class VolumeEngine(Protocol):
     """Labels on disk. Blocking, thread-safe; see `mcsd.relabel` for how it keeps promises 3 to 6.
 
-    Raises `VolumeRefusedError` where a rule forbids the volume, and `VolumeFailedError` where it cannot be
-    opened, is not the one that was named, or the walk cannot go on. A walk that is broken off by
-    `cancelled` returns with `complete` False.
+    Raises `VolumeRefusedError` if a rule forbids the volume, and `VolumeFailedError` if it cannot be opened,
+    is not the given one, or the walk cannot continue. A walk that is ended by `cancelled` returns with
+    `complete` False.
     """
 
     def examine(self, path: str, *, allowed: Collection[str] = (), storage: Collection[str] = ()) -> Root:
-        """Open a volume's root and judge what was opened; `allowed` are paths an explicit rule names.
+        """Open a volume's root and check it against the rules; `allowed` are paths that an explicit rule
+        names.
 
-        `storage` is where engines say that theirs is: protected as what is known of them without a word.
+        `storage` are storage paths that engines report: protected like the known ones.
         """
         ...
 
     def survey(self, path: str, *, within: Sequence[str] = (), storage: Collection[str] = ()) -> Survey:
-        """Find out where a mount's source is, and what it shows of the host.
+        """Return where a mount's source is, and what it shows of the host.
 
-        `within` are paths that it may be, or lie in, by identity. Raises nothing.
+        `within` are paths to compare with by identity: the source may be one or inside one. Raises nothing.
         """
         ...
 
     def within(self, top: str, paths: Collection[str]) -> frozenset[str]:
-        """Return those of the paths that lead to what is at `top`, or below it, by whatever names.
+        """Return those of the paths that lead to what is at `top`, or below it, under whatever names.
 
-        Links are followed, and what is mounted at two places is one. What is not there any more goes by its
-        name. Raises nothing.
+        Links are followed, and two mounts of the same directory are one. A path that no longer exists is
+        compared by name. Raises nothing.
         """
         ...
 
     def identify(self, volume: VolumeId, path: str, identity: Identity) -> Identity:
-        """Return the identity that a volume has now, where its device has another number since; else the
-        one that was given. Raises nothing."""
+        """Return a volume's current identity if its device number has changed, else the given one. Raises
+        nothing."""
         ...
 
     def relabel(
@@ -271,7 +272,7 @@ class VolumeEngine(Protocol):
         progress: Callable[[Progress], None] | None = None,
         cancelled: threading.Event | None = None,
     ) -> Walk:
-        """Write `target` on everything in scope, originals first, root last."""
+        """Write `target` to everything in scope, originals first, root last."""
         ...
 
     def restore(
@@ -285,10 +286,10 @@ class VolumeEngine(Protocol):
         progress: Callable[[Progress], None] | None = None,
         cancelled: threading.Event | None = None,
     ) -> Walk:
-        """Put the originals back where the present label is one that mcsd wrote.
+        """Restore the originals of files whose current label is one that mcsd wrote.
 
-        `target` and `was_complete` are the ledger's: what was to be written last, and whether all of it was.
-        Where the originals are lost, and anything may carry such a label, this raises `VolumeFailedError`.
+        `target` and `was_complete` are from the ledger: what was to be written last, and whether all of it
+        was. If the originals are lost, and a file may carry such a label, this raises `VolumeFailedError`.
         """
         ...
 
@@ -315,7 +316,7 @@ class VolumeEngine(Protocol):
         *,
         cancelled: threading.Event | None = None,
     ) -> Walk:
-        """Write `target` on what is at these paths below the root, and below those that are directories.
+        """Write `target` to what is at these paths below the root, and to everything below directories.
 
         The rest of the volume carries it already.
         """
@@ -324,28 +325,28 @@ class VolumeEngine(Protocol):
     def give_back(
         self, volume: VolumeId, path: str, identity: Identity, *, cancelled: threading.Event | None = None
     ) -> Walk:
-        """Put the originals back on something that was moved out of a volume, and is at `path` now."""
+        """Restore the originals of something that was moved out of a volume, and is at `path` now."""
         ...
 
     def forget(self, volume: VolumeId) -> None:
-        """Drop the originals of a volume that has them back; idempotent."""
+        """Delete the originals of a restored volume; idempotent."""
         ...
 
 
 class DiskWatch(Protocol):
-    """What others do to the labels in volumes, as the kernel tells it: hints, which may be lost or doubled.
+    """Changes of labels in volumes, as reported by the kernel: hints, which may be lost or duplicated.
 
-    What this process writes itself is not told. Call it from the event loop's thread; nothing blocks.
+    This process's own changes are not reported. Call it from the event loop's thread; nothing blocks.
     """
 
     async def watch(
         self, volume: VolumeId, path: str, identity: Identity, target: str, *, with_files: bool = False
     ) -> Watched:
-        """Take a volume under watch, or watch it for another target: a context that is as it should be.
+        """Watch a volume, or change the target of its watch, which is the expected context.
 
-        When this returns, all that happens later is told. One that is not what was named, is too large, or
-        lies on a file system that tells nothing is not watched, and the answer says why. New directories
-        are looked at; new files are `with_files`, where a policy may give them another label. Raises nothing.
+        When this returns, all later changes are reported. A volume that is not the given one, is too large,
+        or is on a file system without events is not watched, and the result says why. New directories are
+        reported; new files only `with_files`, if the policy may give them another label. Raises nothing.
         """
         ...
 
@@ -354,18 +355,18 @@ class DiskWatch(Protocol):
         ...
 
     async def next(self) -> tuple[WatchEvent | Loss, ...]:
-        """Wait for what happens next, and give what carries something else than its volume's target.
+        """Wait for the next changes, and return what does not carry its volume's target.
 
-        Of what has been moved out, what still carries it. Several sights of one thing are in order.
+        Of what was moved out, return what still carries it. Several observations of one file are in order.
         """
         ...
 
     def mounts_inside(self, volume: VolumeId) -> tuple[str, ...]:
-        """Where something is mounted inside a watched volume: quick, from the last look at all mounts."""
+        """Return the mount points inside a watched volume: quick, from the last read of all mounts."""
         ...
 
     def directories(self) -> int:
-        """How many directories are watched."""
+        """Return the number of watched directories."""
         ...
 
     def close(self) -> None:
@@ -374,10 +375,10 @@ class DiskWatch(Protocol):
 
 
 class FileScanner(Protocol):
-    """Everything on the host's own file systems. `scan` and `level_at` block; thread-safe."""
+    """Scans the host's own file systems. `scan` and `level_at` block; thread-safe."""
 
     def places(self, top: str) -> tuple[str, ...]:
-        """Return the directories to scan for everything below a path, "" for all: each one mount's."""
+        """Return the directories to scan for everything below a path, "" for all: one per mount."""
         ...
 
     def scan(
@@ -390,31 +391,31 @@ class FileScanner(Protocol):
         met: Callable[[str, str, Level], None],
         stopped: threading.Event,
     ) -> bool:
-        """Go through one place, and call `met` with path, label and level of what has somebody's level.
+        """Scan one place, and call `met` with path, label and level of files with a container's level.
 
-        Goes on `after` a path that `told` was called with earlier: with the directory it has come to, and how
-        many inodes it has seen and how many things it could not look at. Takes a `share` of a processor.
-        False where it was stopped. Raises `OSError` where the place cannot be opened.
+        `told` is called with the current directory, the number of inodes read, and the number that could not
+        be read. A scan continues `after` such a directory. Takes a `share` of a processor. False if it was
+        stopped. Raises `OSError` if the place cannot be opened.
         """
         ...
 
     def level_at(self, path: str) -> Level | None:
-        """Return the level on what is at a path, None where there is none; follows no link at its end.
+        """Return the level of the file at a path, None if it has none; does not follow a link at its end.
 
-        Raises `OSError` where that cannot be told."""
+        Raises `OSError` if it cannot be read."""
         ...
 
 
 class StrayStore(Protocol):
-    """What scans have found, on disk. Blocking."""
+    """The results of scans, on disk. Blocking."""
 
     def load(self) -> tuple[Catch, Mapping[Level, Stray]]:
-        """Read what is known, and what an unfinished scan has found so far; raises nothing: where it cannot
-        be read, the catch says that it is lost."""
+        """Return the results, and those of an unfinished scan so far; raises nothing: if they cannot be read,
+        the results say that they are lost."""
         ...
 
     def save(self, catch: Catch, caught: Mapping[Level, Stray]) -> None:
-        """Make it durable; raises `OSError`, and what was there stays."""
+        """Store the results durably; if that raises `OSError`, the old ones stay."""
         ...
 
 
@@ -426,7 +427,7 @@ class Ledger(Protocol):
     """
 
     def load(self) -> LedgerContents:
-        """Read everything that is live, free grants left out."""
+        """Return everything that is live, without free grants."""
         ...
 
     def apply(self, changes: Sequence[Change]) -> None:
@@ -442,7 +443,7 @@ class Journal(Protocol):
     """Where notices go: journald in production."""
 
     def emit(self, notice: Notice) -> None:
-        """Write one entry; never raises for a journal that is not there, never blocks for long."""
+        """Write one entry; never raises if there is no journal, never blocks for long."""
         ...
 
 
@@ -450,12 +451,13 @@ class Clock(Protocol):
     """Time as a parameter."""
 
     def now(self) -> float:
-        """Seconds since the epoch, for people: it may be set, forward and back."""
+        """Return the seconds since the epoch: wall-clock time, which may be set forward and back."""
         ...
 
     def steady(self) -> float:
-        """Seconds that only go forward, while the host sleeps too: a difference is how long something took.
+        """Return the seconds of a monotonic clock, for durations, which also counts while the host is
+        suspended.
 
-        They begin anew when the host is started.
+        It starts again with each boot.
         """
         ...

@@ -1,1 +1,1 @@
-"""The application: builds every part and runs them. Nothing imports it."""
+"""The application: builds all parts and runs them. Nothing imports it."""

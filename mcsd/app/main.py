@@ -1,7 +1,7 @@
 """The daemon: reads its configuration, builds the adapters, and runs. The only place that builds them.
 
-Exit status: 0 after a stop, 1 when something it cannot do without is missing, 2 for wrong usage, 78
-(EX_CONFIG) for a configuration that cannot be used; systemd does not restart after 78.
+Exit status: 0 after a stop, 1 if something required is missing, 2 for wrong usage, 78 (EX_CONFIG) for an
+invalid configuration; systemd does not restart after 78.
 """
 
 from __future__ import annotations
@@ -52,23 +52,23 @@ from mcsd.relabel.passing import IDLE, LOWEST, Effort
 
 EX_CONFIG = 78
 IO_PRIORITIES = {IoClass.IDLE: IDLE, IoClass.BEST_EFFORT: LOWEST, IoClass.INHERIT: -1}
-"""As ioprio_set(2) takes them; below 0 nothing is set."""
+"""Values for ioprio_set(2); with a negative one nothing is set."""
 
 
 class SystemClock:
     """The host's clock."""
 
     def now(self) -> float:
-        """Seconds since the epoch."""
+        """Return the seconds since the epoch."""
         return time.time()
 
     def steady(self) -> float:
-        """Seconds since the host was started, the time it slept included."""
+        """Return the seconds since the host booted, including suspend."""
         return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def open_ledger(path: Path, journal: Journal) -> SqliteLedger:
-    """Open the ledger; move a damaged one aside, say so, and begin a new one."""
+    """Open the ledger; move a damaged one aside, report that, and create a new one."""
     try:
         return SqliteLedger(path)
     except LedgerDamagedError as exc:
@@ -78,7 +78,7 @@ def open_ledger(path: Path, journal: Journal) -> SqliteLedger:
 
 
 async def run(config: Config, *, state: Path, socket: Path) -> None:
-    """Run until a signal; raise `McsdError` where something it cannot do without is missing."""
+    """Run until a signal; raise `McsdError` if something required is missing."""
     async with AsyncExitStack() as stack:
         assembly = Assembly(config, _outside(config, state, stack))
         await assembly.prepare()
@@ -87,7 +87,7 @@ async def run(config: Config, *, state: Path, socket: Path) -> None:
 
 
 def _outside(config: Config, state: Path, stack: AsyncExitStack) -> Outside:
-    """Build every adapter; `stack` closes them, the last first."""
+    """Build all adapters; `stack` closes them in reverse order."""
     journal = SystemdJournal()
     stack.callback(journal.close)
     selinux = open_selinux(config.selinux.backend)
@@ -145,7 +145,7 @@ def _relabel_engine(config: Config, state: Path, selinux: Selinux) -> Engine:
 
 
 async def _listen(assembly: Assembly, socket: Path, stack: AsyncExitStack) -> None:
-    """Serve the API and the gate's questions until `stack` closes."""
+    """Serve the API and the gate until `stack` closes."""
     server = ApiServer(assembly.facade)
     await server.start(inherited_sockets("api") or [open_socket(socket)])
     stack.push_async_callback(server.stop)
@@ -195,12 +195,12 @@ def _complain(error: McsdError) -> None:
     print(f"mcsd: {error.what}", file=sys.stderr)  # noqa: T201
     if error.hint:
         print(f"hint: {error.hint}", file=sys.stderr)  # noqa: T201
-    with suppress(ConfigurationError):  # systemd cannot be told: it is in the journal
+    with suppress(ConfigurationError):  # systemd cannot be notified; it is in the journal
         Notifier().status(f"{error.what} (next: {error.hint})" if error.hint else error.what)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the daemon; give its exit status."""
+    """Run the daemon; return its exit status."""
     arguments = _arguments(argv)
     try:
         config = load(arguments.config)

@@ -1,6 +1,6 @@
-"""Running the daemon's tasks together: one that dies takes all down, so that systemd starts anew.
+"""Running the daemon's tasks together: if one fails, all end, and systemd restarts the daemon.
 
-A signal ends them in order: no new work, running walks broken off (the ledger knows that they are
+A signal ends them in order: no new work, running walks are cancelled (the ledger knows that they are
 unfinished), then the socket and the connections.
 """
 

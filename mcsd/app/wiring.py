@@ -1,7 +1,7 @@
-"""The parts wired together over ports: what runs in production and, over fakes, in the tests.
+"""The parts wired together by ports: in production with adapters, in tests with fakes.
 
-Nothing here knows an adapter. `Outside` is everything that is not mcsd; `Assembly` owns the rest, and the
-order of its life: recover, look at who runs, answer, follow Docker, reclaim, stop.
+Nothing here knows an adapter. `Outside` is everything outside mcsd; `Assembly` owns the rest, and the order
+of its life: recover, scan processes, answer, follow Docker, reclaim, stop.
 """
 
 from __future__ import annotations
@@ -76,39 +76,39 @@ from mcsd.state.store import Store
 from mcsd.state.walk_queue import WalkQueue
 
 RENUMBERING = 1.0
-"""Seconds that the start waits for every volume to say which number its device has."""
+"""Seconds that the start waits for the current device numbers of all volumes."""
 
 
 class LabelStore(VolumeEngine, Protocol):
-    """A volume engine that also knows what it has on disk."""
+    """A volume engine that can also list what it has on disk."""
 
     def volumes(self) -> tuple[StoredVolume, ...]:
         """List the volumes whose originals are on disk."""
         ...
 
     def blocked(self) -> tuple[Blocked, ...]:
-        """Tell what does not answer when it is asked where protected places are."""
+        """Return the calls about protected places that do not return."""
         ...
 
     def stored_bytes(self) -> int:
-        """How many bytes the originals take up; raises `VolumeFailedError` where that cannot be told."""
+        """Return the size of the originals; raises `VolumeFailedError`."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """Everything that is not mcsd's own. `writer` is the one thread that the ledger is called from."""
+    """Everything outside mcsd. `writer` is the single thread from which the ledger is called."""
 
     docker: ContainerEngine
     docker_for_gate: ContainerEngine
-    """The same engine over connections of its own: those of `docker` may all wait for a start to end."""
+    """The same engine over separate connections: those of `docker` may all wait for a start to end."""
     ledger: Ledger
     volumes: LabelStore
     disk_watch: DiskWatch
     files: FileScanner
     strays: StrayStore
     blocking: Blocking
-    """What blocks is called by; the ledger by `writer`."""
+    """Runs all blocking calls, except those to the ledger, which `writer` runs."""
     selinux: Selinux
     processes: Processes
     journal: Journal
@@ -123,7 +123,7 @@ class Outside:
 
 
 def volume_policy(config: Config) -> VolumePolicy:
-    """Return what the configuration says about volumes in the core's terms."""
+    """Return the configuration for volumes in the core's terms."""
     volumes = config.volumes
     return VolumePolicy(
         default=volumes.default.claim,
@@ -133,7 +133,7 @@ def volume_policy(config: Config) -> VolumePolicy:
 
 
 def allocator_of(config: Config, randomness: Randomness) -> Allocator:
-    """Make the allocator, with what the configuration sets aside taken."""
+    """Return the allocator, with the levels that the configuration reserves taken."""
     low, high = config.categories.bounds
     allocator = Allocator(low=low, high=high, random=randomness)
     for level in config.categories.reserved_levels:
@@ -144,7 +144,7 @@ def allocator_of(config: Config, randomness: Randomness) -> Allocator:
 class Assembly:
     """The daemon without its adapters. Owned by the event loop's thread.
 
-    Raises `LedgerError` where the ledger cannot be read.
+    Raises `LedgerError` if the ledger cannot be read.
     """
 
     def __init__(self, config: Config, outside: Outside) -> None:
@@ -242,7 +242,7 @@ class Assembly:
         )
 
     def _make_watches(self) -> None:
-        """Make what runs by itself, and have it told of what concerns it."""
+        """Create the watches, and connect them to their sources."""
         self._make_watches_of_containers()
         self._make_watches_of_files()
         self.selinux_watch = SelinuxWatch(
@@ -314,7 +314,7 @@ class Assembly:
         )
 
     def _storage(self) -> tuple[str, ...]:
-        """List where Docker has its storage, and drivers of volumes theirs, as they say."""
+        """Return the storage paths that Docker and volume drivers report."""
         engine = self.host().engine
         mounts = (mount for one in self.container_status.containers() for mount in one.mounts)
         drivers = {m.source for m in mounts if m.kind is MountKind.VOLUME and m.driver not in {"", "local"}}
@@ -329,19 +329,19 @@ class Assembly:
         self.watcher.look_at(container)
 
     def _who_runs(self) -> tuple[Container, ...] | None:
-        """Return the running containers; None while Docker has not told all of them yet.
+        """Return the running containers; None while not all of them have been inspected.
 
-        A Docker that does not answer when mcsd starts vouches for nobody: nobody is known to run then.
+        If Docker does not answer when mcsd starts, no container is known to run.
         """
         if not (self.watcher.is_synced or self.watcher.error):
             return None
         return tuple(container for container in self.container_status.containers() if container.running)
 
     def _selinux_changed(self, move: Move) -> None:
-        self.host.selinux_is(move.new.trusted)  # asks nobody: the kernel may be refusing to answer
+        self.host.selinux_is(move.new.trusted)  # no query: the kernel may be refusing to answer
         self.booleans.wake()
         if move.policy:
-            # Names, types and constraints may all have changed: what was judged by them is looked at again.
+            # Names, types and constraints may all have changed, so everything is judged again.
             self.watcher.look_again()
 
     def _engine_root(self) -> str:
@@ -352,7 +352,7 @@ class Assembly:
         self.container_status.tell_changes()
 
     def _wake(self, refused: frozenset[ContainerId]) -> None:
-        """Look at those who were refused what nobody holds any more."""
+        """Request the containers that were refused because of a hold that has ended."""
         for container in refused:
             self.watcher.look_soon(container, 0.0)
 
@@ -414,12 +414,12 @@ class Assembly:
             self.bus.emit(Notice(Kind.BLOCKED, fields))
             return
         self.bus.emit(Notice(Kind.ANSWERED, fields))
-        self.watcher.look_again()  # what could not be looked at or labelled meanwhile
+        self.watcher.look_again()  # for what could not be observed or labelled meanwhile
 
     async def prepare(self) -> None:
-        """Take over what is on disk and who runs; nothing is granted before this is done.
+        """Load what is on disk and scan processes; nothing is granted before this is done.
 
-        Raises `SelinuxError` where the kernel cannot be asked, `HostError` where a disk does not answer.
+        Raises `SelinuxError` if the kernel cannot be asked, `HostError` if a disk does not answer.
         """
         blocking = self._outside.blocking
         blocking.listen(self._hangs)
@@ -435,12 +435,12 @@ class Assembly:
         if changes:
             self.bus.emit(Notice(Kind.RECOVERED, {"volumes": len(stored)}))
         await self._renumber()
-        with suppress(HostError):  # shown while it lasts; nothing is chosen before it was done
+        with suppress(HostError):  # shown while it lasts; no level is chosen before the scan
             await self.process_levels.refresh()
         self._greet()
 
     async def _renumber(self) -> None:
-        """Wait a moment until devices have their present numbers; what takes longer goes on beside."""
+        """Wait briefly for current device numbers; slow ones are updated in the background."""
         renumbering = asyncio.create_task(self.reconciler.renumber(self.store.cache.volumes()))
         self._renumbering = renumbering  # the event loop keeps no strong reference
         done, _ = await asyncio.wait({renumbering}, timeout=RENUMBERING)
@@ -451,11 +451,11 @@ class Assembly:
 
     def _renumbered(self, task: asyncio.Task[None]) -> None:
         if task.cancelled() or (error := task.exception()) is None or isinstance(error, McsdError):
-            return  # a ledger that fails is told by the store; each look at a container asks again
+            return  # reported by the store; each observation of a container tries again
         self.bus.report_bug("finding out the numbers of devices", error)
 
     def jobs(self) -> tuple[Job, ...]:
-        """What runs for ever."""
+        """Return the tasks that run for ever."""
         return (
             *self.watcher.tasks(),
             self.reclaimer.run,
@@ -473,7 +473,7 @@ class Assembly:
         )
 
     def stop(self) -> None:
-        """Say so, and break off running walks; the ledger knows that they are unfinished."""
+        """Report the stop, and cancel running walks; the ledger knows that they are unfinished."""
         self.bus.emit(Notice(Kind.STOPPING))
         self.walks.cancel_all()
 

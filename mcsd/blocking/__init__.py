@@ -1,1 +1,1 @@
-"""Calls that block: in threads, waited for within bounds, known where they do not return."""
+"""Blocking calls: run in threads, with limited waiting, and reported if they do not return."""

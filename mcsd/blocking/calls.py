@@ -1,12 +1,12 @@
-"""Calls that block, each by what it is about: run in threads, waited for within bounds, known when they hang.
+"""Blocking calls by subject: run in threads, with limited waiting, and reported if they hang.
 
-- Nothing is shared that a hung call could use up: threads are made as they are needed, and a place among
-  those that may run side by side is lent for a moment only.
-- A call that shows no sign of life for `PATIENCE` is *overdue*: it is told, and shown in the status, until it
-  returns. Where its answer is one that mcsd can do without, whoever waits gets a `BlockedError` then.
-- While a call about a subject is overdue, no other that may be given up is begun about it: so one hung file
-  system holds one thread for each volume, not one for each question.
-- An error of the host's that no adapter has a sentence for is a `HostError`, not the end of the daemon.
+- A hung call uses up nothing shared: threads are created as needed, and a place among the concurrent calls is
+  only lent for a moment.
+- A call without a sign of life for `PATIENCE` is *overdue*: it is reported, and shown in the status, until it
+  returns. If mcsd can do without the answer, the caller gets a `BlockedError`.
+- While a call about a subject is overdue, no other call about it that could be given up is started: so a hung
+  file system holds one thread for each volume, not one for each request.
+- A host error without a message from an adapter becomes a `HostError`, and does not end the daemon.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ T = TypeVar("T")
 PATIENCE = 10.0
 """Seconds without a sign of life after which a call is overdue."""
 WALKS = 3
-"""How much more patience there is with a walk: it waits for a disk that many others write to."""
+"""The factor by which walks may take longer: they wait for a disk that is busy."""
 PLACES = 32
-"""Calls that get on side by side, walks left out."""
+"""Calls that run concurrently, without walks."""
 WALKS_AT_ONCE = 256
-"""Walks that get on side by side: each may have threads of its own."""
+"""Walks that run concurrently; each may have threads of its own."""
 LEND, LEND_WALK = 0.1, 1.0
-"""Seconds without a sign of life after which a call, or a walk, gives its place back: it is waiting."""
+"""Seconds without a sign of life after which a call, or a walk, gives its place back."""
 STOPPING = 10.0
-"""Seconds that the end of the daemon waits for calls to return."""
+"""Seconds that a stop of the daemon waits for calls to return."""
 
 
 class BlockingCall:
@@ -47,17 +47,17 @@ class BlockingCall:
         self._sign = loop.time()
 
     def alive(self) -> None:
-        """The call gets on."""
+        """Record a sign of life."""
         self._sign = self._loop.time()
 
     @property
     def silent(self) -> float:
-        """Seconds since the last sign of life."""
+        """The seconds since the last sign of life."""
         return self._loop.time() - self._sign
 
     @property
     def blocked(self) -> Blocked:
-        """What is said of it where it is overdue."""
+        """The report about the call, if it is overdue."""
         return Blocked(self.subject, self.silent)
 
 
@@ -79,11 +79,11 @@ class Blocking:
         self._listeners: list[Callable[[Blocked, bool], None]] = []
 
     def listen(self, listener: Callable[[Blocked, bool], None]) -> None:
-        """Call `listener` with True when a call becomes overdue, and with False when such a one gets on."""
+        """Call `listener` with True when a call becomes overdue, and with False when it continues."""
         self._listeners.append(listener)
 
     def blocked(self) -> tuple[Blocked, ...]:
-        """Tell which calls are overdue, the longest first; one for each subject."""
+        """Return the overdue calls, the longest first; one for each subject."""
         found: dict[Subject, Blocked] = {}
         for call in sorted(self._calls, key=lambda one: -one.silent):
             if call.is_overdue:
@@ -91,16 +91,17 @@ class Blocking:
         return tuple(found.values())
 
     def require(self, subject: Subject) -> None:
-        """Raise `BlockedError` where a call about a subject is overdue."""
+        """Raise `BlockedError` if a call about a subject is overdue."""
         for one in self.blocked():
             if one.subject == subject:
                 raise _error(one)
 
     async def run(self, subject: Subject, work: Callable[[], T]) -> T:
-        """Run `work`, and give its result or raise what it raises; give up after `PATIENCE`.
+        """Run `work`, and return its result or raise its exception; give up after `PATIENCE`.
 
-        Raises `BlockedError` where it does not return, at once where an earlier one about the same has not;
-        `HostError` where the host fails it. What is given up goes on in its thread, and nobody hears of it.
+        Raises `BlockedError` if it does not return, at once if an earlier call about the same subject has
+        not; `HostError` if the host fails it. Work that was given up continues in its thread; its result is
+        dropped.
         """
         self.require(subject)
         await self._places.acquire()
@@ -112,9 +113,9 @@ class Blocking:
     async def walk(
         self, subject: Subject, work: Callable[[BlockingCall], T], *, is_given_up: bool = False
     ) -> T:
-        """Run `work`, however long it takes, in a thread that ends with it; it shows signs of life.
+        """Run `work`, however long it takes, in a thread that ends with it; it gives signs of life.
 
-        With `is_given_up` it is waited for as by `run` once it shows none.
+        With `is_given_up`, waiting ends as in `run` if it gives none.
         """
         if is_given_up:
             self.require(subject)
@@ -129,7 +130,7 @@ class Blocking:
 
     @contextmanager
     def watched(self, subject: Subject) -> Iterator[None]:
-        """Watch what is awaited in the block: a call that is run by somebody else."""
+        """Watch a call that is run elsewhere and awaited in the block."""
         call = BlockingCall(subject, self._patience(subject), asyncio.get_running_loop())
         self._enter(call)
         try:
@@ -138,7 +139,7 @@ class Blocking:
             self._leave(call)
 
     async def close(self) -> None:
-        """Wait a while for what runs; what does not return is left to the end of the process."""
+        """Wait for a while for running calls; those that do not return end with the process."""
         await self._threads.close(within=STOPPING)
         for timer in self._calls.values():
             timer.cancel()
@@ -196,12 +197,12 @@ class Blocking:
 
     def _tell(self, blocked: Blocked, *, is_overdue: bool) -> None:
         if sum(one.is_overdue and one.subject == blocked.subject for one in self._calls) == is_overdue:
-            for listener in self._listeners:  # the first one that is late, or the last one that was
+            for listener in self._listeners:  # the first call became overdue, or the last one continued
                 listener(blocked, is_overdue)
 
 
 class _Loan:
-    """A place that is given back when its call returns, or has shown no sign of life for so many seconds."""
+    """A place that is given back when its call returns, or gives no sign of life for so many seconds."""
 
     def __init__(self, places: asyncio.Semaphore, call: BlockingCall, seconds: float) -> None:
         self._places = places

@@ -1,8 +1,8 @@
-"""Asking the host what may not answer: each source in a thread of its own, waited for a moment.
+"""Asking sources that may hang: each in its own thread, with a short wait.
 
-For what every look needs and no single one may be stopped by: where protected places are, who has an account.
-A home on a server that is down, or a directory service that hangs, must not keep other volumes from being
-looked at; what was last known of it goes on to count, and asking goes on by itself.
+This is for facts that every examination needs and none may be blocked by: the protected places, the accounts.
+A home on a server that is down, or a hung directory service, must not keep other volumes from being examined.
+The last known answer counts meanwhile, and the request continues in the background.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 MOMENT = 1.0
-"""Seconds that an answer is waited for."""
+"""Seconds to wait for an answer."""
 
 
 class _Pending:
-    """One question on its way."""
+    """One pending question."""
 
     def __init__(self, version: Hashable, began: float) -> None:
         self.version = version
@@ -28,7 +28,7 @@ class _Pending:
 
 
 class Patient:
-    """See the module. Thread-safe; threads that hang are daemon threads, one for each source."""
+    """See the module. Thread-safe; hung threads are daemon threads, one for each source."""
 
     def __init__(self, *, moment: float = MOMENT, clock: Callable[[], float] = time.monotonic) -> None:
         self._moment = moment
@@ -40,11 +40,10 @@ class Patient:
     def ask(
         self, source: str, question: Callable[[], T], without: T, *, version: Hashable = None, lasts: float
     ) -> T:
-        """Return the answer to a question, or the last one where that is younger than `lasts` seconds.
+        """Return the answer to a question, or the last one if that is younger than `lasts` seconds.
 
-        An answer to another `version` of the question will not do, unless the source does not answer within a
-        moment: then its last answer has to do, or `without` where it has never given one. Raises what the
-        question raises.
+        An answer to another `version` of the question does not count, unless the source does not answer in
+        time: then its last answer is used, or `without` if there is none. Raises what the question raises.
         """
         until = self._clock() + self._moment
         while True:
@@ -61,7 +60,7 @@ class Patient:
                 last = self._answers.get(source)
                 known: T = without if last is None else _given(last[2])
                 return known
-            lasts = max(lasts, self._moment)  # what was asked now is new enough
+            lasts = max(lasts, self._moment)  # an answer requested now is new enough
 
     def _begin(self, source: str, question: Callable[[], object], version: Hashable) -> _Pending:
         asked = self._asked[source] = _Pending(version, self._clock())
@@ -82,7 +81,7 @@ class Patient:
         asked.done.set()
 
     def silent(self) -> dict[str, float]:
-        """Tell which sources do not answer, and for how many seconds."""
+        """Return the sources that do not answer, and for how many seconds."""
         now = self._clock()
         with self._lock:
             waiting = {source: now - asked.began for source, asked in self._asked.items()}

@@ -1,8 +1,8 @@
-"""Threads for calls that block: as many as there is work, so that none waits for one that does not return.
+"""Threads for blocking calls: as many as needed, so that no call waits for one that does not return.
 
-A pool of a fixed size is something that its users share: as many hung calls as it has threads stop everybody.
-Here a thread is made whenever none is idle, and an idle one ends after a while. All are daemon threads: what
-the kernel does not let go of must not keep the process from its end.
+A pool of a fixed size is shared: as many hung calls as it has threads would block all users. Here a thread is
+created whenever none is idle, and an idle one ends after a while. All are daemon threads: a call that hangs
+in the kernel must not keep the process from exiting.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class _Job:
 
 
 class _Worker:
-    """One thread and what it is given to do; None is its end."""
+    """One thread and its queue of work; None ends it."""
 
     def __init__(self, threads: Threads, name: str) -> None:
         self.inbox: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -38,7 +38,7 @@ class _Worker:
 
 
 class Threads:
-    """See the module. Belongs to one event loop; `name` is what its threads are called."""
+    """See the module. Belongs to one event loop; `name` is the name of its threads."""
 
     def __init__(self, name: str = "blocking", *, idle: float = IDLE) -> None:
         self._name = name
@@ -50,10 +50,10 @@ class Threads:
         self._is_closed = False
 
     def submit(self, work: Callable[[], T], *, is_last: bool = False) -> asyncio.Future[T]:
-        """Begin `work` in a thread at once; the future has its result, or what it raised.
+        """Start `work` in a thread at once; the future gets its result or exception.
 
-        With `is_last` the thread is a new one and ends with the work, which may have changed something about
-        the thread itself, as its priority. Nobody need look at the future. Call it on the event loop.
+        With `is_last` the thread is new and ends with the work, which may change the thread itself, such as
+        its priority. The future may be ignored. Call it on the event loop.
         """
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         job = _Job(work, done, is_last)
@@ -70,15 +70,15 @@ class Threads:
     def _finished(self, done: asyncio.Future[Any]) -> None:
         self._pending.discard(done)
         if not done.cancelled():
-            done.exception()  # whoever asked may have gone, and then nobody else retrieves it
+            done.exception()  # the caller may be gone, and then nobody else retrieves it
 
     @property
     def busy(self) -> int:
-        """How many calls have not returned."""
+        """The number of calls that have not returned."""
         return len(self._pending)
 
     async def close(self, *, within: float) -> int:
-        """Take no more, and wait so many seconds for what runs; give how many calls do not return."""
+        """Accept no more work, and wait so many seconds; return how many calls have not returned."""
         with self._lock:
             self._is_closed = True
             idle, self._idle = self._idle, []
@@ -88,7 +88,7 @@ class Threads:
             await asyncio.wait(tuple(self._pending), timeout=within)
         if not self._pending:
             for worker in tuple(self._workers):
-                worker.thread.join()  # each has told its result, or was told to end
+                worker.thread.join()  # each has returned its result, or was told to end
         return len(self._pending)
 
     def _work(self, worker: _Worker) -> None:
@@ -114,10 +114,10 @@ class Threads:
                     if worker in self._idle:
                         self._idle.remove(worker)
                         return None
-                # Somebody has chosen this thread just now: the work is on its way.
+                # This thread was just chosen: work is about to arrive.
 
     def _rest(self, worker: _Worker) -> bool:
-        """Take the worker as idle, before its result is told, which brings more work; False at the end."""
+        """Mark the worker as idle before its result is published, which may bring work; False at the end."""
         with self._lock:
             if self._is_closed:
                 return False

@@ -24,9 +24,9 @@ GATE_VERBS = ("enable", "disable", "status")
 ISOLATED = ("yes", "no", "none")
 
 SEVERITIES = ("critical", "high", "medium", "low")
-"""Of `mcsd.core.audit.findings`, which is not loaded for every command."""
+"""As in `mcsd.core.audit.findings`, which is not imported for every command."""
 INODES = 100_000
-"""Inodes that an audit looks at in each volume, unless told otherwise."""
+"""Default number of inodes that an audit examines in each volume."""
 
 LONGEST_LIST = 1000
 """Events that the daemon remembers."""
@@ -37,7 +37,7 @@ _EXITS = "exit status: 0 done, 1 failed, 2 usage, 3 no daemon, 4 not found, 5 re
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """What was asked. `name` is the command's own argument, "" where it was left out."""
+    """The parsed command line. `name` is the command's own argument, "" if it was left out."""
 
     command: str
     socket: str = DEFAULT_SOCKET
@@ -79,13 +79,13 @@ class Arguments:
 
 class _Parser(argparse.ArgumentParser):
     commands: Mapping[str, argparse.ArgumentParser] = MappingProxyType({})
-    """What it has commands for, by name."""
+    """The parsers of the commands, by name."""
 
     def error(self, message: str) -> NoReturn:
         raise CtlError(message, hint=f"see {self.prog} --help", status=Exit.USAGE)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """Say what there is to choose from in words of our own: Python's differ from version to version."""
+        """Check a choice, with an error text of our own: Python's differs from version to version."""
         if action.choices is not None and value not in action.choices:
             there_are = ", ".join(map(str, action.choices))
             raise argparse.ArgumentError(action, f"{value!r} is not one of {there_are}")
@@ -282,7 +282,7 @@ def _gate(add: Any) -> None:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Make the parser; the manual and the completions are tested against it."""
+    """Return the parser; the manual and the completions are tested against it."""
     always = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     always.add_argument("--socket", metavar="PATH", help=f"the daemon's socket ({DEFAULT_SOCKET})")
     always.add_argument("--json", action="store_true", help="print the API's own objects")
@@ -331,12 +331,12 @@ def _add_commands(add: Any) -> None:
 
 
 def subcommands(parser: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
-    """Return a parser's commands, for what is made from it or tested against it."""
+    """Return a parser's commands, for generators and tests."""
     return parser.commands if isinstance(parser, _Parser) else {}
 
 
 def parse(argv: Sequence[str] | None = None) -> Arguments:
-    """Read a command line; raise `CtlError` for one that makes no sense."""
+    """Parse a command line; raise `CtlError` for an invalid one."""
     given = vars(make_parser().parse_args(argv))
     values: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in given.items()
@@ -347,7 +347,7 @@ def parse(argv: Sequence[str] | None = None) -> Arguments:
 
 
 def _no_empty(values: Mapping[str, Any]) -> None:
-    """An empty argument is a variable that was not set: it must not mean everything, or this directory."""
+    """Refuse empty arguments: an unset variable must not mean everything, or the current directory."""
     for key, value in values.items():
         if value == "" or (isinstance(value, tuple) and "" in value):
             what = "the argument" if key == "name" else f"--{key}"

@@ -1,7 +1,7 @@
-"""`mcsctl audit`: what else is open on this host, beside levels.
+"""`mcsctl audit`: what is open on this host besides levels.
 
-Asks mcsd what it proves, Docker what it was asked for, the kernel what is so, and the disk what lies in
-volumes; judges that (`mcsd.core.audit`), takes off what is accepted, and prints. Root alone sees all of it.
+Collects what mcsd proves, what Docker was asked for, what the kernel shows, and what volumes contain; judges
+it (`mcsd.core.audit`), removes what is accepted, and prints the rest. Only root can see all of it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _STYLES = {Severity.CRITICAL: "bad", Severity.HIGH: "bad", Severity.MEDIUM: "war
 class AuditOptions:
     """What was asked for.
 
-    `inodes` is how many are looked at in each volume at most; `known` the file of what is.
+    `inodes` is the most that are examined in each volume; `known` the file with known findings.
     """
 
     container: str = ""
@@ -69,19 +69,19 @@ class AuditOptions:
 
 @dataclass(frozen=True, slots=True)
 class AuditPaths:
-    """Where everything is; tests have it elsewhere."""
+    """Paths on the host; tests use others."""
 
     config: Path = DEFAULT_PATH
     daemon_json: str = DAEMON_JSON
     docker: str = ""
-    """Docker's socket; the configuration's where it is not given."""
+    """Docker's socket; "" for the configuration's."""
     proc: Path = Path("/proc")
     cgroups: Path = Path("/sys/fs/cgroup")
     pid_files: tuple[str, ...] = PID_FILES
 
 
 def audit(wish: AuditOptions, place: AuditPaths, client: Client, screen: Screen, notes: Screen) -> Exit:
-    """Carry out `mcsctl audit`; raise `CtlError`. Ends with `FAILED` where something counts."""
+    """Run `mcsctl audit`; raise `CtlError`. Returns `FAILED` if any finding counts."""
     if wish.tell and wish.container:
         raise CtlError(
             "--tell is for an audit of everything, not of one container",
@@ -135,7 +135,7 @@ def _ignored(config: Config, wish: AuditOptions) -> tuple[Ignored, ...]:
 
 
 def _known(path: str) -> frozenset[str] | None:
-    """Return the keys that were open when it was last looked; None where nothing was remembered."""
+    """Return the keys that were open in the last run; None if there was none."""
     if not path:
         return None
     try:
@@ -150,7 +150,7 @@ def _known(path: str) -> frozenset[str] | None:
 
 
 def _remember(path: str, findings: Iterable[Finding]) -> None:
-    """Write down what is open, whole or not at all."""
+    """Store what is open, completely or not at all."""
     content = json.dumps({"version": 1, "keys": sorted({one.key for one in findings})}, indent=1)
     try:
         put(Path(path), content + "\n", mode=0o666)
@@ -176,7 +176,7 @@ def _facts(wish: AuditOptions, place: AuditPaths, client: Client, docker: Client
 
 
 def _inspected(wish: AuditOptions, docker: Client, notes: Screen) -> Iterator[Mapping[str, Any]]:
-    """Return Docker's answers about the containers that are wanted, each as it is come to."""
+    """Yield Docker's answers about the requested containers."""
     if wish.container:
         yield _ask(docker, f"/containers/{segment(wish.container)}/json")
         return
@@ -219,7 +219,7 @@ def _container(
         except HostError as exc:
             unseen = exc.what
     for mount in settings.mounts:
-        # The host's own trees are no volume of anybody's: that they are handed in is told, not what is in
+        # The host's own trees are not volumes: the mount is reported, not what is in
         # them.
         if mount.sort in {Sort.DIRECTORY, Sort.FILE} and mount.real not in {*seen, *_HOSTS}:
             seen[mount.real] = search(mount.real, limit=wish.inodes)
@@ -231,7 +231,7 @@ _HOSTS = frozenset({"/", "/boot", "/dev", "/etc", "/proc", "/root", "/run", "/sy
 
 
 def _proofs(client: Client) -> tuple[dict[str, Proof], str, bool | None]:
-    """Ask mcsd what it proves of each container: by id; why it says nothing; whether SELinux enforces."""
+    """Return what mcsd proves about each container, by id; why it does not answer; if SELinux enforces."""
     try:
         status = client.get("/v1/status")
         page = client.every("/v1/containers")

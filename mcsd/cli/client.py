@@ -1,7 +1,7 @@
-"""mcsctl's end of the socket: HTTP over AF_UNIX, with errors that a person can act on.
+"""mcsctl's client for the socket: HTTP over AF_UNIX, with errors that say what to do.
 
-Answers are used as the JSON they are, and what is not there is passed over, so that mcsctl works with
-any daemon of the same major version.
+Answers are used as plain JSON, and missing fields are ignored, so that mcsctl works with any daemon of the
+same major version.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 DEFAULT_SOCKET = "/run/mcsd/mcsd.sock"
 ANSWER_TIME = 30.0
-"""Seconds that the daemon may take over a question."""
+"""Seconds that the daemon may take to answer."""
 PATIENCE = 0.5
-"""Seconds without an answer after which systemd is asked whether there is anybody to give one."""
+"""Seconds without an answer after which systemd is asked whether the service runs."""
 
 Object = Mapping[str, Any]
 Parameters = Sequence[tuple[str, str]]
@@ -51,7 +51,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        # With a timeout of Python's own, connect() fails at once when many others queue; the kernel can wait.
+        # With Python's own timeout, connect() fails at once if the queue is full; the kernel's timeout waits.
         patience = ANSWER_TIME if self._seconds is None else self._seconds
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL.pack(*_split(patience)))
         try:
@@ -62,13 +62,13 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class _ServiceQuery:
-    """The service, asked about again and again while one answer is waited for."""
+    """The service, queried repeatedly while waiting for an answer."""
 
     def __init__(self) -> None:
         self._service: SystemdService | None = None
 
     def __call__(self) -> Failure | None:
-        # Loaded when an answer is late: most never are, and a start has no time for it.
+        # Imported only when an answer is late, to start faster.
         from mcsd.cli.service import SystemdService
 
         if self._service is None:
@@ -77,10 +77,10 @@ class _ServiceQuery:
 
 
 class Client:
-    """Asks the daemon, or whoever else answers HTTP on a Unix socket. Every method raises `CtlError`.
+    """A client for the daemon, or for another HTTP server on a Unix socket. Every method raises `CtlError`.
 
-    `failure` tells why nobody will answer at a socket that listens all the same: systemd's, which is the
-    default one's; another path is anybody's. `who` is what errors call the other end.
+    `failure` says why nobody answers although systemd listens; it is only used for the default socket. `who`
+    names the server in errors.
     """
 
     def __init__(
@@ -95,11 +95,11 @@ class Client:
         self._failure = failure or (_ServiceQuery() if path == DEFAULT_SOCKET else lambda: None)
 
     def get(self, path: str, parameters: Parameters = (), *, timeout: float = ANSWER_TIME) -> Any:
-        """Ask for one object."""
+        """Return one object."""
         return self._ask("GET", path, parameters, timeout=timeout)
 
     def every(self, path: str, parameters: Parameters = ()) -> Object:
-        """Ask for a list with all its pages, as one page."""
+        """Return all pages of a list as one page."""
         page = dict(self.get(path, parameters))
         items = list(page.get("items", ()))
         while page.get("next"):
@@ -108,11 +108,11 @@ class Client:
         return page | {"items": items, "total": len(items)}
 
     def post(self, path: str, body: Object) -> Any:
-        """Ask for a change, and wait for it however long it takes."""
+        """Request a change, and wait for it without a timeout."""
         return self._ask("POST", path, body=body, timeout=None)
 
     def delete(self, path: str) -> None:
-        """Ask for something to be given up."""
+        """Request a deletion."""
         self._ask("DELETE", path)
 
     def lines(self, path: str, parameters: Parameters = ()) -> Iterator[Any]:
@@ -138,12 +138,12 @@ class Client:
         headers = {} if body is None else {"Content-Type": "application/json"}
         with self._talking(timeout) as connection:
             data = None if body is None else json.dumps(body)
-            with suppress(BrokenPipeError):  # refused before the body was read: the answer says why
+            with suppress(BrokenPipeError):  # refused before the body was read; the answer says why
                 connection.request(method, _target(path, parameters), data, headers)
             self._wait(connection, timeout)
             response = connection.getresponse()
             content = response.read()
-        # A daemon in trouble still answers `GET /healthz`, with its own object and a status of 503.
+        # Even with a failed ledger, `GET /healthz` is answered, with its own object and status 503.
         if response.status >= 400 and "problem" in response.getheader("Content-Type", ""):
             raise _problem(response.status, content, self._who)
         is_ill = response.status == HTTPStatus.SERVICE_UNAVAILABLE and content.startswith(b"{")
@@ -152,7 +152,7 @@ class Client:
         return _parsed(content, self._who) if content else None
 
     def _wait(self, connection: _UnixConnection, seconds: float | None) -> None:
-        """Wait until an answer begins; break off where systemd says that none will come."""
+        """Wait until an answer begins; give up if systemd says that none will come."""
         until = None if seconds is None else time.monotonic() + seconds
         pause = PATIENCE
         while True:
@@ -220,7 +220,7 @@ def _target(path: str, parameters: Parameters) -> str:
 
 
 def segment(text: str) -> str:
-    """Make a name fit for one part of a path."""
+    """Encode a name as one segment of a path."""
     return quote(text, safe="")
 
 
@@ -234,7 +234,7 @@ def _parsed(content: bytes, who: str) -> Any:
 def _problem(status: int, content: bytes, who: str) -> CtlError:
     try:
         problem = json.loads(content)
-        detail = str(problem["detail"] if "detail" in problem else problem["message"])  # Docker's word
+        detail = str(problem["detail"] if "detail" in problem else problem["message"])  # Docker's key
     except (ValueError, KeyError, TypeError):
         return CtlError(f"{who} answered with status {status}", hint="see journalctl -u mcsd")
     return CtlError(

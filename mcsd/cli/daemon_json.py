@@ -1,8 +1,7 @@
-"""Changing Docker's daemon.json on disk: all of it or nothing.
+"""Changing Docker's daemon.json on disk atomically.
 
-A change is checked by dockerd itself where that can, goes into a file beside the old one that has its mode,
-owner and label, and takes its place in one step. What was there before stays as a backup with the date in its
-name.
+A change is validated by dockerd if possible, written to a new file with the mode, owner and label of the old
+one, and renamed over it. The old content is kept as a backup with the date in its name.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from mcsd.cli.text import Screen
 
 
 def read(path: str | Path) -> str:
-    """Return the file's text; "" where there is none."""
+    """Return the file's text; "" if there is none."""
     try:
         return Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -40,8 +39,8 @@ def _cannot(verb: str, path: str | Path, exc: OSError) -> CtlError:
 
 
 def put(path: str, before: str, after: str, notes: Screen) -> None:
-    """Put the new text in the old one's place, and the old one beside it; raise `CtlError`."""
-    target = Path(path).resolve()  # where the file is a link, what it leads to is changed
+    """Replace the file, and keep the old one as a backup; raise `CtlError`."""
+    target = Path(path).resolve()  # if the file is a link, its target is changed
     draft = target.with_name(target.name + ".mcsd-draft")
     try:
         target.parent.mkdir(mode=0o755, exist_ok=True)
@@ -77,7 +76,7 @@ def _write(path: Path, text: str, like: Path | None) -> None:
             status = os.stat(like)
             os.fchown(descriptor, status.st_uid, status.st_gid)
             os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
-            with suppress(OSError):  # no label there, or none wanted here: the directory's default is right
+            with suppress(OSError):  # no label there, or not possible here: the default label is right
                 os.setxattr(descriptor, "security.selinux", os.getxattr(like, "security.selinux"))
         file.write(text)
         file.flush()
@@ -85,7 +84,7 @@ def _write(path: Path, text: str, like: Path | None) -> None:
 
 
 def _validate(draft: Path) -> None:
-    """Have dockerd look at it, if there is one that can (from 23.0 on)."""
+    """Have dockerd validate it, if that is possible (from 23.0 on)."""
     program = shutil.which("dockerd") or shutil.which("dockerd", path="/usr/sbin:/usr/local/sbin:/sbin")
     if program is None:
         return

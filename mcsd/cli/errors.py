@@ -1,4 +1,4 @@
-"""How mcsctl ends: its exit statuses, and the one exception that carries one."""
+"""mcsctl's exit statuses, and the exception that carries one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Exit(IntEnum):
 
 
 class CtlError(Exception):
-    """Something a person has to be told: what, what to do about it, and how mcsctl ends."""
+    """An error for the user: what happened, what to do, and the exit status."""
 
     def __init__(
         self, what: str, *, hint: str = "", status: Exit = Exit.FAILED, lines: tuple[str, ...] = ()
@@ -26,7 +26,7 @@ class CtlError(Exception):
         super().__init__(what)
         self.what = what
         self.lines = lines
-        """What others said of it, one line each, shown below `what`."""
+        """Messages from other programs, one line each, shown below `what`."""
         self.hint = hint
         self.status = status
 
@@ -45,5 +45,5 @@ _BY_STATUS = {400: Exit.USAGE, 403: Exit.REFUSED, 404: Exit.NOT_FOUND, 409: Exit
 
 
 def exit_status(code: str, http_status: int) -> Exit:
-    """Return the exit status for a problem; a code that only a newer daemon knows goes by its HTTP status."""
+    """Return the exit status for a problem; for an unknown code of a newer daemon, by its HTTP status."""
     return _BY_CODE.get(code) or _BY_STATUS.get(http_status, Exit.FAILED)

@@ -1,7 +1,7 @@
-"""`mcsctl gate`: switching the gate on and off in Docker's daemon.json, and saying whether it works.
+"""`mcsctl gate`: enabling and disabling the gate in Docker's daemon.json, and its status.
 
-The file is read, changed and shown before anything is written. Docker takes it over when it is told to
-reload: containers that run are left alone by that.
+The file is read, changed and shown before anything is written. Docker applies it on a reload, which does not
+affect running containers.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from mcsd.errors import ConfigurationError
 GATE = "/usr/libexec/mcsd/mcsd-gate"
 DOCKER_SOCKET = "/run/docker.sock"
 RELOAD_TIME = 15.0
-"""Seconds within which Docker says that it has read its file again."""
+"""Seconds within which Docker reports that it has reloaded its file."""
 _RELOAD = ("systemctl", "reload", "docker.service")
 
 
 @dataclass(frozen=True, slots=True)
 class GatePaths:
-    """Where everything is; tests have it elsewhere."""
+    """Paths on the host; tests use others."""
 
     file: str = DAEMON_JSON
     gate: str = GATE
@@ -61,7 +61,7 @@ class GateOptions:
 
 
 def gate(wish: GateOptions, place: GatePaths, screen: Screen, notes: Screen, *, as_json: bool) -> Exit:
-    """Carry out `mcsctl gate`; raise `CtlError`."""
+    """Run `mcsctl gate`; raise `CtlError`."""
     if wish.verb == "status":
         return _status(place, screen, as_json=as_json)
     text = read(place.file)
@@ -108,7 +108,7 @@ def _changed(wish: GateOptions, settings: dict[str, Any], place: GatePaths) -> d
 
 
 def _is_in_use(settings: Object) -> bool:
-    """Tell whether a container was made with the gate's name; yes where that cannot be told."""
+    """Tell whether a container was created with the gate's name; True if that is unknown."""
     data = Path(str(settings.get("data-root") or "/var/lib/docker"))
     try:
         for path in (data / "containers").glob("*/hostconfig.json"):
@@ -136,7 +136,7 @@ def _gated_runtimes(info: Object, place: GatePaths) -> set[str]:
 
 
 def _have_reloaded(wish: GateOptions, place: GatePaths, notes: Screen) -> None:
-    """Tell Docker to reload, and wait until it says that it has."""
+    """Have Docker reload, and wait until it reports that it has."""
     done = subprocess.run(place.reload, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode:
         said = done.stderr.strip().splitlines()

@@ -1,8 +1,8 @@
 """mcsctl: what is isolated, what is not, why, and what to do.
 
-Reads the socket and prints. Its exit status is part of the interface (`ctl_errors.Exit`); errors are two
-lines on standard error, `mcsctl: what` and `hint: what to do`. It starts in well under 150 ms: nothing
-that the daemon needs is imported here, and rich only for tables.
+Reads the socket and prints. Its exit status is part of the interface (`mcsd.cli.errors.Exit`); errors are two
+lines on standard error, `mcsctl: what` and `hint: what to do`. It starts in well under 150 ms: nothing that
+only the daemon needs is imported here, and rich only for tables.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from mcsd.cli.wait import wait_for
 from mcsd.core.notices import printable
 
 EVENTS_SHOWN = 50
-"""Events that are listed unless told otherwise."""
+"""Default number of listed events."""
 LOOK_AGAIN = 0.5
-"""Seconds between two looks at how far a scan is."""
+"""Seconds between two queries for the progress of a scan."""
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One run: what was asked, whom to ask, where to print."""
+    """One run: the arguments, the client, and where to print."""
 
     arguments: Arguments
     client: Client
     screen: Screen
     notes: Screen
-    """Standard error: what is not the answer."""
+    """Standard error, for everything but the answer."""
 
     def give(self, answer: object) -> bool:
         """Print an answer as JSON if that was asked for."""
@@ -73,7 +73,7 @@ def _listed(session: Session, path: str, key: str, show: Callable[[Screen, Objec
 
 
 def _tell_where(session: Session) -> None:
-    """Say where a path leads that is not where it seems to."""
+    """Print where a path leads, if that is another place."""
     named = session.arguments.path
     if named and (real := os.path.realpath(named)) != _host_path(named):
         session.notes.line(f"{printable(named)} leads to {printable(real)}")
@@ -215,7 +215,7 @@ def _work_for(session: Session, item: Object) -> str:
 
 
 def _host_path(text: str) -> str:
-    """Make a path absolute as it is written: the daemon knows volumes by the names they were given."""
+    """Make a path absolute without resolving links: the daemon knows volumes by the paths they were given."""
     return os.path.abspath(text)  # noqa: PTH100  (resolve() would follow links)
 
 
@@ -268,7 +268,7 @@ def _scan(session: Session) -> Exit:
 
 
 def _show_strays(session: Session, answer: Object) -> None:
-    """Say of each level what carries it and what to do, and then how the last scan stands."""
+    """Print the strays of each level and what to do, and then the state of the last scan."""
     for stray in answer["items"]:
         session.screen.line(
             f"{stray['level']}  on {stray['count']:,} outside every volume, as {stray['label']}"
@@ -374,7 +374,7 @@ COMMANDS: Mapping[str, Callable[[Session], Exit]] = {
 
 
 def _complain(error: CtlError, out: TextIO) -> Exit:
-    """Print a line each for a program to read; whoever looks at a terminal gets them broken between words."""
+    """Print one line each; on a terminal, wrapped between words."""
     screen = Screen.of(out, os.environ, time.time())
     said = (("  ", line) for line in error.lines)
     for first, text in (("mcsctl: ", error.what), *said, ("hint: ", error.hint)):
@@ -388,7 +388,7 @@ def _complain(error: CtlError, out: TextIO) -> Exit:
 def run(
     arguments: Arguments, *, out: TextIO, err: TextIO, environment: Mapping[str, str], now: float
 ) -> Exit:
-    """Do what was asked; prints everything it has to say."""
+    """Run a command; prints all its output."""
     session = Session(
         arguments,
         Client(arguments.socket),
@@ -403,14 +403,14 @@ def run(
 
 
 def _for_people(error: CtlError, command: str) -> CtlError:
-    """Point whoever typed something wrong to mcsctl's own help, not to the API's description."""
+    """Replace a hint to the API's description by one to mcsctl's own help."""
     if error.status is not Exit.USAGE or "openapi" not in error.hint:
         return error
     return CtlError(error.what, hint=f"see mcsctl {command} --help", status=error.status)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run mcsctl; gives its exit status."""
+    """Run mcsctl; return its exit status."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # so that any name can be printed in any locale
             stream.reconfigure(errors="backslashreplace")
@@ -422,7 +422,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(error, sys.stderr)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader has had enough; nothing may be written at exit either
+    except BrokenPipeError:  # the reader is gone; nothing may be written at exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.FAILED
     return status

@@ -1,4 +1,4 @@
-"""mcsctl's screens that are not tables: the status, one container, events, and what was done."""
+"""mcsctl's output that is not a table: the status, one container, events, and results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PRIORITIES = ("emerg", "alert", "crit", "error", "warning", "notice", "info", "
 
 
 def show_status(screen: Screen, status: Object) -> None:
-    """Print everything at one glance; each line that is not good says what to do next."""
+    """Print the whole status; each line with a problem says what to do next."""
     up = since(status.get("started"), screen.now)
     screen.line(screen.paint(f"mcsd {printable(status.get('version', '?'))}, up {up}", "strong"))
     for check in status.get("checks", ()):
@@ -56,7 +56,7 @@ def _check(screen: Screen, check: Object) -> None:
 
 
 def progress_line(walk: Object, now: float) -> str:
-    """Say how far a walk is."""
+    """Return a line about the progress of a walk."""
     seen, expected = int(walk.get("seen", 0)), int(walk.get("expected", 0))
     share = f"{bar(seen, expected)}, {seen:,} of about {expected:,}" if expected else f"{seen:,}"
     return f"{share} inodes in {since(walk.get('started'), now)}"
@@ -162,7 +162,7 @@ _WATCHING = {"watched": "and watched since", "pending": "and not watched yet", "
 
 
 def _disk(screen: Screen, disk: Object) -> None:
-    """Say when all of a volume was last looked at, and how what is done to it since becomes known."""
+    """Print when all of a volume was last checked, and how later changes become known."""
     when = (
         f"all of it right {since(disk['looked'], screen.now)} ago" if disk.get("looked") else "not looked at"
     )
@@ -209,7 +209,7 @@ def show_verification(screen: Screen, found: Object) -> None:
 
 
 def way_out(found: Object, *, repaired: bool) -> str:
-    """Say what to do about what was found: what mcsd can mend first, then what only a person can."""
+    """Return what to do about the differences: first what mcsd can repair, then what only the user can."""
     amiss = any(
         c.get("error") or (c.get("wrong") and not c.get("repaired")) for c in found.get("volumes", ())
     )

@@ -1,7 +1,7 @@
-"""What systemd says of mcsd when nothing comes from its socket.
+"""What systemd says about mcsd when its socket does not answer.
 
-systemd holds the sockets, also while the service fails at each start. Who asks then is kept waiting for an
-answer that never comes; systemd knows at once. It is asked by its own program, which needs no rights.
+systemd holds the sockets even while the service fails at each start. A client then waits for an answer that
+never comes, but systemd knows at once. It is queried with systemctl, which needs no privileges.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ _NAMES = {
     224: "PAM", 225: "NETWORK", 226: "NAMESPACE", 227: "NO_NEW_PRIVILEGES", 228: "SECCOMP",
     229: "SELINUX_CONTEXT", 232: "ADDRESS_FAMILIES", 233: "RUNTIME_DIRECTORY", 238: "STATE_DIRECTORY",
 }  # fmt: skip
-"""systemd.exec(5), "Process Exit Codes": what failed before the program itself began."""
+"""systemd.exec(5), "Process Exit Codes": failures before the program itself started."""
 
 Run = Callable[[tuple[str, ...]], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A service that does not run, and will not by itself."""
+    """A service that does not run, and will not start by itself."""
 
     what: str
     lines: tuple[str, ...] = ()
-    """The journal's last ones about it, if whoever asks may read them."""
+    """The last lines in the journal about it, if the user may read them."""
 
 
 def run(command: tuple[str, ...]) -> str:
-    """Return what a program prints; nothing where it is not there or fails."""
+    """Return a program's output; "" if it is missing or fails."""
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=5, check=False
@@ -52,18 +52,18 @@ def run(command: tuple[str, ...]) -> str:
 def failure(run: Run = run) -> Failure | None:
     """Return why the service does not run; None while it runs, starts, or systemd cannot be asked.
 
-    A service that has crashed is started again, and is no failure: whoever asks is answered by the next one.
-    One whose last start never got ready is, however often systemd will try.
+    A service that has crashed is restarted, and is not a failure: the next instance answers. One whose last
+    start never became ready is, however often systemd will try.
     """
     return SystemdService(run).failure()
 
 
 class SystemdService:
-    """The service as it is asked about again and again while one answer is waited for.
+    """The service, queried repeatedly while waiting for an answer.
 
-    A connection that waits has systemd start the service anew as soon as it has failed: what is seen then is
-    a start, and another one at the next look. A start that another one followed, with no service ready
-    between them, has failed.
+    A waiting connection makes systemd start the service again as soon as it has failed, so each query may see
+    another start. A start that was followed by another, without the service becoming ready in between, has
+    failed.
     """
 
     def __init__(self, run: Run = run) -> None:

@@ -1,4 +1,4 @@
-"""mcsctl's lists: containers, volumes, pairs. The only module that needs rich, imported when one is shown."""
+"""mcsctl's lists: containers, volumes, pairs. The only module that imports rich, when one is shown."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ Cell = str | tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A heading. A `long` one may take several lines; all others stay whole."""
+    """A column. A `long` one may wrap; all others do not."""
 
     title: str
     long: bool = False
@@ -54,7 +54,7 @@ class Column:
 
 
 def show_table(screen: Screen, columns: Sequence[Column], rows: Iterable[Sequence[Cell]]) -> None:
-    """Print a table that fits the screen; nothing is cut off, long cells fold."""
+    """Print a table that fits the screen; nothing is cut off, long cells wrap."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
         table.add_column(
@@ -93,7 +93,7 @@ def _state(value: object) -> Cell:
 
 
 def _notes(screen: Screen, notes: Iterable[tuple[str, str, str]]) -> None:
-    """Print under a table what is wrong with which entry, and what to do."""
+    """Print below a table what is wrong with which entry, and what to do."""
     for title, reason, hint in notes:
         screen.line()
         screen.paragraph(reason, first=f"{printable(title)}: ", rest="    ")
@@ -269,7 +269,7 @@ def _boolean_row(screen: Screen, item: Object) -> list[Cell]:
 
 
 def show_booleans(screen: Screen, page: Object) -> None:
-    """List booleans, what is wrong with some of them, and who asked in vain."""
+    """List booleans, what is wrong with some of them, and refused requests."""
     columns = [
         Column("BOOLEAN", long=True),
         Column("CONFIGURED", long=True),

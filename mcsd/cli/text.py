@@ -1,4 +1,4 @@
-"""Text on a terminal: what may be printed, how long ago, how much, in which colour."""
+"""Text for a terminal: escaping, times, numbers, colours."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import TextIO
 from mcsd.core.notices import printable
 
 WIDE = 120
-"""Columns from which a sentence fits into a table."""
+"""Columns from which sentences are shown in tables."""
 UNLIMITED = 4096
-"""Columns where nobody looks: into a file or a pipe, lines are as long as they are."""
+"""Columns of a file or a pipe, where lines are not wrapped."""
 
 _CODES = {"good": "32", "busy": "36", "warning": "33", "bad": "1;31", "strong": "1", "faint": "2"}
 
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """Where to print: `columns` wide, in colour or not, at a moment (seconds since the epoch)."""
+    """Where to print: `columns` wide, in colour or not; `now` is in seconds since the epoch."""
 
     out: TextIO
     columns: int
@@ -30,7 +30,7 @@ class Screen:
 
     @classmethod
     def of(cls, out: TextIO, environment: Mapping[str, str], now: float) -> Screen:
-        """Look at where the output goes."""
+        """Return the screen for an output."""
         is_terminal = out.isatty()
         given = environment.get("COLUMNS", "")
         if is_terminal:
@@ -46,7 +46,7 @@ class Screen:
         return self.columns >= WIDE
 
     def paint(self, text: str, style: str) -> str:
-        """Colour a text that is to be printed as it is."""
+        """Add colour to a text."""
         code = _CODES.get(style)
         return f"\x1b[{code}m{text}\x1b[0m" if code and self.is_coloured and text else text
 
@@ -55,15 +55,15 @@ class Screen:
         print(text, file=self.out)
 
     def progress(self, text: str) -> None:
-        """Show what goes on, in place, where somebody is watching; "" takes it away."""
+        """Show progress in place, on a terminal; "" removes it."""
         if self.out.isatty():
             self.out.write(f"\r\x1b[K{printable(text)[: self.columns - 1]}")
             self.out.flush()
 
     def paragraph(self, text: str, *, first: str, rest: str, style: str = "", painted: str = "") -> None:
-        """Print a text of any length after a beginning, and the lines it takes after an indentation.
+        """Print a text after `first`, and wrapped lines after `rest`.
 
-        `painted` stands in for `first` on the screen: the same to the eye, with colours in it.
+        `painted` is `first` with colours.
         """
         lines = textwrap.wrap(
             printable(text),
@@ -80,14 +80,14 @@ class Screen:
 
 
 def since(moment: str | None, now: float) -> str:
-    """Say how long ago a moment of the API was: `42 s`, `7 min`, `5 h`, `3 days`; "-" for none."""
+    """Return how long ago a time from the API was: `42 s`, `7 min`, `5 h`, `3 days`; "-" for none."""
     if not moment:
         return "-"
     return duration(now - datetime.fromisoformat(moment).timestamp())
 
 
 def duration(seconds: float) -> str:
-    """Say how long: one unit, rounded down."""
+    """Return a duration in one unit, rounded down."""
     whole = max(0, int(seconds))
     if whole < 60:
         return f"{whole} s"
@@ -99,18 +99,18 @@ def duration(seconds: float) -> str:
 
 
 def clock(moment: str | float) -> str:
-    """Return a moment of the API, or seconds since the epoch, in local time."""
+    """Return a time from the API, or seconds since the epoch, in local time."""
     when = datetime.fromisoformat(moment) if isinstance(moment, str) else datetime.fromtimestamp(moment, UTC)
     return when.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def number(value: object) -> str:
-    """Write a count with separators; "-" for none."""
+    """Return a count with separators; "-" for none."""
     return f"{value:,}" if isinstance(value, int) and value else "-"
 
 
 def bar(done: int, expected: int, *, width: int = 20) -> str:
-    """Draw how far something is; a walk may meet more than it expected."""
+    """Return a progress bar; a walk may find more than expected."""
     share = min(1.0, done / expected) if expected > 0 else 0.0
     full = int(share * width)
     return f"[{'#' * full}{'.' * (width - full)}] {int(share * 100):3d} %"

@@ -1,7 +1,7 @@
 """`mcsctl wait`: until a container's volumes are ready.
 
-A container that mcsd has not seen may be one that was made a moment ago: with `--timeout` it may take
-the whole time to appear, without it as long as `APPEARANCE`.
+An unknown container may just have been created: with `--timeout` it may take all that time to appear, without
+it `APPEARANCE`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from mcsd.cli.client import Client, Object, segment
 from mcsd.cli.errors import CtlError, Exit
 
 APPEARANCE = 5.0
-"""Seconds within which a container that was just made is known."""
+"""Seconds within which mcsd knows a new container."""
 SHORTEST, LONGEST = 0.05, 1.0
-"""Seconds between two looks."""
+"""Limits of the seconds between two queries."""
 
 _BROKEN = {"refused", "failed", "partial"}
 
@@ -28,7 +28,7 @@ def _pauses() -> Iterator[float]:
 
 
 def verdict(item: Object) -> bool:
-    """Tell whether a container is ready; raise `CtlError` when it will not be."""
+    """Tell whether a container is ready; raise `CtlError` if it will not be."""
     name = item["name"]
     if item.get("error"):
         raise CtlError(f"container {name!r} could not be handled: {item['error']}", hint=item.get("hint", ""))
@@ -63,8 +63,8 @@ def wait_for(
     now: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
 ) -> Object:
-    """Wait, and give the container; `still` is called with it each time it is not ready, and with None while
-    there is no such container.
+    """Wait, and return the container; `still` is called with it whenever it is not ready, and with None while
+    it does not exist.
 
     Raises `CtlError`: not found, timed out, or why its volumes will not be ready.
     """

@@ -1,7 +1,7 @@
 """`mcsctl why`: which rule of the kernel denied something to a container, and what to do.
 
-Reads the audit log (or the journal), asks mcsd who is who, and the loaded policy which rule it was. Root
-alone may read the log; the policy's interpreter is loaded here and not in the daemon.
+Reads the audit log (or the journal), asks mcsd about containers and levels, and the loaded policy which rule
+it was. Only root may read the log; audit2why is loaded here and not in the daemon.
 """
 
 from __future__ import annotations
@@ -47,18 +47,18 @@ from mcsd.core.notices import printable
 from mcsd.errors import HostError, SelinuxError
 
 SHOWN = 10
-"""Storms that are shown unless told otherwise, the newest."""
+"""Default number of storms that are shown, the newest."""
 INSIDE = 50
-"""Volumes inside one mount that are looked at."""
+"""The most volumes inside one mount that are checked."""
 AGAIN = 600.0
-"""Seconds after which what is denied still is told again."""
+"""Seconds after which a continuing denial is reported again."""
 TOLD_AT_ONCE = 100
 SEARCHED = 20_000
-"""Inodes that are looked at to find one whose path was not recorded."""
+"""The most inodes that are searched for one without a recorded path, in each mount."""
 
 
 class PolicyAccess(Protocol):
-    """Whoever answers for the policy; tests have their own."""
+    """The policy, as far as it is needed; tests have their own."""
 
     def ask(self, source: str, target: str, tclass: str, permissions: tuple[str, ...]) -> PolicyVerdict:
         """See `mcsd.adapters.audit.rules.PolicyRules`."""
@@ -67,7 +67,7 @@ class PolicyAccess(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WhyOptions:
-    """What was asked for. `since` in seconds since the epoch."""
+    """The options. `since` is in seconds since the epoch."""
 
     name: str = ""
     since: float = 0.0
@@ -79,7 +79,7 @@ class WhyOptions:
 
 @dataclass(frozen=True, slots=True)
 class WhyPaths:
-    """Where everything is; tests have it elsewhere."""
+    """Paths on the host; tests use others."""
 
     log: Path = LOG
     proc: Path = Path("/proc")
@@ -88,7 +88,7 @@ class WhyPaths:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A storm with what was found out about it."""
+    """A storm with its scene and causes."""
 
     storm: Storm
     scene: Scene
@@ -96,7 +96,7 @@ class Told:
 
 
 def moment_of(text: str, now: float) -> float:
-    """Read `10min`, `2h`, `1d` as so long ago, and a date or a time as itself; raise `CtlError`."""
+    """Parse `10min`, `2h`, `1d` as so long ago, or a date or time; raise `CtlError`."""
     ago = None if text.isdecimal() else seconds_in(text)  # a plain number is a date, 20261129
     if ago is not None:
         return now - ago
@@ -111,7 +111,7 @@ def moment_of(text: str, now: float) -> float:
 
 
 def why(wish: WhyOptions, place: WhyPaths, client: Client, screen: Screen) -> Exit:
-    """Carry out `mcsctl why`; raise `CtlError`."""
+    """Run `mcsctl why`; raise `CtlError`."""
     try:
         rules = PolicyRules(place.policy)
         try:
@@ -140,7 +140,7 @@ class WhyRun:
         self._records = Records()
 
     def run(self, screen: Screen) -> Exit:
-        """Tell what was denied, and follow what is if that was asked for."""
+        """Print what was denied, and follow new denials if requested."""
         if self._wish.tell:
             self._follow(screen)
             return Exit.DONE
@@ -187,15 +187,14 @@ class WhyRun:
     def _add(self, storms: Storms, denial: Denial) -> Storm | None:
         if denial.time < self._sought.since or not concerns_containers(denial, self._types):
             return None
-        if not self._sought.is_everything:  # a storm of them is not worth a look at /proc for each
+        if not self._sought.is_everything:  # otherwise a storm would read /proc for each denial
             who, host, _ = self._placed(denial, search=bool(self._sought.path))
             if not is_sought(self._sought, denial, who, host):
                 return None
         return storms.add(denial)
 
     def _placed(self, denial: Denial, *, search: bool) -> tuple[Somebody | None, str, Held | None]:
-        """Return whose a denial is, and where on the host; `search` goes by the inode where no path is
-        known."""
+        """Return a denial's container, host path and claim; with `search`, by inode if no path is known."""
         if type_of(denial.source) in ENGINE_TYPES:
             return self._engines(denial)
         who = whose(denial, self._world, self._container_of(denial))
@@ -205,8 +204,9 @@ class WhyRun:
         return who, host, claim
 
     def _engines(self, denial: Denial) -> tuple[Somebody | None, str, Held | None]:
-        """Find whom an engine was at work for: it names mounts by where it puts them, with the source's
-        device and inode."""
+        """Find the container that an engine worked for, by device and inode of the mount's source.
+
+        The recorded path is the engine's mount point."""
         for one in self._world.containers if denial.inode is not None else ():
             for claim in one.claims:
                 with suppress(OSError):
@@ -215,7 +215,7 @@ class WhyRun:
         return None, "", None
 
     def _container_of(self, denial: Denial) -> str:
-        """Return the container that a process is in, where it is still the one that was denied."""
+        """Return the container of a process, if it is still the one that was denied."""
         try:
             carrier = ProcProcesses(self._place.proc).level_of(denial.pid)
         except SelinuxError:
@@ -243,7 +243,7 @@ class WhyRun:
         return replace(found, categories=self._by_levels_alone(denial))
 
     def _by_levels_alone(self, denial: Denial) -> bool | None:
-        """Ask whether the levels would be denied as well, if the file had the type of a container's."""
+        """Tell whether the levels would be denied too, if the file had the type of containers' files."""
         context = context_of(denial.target)
         if context is None or denial.tclass not in FILE_CLASSES:
             return None
@@ -273,7 +273,7 @@ class WhyRun:
     # --- without a record ----------------------------------------------------------------------------
 
     def _standing(self) -> tuple[Told, ...]:
-        """Look at what would be denied now: the path that was asked about, or the container's mounts."""
+        """Return what would be denied now: for the requested path, or for the container's mounts."""
         found = []
         for who, path, claim in self._stands():
             denial = _reading(who, path, self._place.proc)
@@ -298,7 +298,7 @@ class WhyRun:
             for claim in one.claims:
                 if not sought.path:
                     yield one, claim.source, claim
-                    # What of others' lies below it is what a policy most often denies without a word.
+                    # Denials of others' volumes below it are what policies most often do not audit.
                     for volume in islice(self._below(claim.source), INSIDE):
                         yield one, volume, claim
                 elif claim is one.claim_at(sought.path):
@@ -393,12 +393,12 @@ def _policys(path: str) -> str:
 
 
 def _is_on(path: str, device: str) -> bool:
-    """Tell whether a path is on the file system that a record names; one that names none says nothing."""
+    """Tell whether a path is on the file system that a record names; True if it names none."""
     return not device or device in names_of(path)
 
 
 def _searched(top: str, denial: Denial) -> str:
-    """Return the path of an inode below a directory, "" where it is not found among the first many."""
+    """Return the path of an inode below a directory, "" if it is not among the first `SEARCHED`."""
     seen, inode, name = 0, denial.inode, denial.name
     try:
         at_top = os.lstat(top)
@@ -422,7 +422,7 @@ def _searched(top: str, denial: Denial) -> str:
 
 
 def _reading(who: Somebody, path: str, proc: Path) -> Denial | None:
-    """Return the denial that reading a path would be, if it were one."""
+    """Return reading a path as a denial, to be judged."""
     try:
         found = os.lstat(path)
     except OSError:
@@ -447,7 +447,7 @@ def _reading(who: Somebody, path: str, proc: Path) -> Denial | None:
 
 
 def _user(who: Somebody, proc: Path) -> int | None:
-    """Return which user of the host a container's first process is."""
+    """Return the user id, on the host, of a container's first process."""
     try:
         text = (proc / str(who.pid) / "status").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -536,7 +536,7 @@ def _what(told: Told) -> str:
 
 
 def _show_one(screen: Screen, told: Told) -> None:
-    """Print one screen: what, by whom, where, why, and what to do."""
+    """Print one denial: what, by whom, where, why, and what to do."""
     storm, scene = told.storm, told.scene
     denial = storm.first
     did = f" ({denial.command})" if denial.command else ""
@@ -556,7 +556,7 @@ def _show_one(screen: Screen, told: Told) -> None:
         since = f" (since {clock(cause.since)})" if cause.since else ""
         _entry(screen, "and" if number else "because", f"{cause.code.value}: {cause.text}{since}")
         for command in cause.commands:
-            screen.line(f"  {'type':<8} {printable(command)}")  # whole, so that it can be copied
+            screen.line(f"  {'type':<8} {printable(command)}")  # not wrapped, so that it can be copied
         if cause.advice:
             _entry(screen, "next" if not cause.commands else "or", cause.advice)
 

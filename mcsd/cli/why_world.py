@@ -1,4 +1,4 @@
-"""What mcsd tells of containers, levels, volumes, strays and booleans, as `mcsctl why` judges by it."""
+"""What mcsd reports about containers, levels, volumes, strays and booleans, for `mcsctl why`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _somebody(item: Object) -> Somebody:
         level=str(item.get("level") or ""),
         process=str(item.get("process") or item.get("process_label") or ""),
         pid=item.get("pid"),
-        # Docker's own choice holds from the container's making on, whenever mcsd came to know of it.
+        # A level that Docker chose is the container's from its creation on, whenever mcsd learned of it.
         since=0.0 if item.get("origin") == "adopted" else _seconds(item.get("since")),
         running=bool(item["running"]),
         claims=tuple(map(_claim, item.get("claims", ()))),
@@ -67,7 +67,7 @@ def _file_type(volumes: Iterable[Object]) -> str:
 
 
 def ask_world(client: Client) -> World:
-    """Ask mcsd for all of it; raises `CtlError`."""
+    """Query mcsd for all of it; raises `CtlError`."""
     containers: Any = client.every("/v1/containers")["items"]
     volumes: Any = client.every("/v1/volumes")["items"]
     strays: Mapping[str, Any] = client.get("/v1/strays")

@@ -1,26 +1,28 @@
 #!/usr/bin/python3 -BIS
 """mcsd-gate: the OCI runtime that Docker calls, in front of the real one.
 
-Everything is passed on to runc or crun by replacing this process, with arguments, environment and descriptors
-as they came. A few calls are looked at first, by what lies beside this file in `oci/`:
+Every call is passed on to runc or crun by replacing this process, with arguments, environment and descriptors
+unchanged. A few calls are handled first, by the modules beside this file in `oci/`:
 
-- `create`: mcsd is asked for the container's level over a socket that only root can reach. It answers when
-  every volume is labelled. The labels go into the bundle's `config.json`; the root file system and what else
-  Docker has mounted for the container are mounted again with them; Docker's own files for it get them.
-- `exec`: the process that enters gets the label that the container's first process runs at.
-- `delete`: Docker's own files and its root file system get back what they had, and mcsd is told, so that the
-  level is taken back.
+- `create`: asks mcsd for the container's level over a socket that only root can access. mcsd answers when
+  every volume is labelled. The labels are written to the bundle's `config.json`; the root file system and
+  other mounts that Docker has made for the container are remounted with them; Docker's own files for it get
+  them.
+- `exec`: the new process gets the label of the container's first process.
+- `delete`: Docker's own files and the root file system get their former labels, and mcsd is notified, so that
+  it can reclaim the level.
 
-What mcsd refuses ends the start, and the reason goes to the runtime's log, from where Docker shows it. When
-mcsd cannot be asked, `[gate] on_error` decides: `refuse`, the default, or `start` with Docker's own labels.
+If mcsd refuses a start, the start fails, and the reason goes to the runtime's log, from which Docker shows
+it. If mcsd cannot be asked, `[gate] on_error` decides: `refuse`, the default, or `start` with Docker's own
+labels.
 
-Where there is a compiler, `native/gate.c` is what Docker calls, and this lies beside it as `mcsd-gate.py`:
-what needs none of the above never comes here. That program knows fewer options and commands than
+If there is a compiler, Docker calls `native/gate.c` instead, with this program beside it as `mcsd-gate.py`:
+calls that need none of the above never get here. That program knows fewer options and commands than
 `Invocation`, which decides what a call means.
 
-Standard library only, and of that only what a call needs: this runs several times in each start, and what
-the simplest of these calls need is in this file, which Python compiles anew each time. Nothing of the rest of
-mcsd is imported, because the gate must work while that is being replaced, and when it is gone.
+Standard library only, and of that only what a call needs: this runs several times in each start. What the
+simplest of these calls need is in this file, which Python compiles each time. Nothing of the rest of mcsd is
+imported, because the gate must work while mcsd is being replaced, and when it is gone.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ _OURS = {"--mcsd-runtime", "--mcsd-socket", "--mcsd-configuration"}
 
 
 class Invocation:
-    """One call of the runtime, taken apart: our own options, theirs, the command, the container."""
+    """One parsed call of the runtime: our own options, the runtime's, the command, the container."""
 
     def __init__(self, arguments: list[str]) -> None:
         self.options: dict[str, str] = {}
@@ -72,7 +74,7 @@ class Invocation:
 
     @property
     def command(self) -> str:
-        """`create`, `start` and so on; "" where there is none."""
+        """`create`, `start` and so on; "" if there is none."""
         return self.words[0] if self.words else ""
 
     @property
@@ -81,21 +83,21 @@ class Invocation:
         return self.words[1] if len(self.words) > 1 else ""
 
     def option(self, *names: str) -> str:
-        """Return the value of an option under one of its names; "" where it is not there."""
+        """Return the value of an option under one of its names; "" if it is missing."""
         return next((self.options[name] for name in names if name in self.options), "")
 
     @property
     def runtime(self) -> str:
-        """The path of the real runtime; "" where there is none."""
+        """The path of the real runtime; "" if there is none."""
         named = self.option("--mcsd-runtime")
         return next((path for path in ([named] if named else RUNTIMES) if os.access(path, os.X_OK)), "")
 
 
 def hand_over(call: Invocation) -> NoReturn:
-    """Become the real runtime; raise `OSError`."""
+    """Replace this process by the real runtime; raise `OSError`."""
     import _signal  # type: ignore[import-not-found]  # `signal` brings enum, 3 ms
 
-    # Python ignores these for itself, and ignored signals stay ignored over an exec.
+    # Python ignores these signals, and ignored signals stay ignored after an exec.
     for number in (_signal.SIGPIPE, _signal.SIGXFSZ):
         _signal.signal(number, _signal.SIG_DFL)
     path = call.runtime
@@ -103,9 +105,9 @@ def hand_over(call: Invocation) -> NoReturn:
 
 
 def main(arguments: list[str]) -> int:
-    """Handle a call and become the runtime; give another exit status where that must not be."""
+    """Handle a call and become the runtime; return an exit status if that must not happen."""
     call = Invocation(arguments)
-    # Last, so that nothing beside this file stands in for a module of Python's own.
+    # Last, so that nothing beside this file can shadow a module of the standard library.
     sys.path.append(os.path.dirname(os.path.realpath(__file__)))
     if call.command in HANDLED or not call.runtime:
         from oci.calls import handle  # type: ignore[import-not-found]

@@ -1,5 +1,5 @@
-"""What the gate does with the calls that it does not merely pass on.
+"""The calls that the gate handles before it passes them on.
 
-A package of its own, which the program `mcsd-gate` has beside it: it imports nothing of the rest of mcsd, and
-of the standard library only what a call needs. Imports stand where they are used for that reason.
+A package of its own beside the program `mcsd-gate`: it imports nothing of the rest of mcsd, and of the
+standard library only what a call needs. For that reason imports are where they are used.
 """

@@ -1,4 +1,4 @@
-"""Asking mcsd over the gate's socket, and what the configuration says for when it cannot be asked."""
+"""Asking mcsd over the gate's socket, and reading the configuration if it cannot be asked."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 CONFIGURATION = "/etc/mcsd"
 VERSION = 1
-"""Of what is spoken on the socket."""
+"""The version of the protocol on the socket."""
 ATTEMPTS = 3
-"""How often mcsd may be restarted while it is being asked: systemd goes on listening for it meanwhile."""
+"""How often mcsd may be restarted during a request; systemd continues to listen meanwhile."""
 
 
 class Unreachable(Exception):  # noqa: N818  (it is not always an error: `on_error` decides)
@@ -24,13 +24,13 @@ class Unreachable(Exception):  # noqa: N818  (it is not always an error: `on_err
 
 
 class _Cut(Exception):  # noqa: N818
-    """The connection has ended before the answer came: mcsd was restarted, or killed."""
+    """The connection ended before the answer: mcsd was restarted or killed."""
 
 
 def ask(path: str, request: dict[str, Any], patience: float) -> dict[str, Any]:
-    """Send one line, and give the one that comes back, parsed; raise `Unreachable`.
+    """Send one line, and return the answer, parsed; raise `Unreachable`.
 
-    `patience` in seconds is for each part of it. Asking again is harmless: what is done is not done twice.
+    `patience` is the timeout in seconds for each step. Asking again is harmless: requests are idempotent.
     """
     for _ in range(ATTEMPTS):
         try:
@@ -67,7 +67,7 @@ def _ask(path: str, request: dict[str, Any], patience: float) -> dict[str, Any]:
 
 
 def starts_without_answer(call: Invocation) -> bool:
-    """Tell whether the configuration lets a container start that mcsd cannot be asked about."""
+    """Tell whether the configuration allows a start if mcsd cannot be asked."""
     import tomllib
 
     directory = call.option("--mcsd-configuration") or CONFIGURATION

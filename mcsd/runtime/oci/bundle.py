@@ -1,7 +1,7 @@
-"""A container's OCI bundle, and what Docker has made for the container beside it.
+"""A container's OCI bundle, and Docker's own files and mounts for the container.
 
-`take_on` and `put_back` come to the same end from wherever an earlier one was interrupted. The bundle is
-written first: from then on it says which labels mcsd has put where, and what was there before.
+`take_on` and `put_back` have the same result wherever an earlier call was interrupted. The bundle is written
+first: from then on it says which labels mcsd has written where, and what was there before.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from typing import Any
 
 FORMER = "io.mcsd.mount-label"
-"""The annotation in the bundle that keeps what Docker had chosen."""
+"""The annotation in the bundle with the label that Docker had chosen."""
 _LABEL = "security.selinux"
 
 
 class Bundle:
-    """What a container starts from. Labels are Docker's choice, as far as nobody else has written there."""
+    """A container's bundle. Its labels are Docker's unless somebody else has changed them."""
 
     def __init__(self, path: str, container: str) -> None:
         self.path = path
@@ -38,7 +38,7 @@ class Bundle:
 
     @property
     def sources(self) -> list[str]:
-        """Where the mounts come from, one each."""
+        """The sources of the mounts, one each."""
         return [str(mount.get("source") or "") for mount in self._config.get("mounts") or ()]
 
     @property
@@ -48,7 +48,7 @@ class Bundle:
         return next((s[: s.index(middle) + len(middle)] for s in self.sources if middle in s), "")
 
     def description(self) -> dict[str, Any]:
-        """Say what mcsd needs to know about a container that is being created."""
+        """Return what mcsd needs to know about a container that is being created."""
         root = mounts_at(self.root).get(self.root)
         obstacle = root.obstacle if root else f"nothing is mounted at {self.root}"
         return {
@@ -64,7 +64,7 @@ class Bundle:
             with open(self.own_directory + "hostconfig.json", "rb") as file:
                 host = parse(file.read())
         except (OSError, ValueError):
-            return {}  # mcsd then takes Docker's level for nobody's own wish
+            return {}  # then mcsd treats the level as Docker's own choice
         return {
             "security_options": [str(one) for one in host.get("SecurityOpt") or ()],
             "ipc_mode": str(host.get("IpcMode") or ""),
@@ -73,7 +73,7 @@ class Bundle:
         }
 
     def take_on(self, process: str, label: str) -> None:
-        """Have the bundle, the mounts and Docker's own files carry the labels; raise `OSError`."""
+        """Label the bundle, the mounts and Docker's own files; raise `OSError`."""
         self._write(process, label)
         own, mounted = self._places()
         for place in mounted.values():
@@ -83,14 +83,14 @@ class Bundle:
                 label_file(source, label)
 
     def put_back(self, *, runs: bool) -> None:
-        """Have what Docker has for a container that has ended carry Docker's label for it again.
+        """Restore Docker's label on its files and mounts for a container that has ended.
 
-        The root file system too, where no process `runs` in it: Docker keeps it mounted for a restart, which
-        need not come through the gate.
+        The root file system too, if no process `runs` in it: Docker keeps it mounted for a restart, which may
+        not come through the gate.
         """
         label, former = self.mount_label, str((self._config.get("annotations") or {}).get(FORMER, ""))
         if label == former or label.split(":")[:3] != former.split(":")[:3]:
-            return  # not ours: whoever makes a container can annotate it, and the gate changes levels alone
+            return  # not ours: whoever creates a container can annotate it; the gate only changes levels
         own, mounted = self._places()
         for source in own:
             try:
@@ -120,7 +120,7 @@ class Bundle:
         replace_file(self.path + "/config.json", dumps(self._config))
 
     def _places(self) -> tuple[list[str], dict[str, MountInfo]]:
-        """Return Docker's own files for the container, and what is mounted for it, the root included."""
+        """Return Docker's own files for the container, and its mounts, including the root."""
         own = self.own_directory
         mounted = {
             path: place
@@ -132,7 +132,7 @@ class Bundle:
 
 
 def _subpaths(host: dict[str, Any]) -> dict[str, str]:
-    """Return by destination which parts of volumes are mounted: Docker's list of containers does not say."""
+    """Return mounted subpaths of volumes by destination, which are not in Docker's list of containers."""
     wanted = [one for one in host.get("Mounts") or () if one.get("Type") == "volume"]
     parts = {one.get("Target"): (one.get("VolumeOptions") or {}).get("Subpath") for one in wanted}
     return {str(target): str(part) for target, part in parts.items() if target and part}
@@ -143,7 +143,7 @@ def _is_below(path: str, directory: str) -> bool:
 
 
 def label_on(path: str) -> str:
-    """Return what a file itself is labelled with; "" where it has no label."""
+    """Return a file's own label; "" if it has none."""
     try:
         return os.getxattr(path, _LABEL, follow_symlinks=False).rstrip(b"\0").decode()
     except OSError as exc:
@@ -164,7 +164,7 @@ def label_file(path: str, label: str) -> None:
 
 
 def replace_file(path: str, text: str) -> None:
-    """Replace a file's content, all of it or nothing, with its mode."""
+    """Replace a file's content atomically, keeping its mode."""
     draft = path + ".mcsd"
     mode = os.stat(path).st_mode & 0o7777
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)

@@ -1,4 +1,4 @@
-"""The calls that the gate looks at before it becomes the runtime: create, exec, delete, checkpoint."""
+"""The calls that the gate handles before it becomes the runtime: create, exec, delete, checkpoint."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 SOCKET = "/run/mcsd/gate.sock"
 PATIENCE = 3700.0
-"""Seconds to wait for an answer, which is more than `[gate] deadline` may be: an mcsd that hangs is ended by
-systemd's watchdog, and this is for where there is none."""
+"""Seconds to wait for an answer, more than the maximum of `[gate] deadline`. systemd's watchdog ends a hung
+mcsd; this is for hosts without it."""
 NOTICE_PATIENCE = 1.0
-"""Seconds that telling mcsd of an end may take."""
+"""Seconds that notifying mcsd of an exit may take."""
 ENDED = "mcsd-ended"
-"""The note in a bundle that its container's end needs nothing more: the front passes the clean-up on."""
+"""A file in the bundle that says that the exit is handled: the native gate then passes the clean-up on."""
 
 
 class RefusedError(Exception):
-    """The start must not go on; the text is for the person who asked for it."""
+    """The start must not continue; the text is for the user."""
 
 
 def handle(call: Invocation) -> int | None:
-    """Do what a call needs; give None where the runtime is to follow, otherwise the exit status."""
+    """Handle a call; return None if the runtime has to run next, otherwise the exit status."""
     try:
         if not call.runtime:
             raise RefusedError(
@@ -51,25 +51,25 @@ def handle(call: Invocation) -> int | None:
 
 
 def before_create(call: Invocation) -> None:
-    """Have mcsd prepare the start, and put its labels where the runtime finds them."""
+    """Have mcsd prepare the start, and write its labels where the runtime reads them."""
     bundle = Bundle(os.path.abspath(call.option("--bundle", "-b") or "."), call.container)
     forget_end(bundle.path)
     if not bundle.process_label:
-        return  # Docker confines nothing here, so there is no level to choose
+        return  # Docker does not confine it, so there is no level to choose
     request = {"operation": "create", **bundle.description()}
     try:
         answer = _ask(call, request)
         try:
             _follow(call, bundle, answer)
         except OSError as exc:
-            # With a level of its own it cannot run: mcsd decides whether it may with Docker's.
+            # It cannot run at a level of mcsd's own: mcsd decides whether it may run at Docker's.
             _follow(call, bundle, _ask(call, {**request, "obstacle": f"{exc}"}))
     except Unreachable as exc:
         if not starts_without_answer(call):
             raise RefusedError(
                 f'{exc}; see systemctl status mcsd, or set [gate] on_error = "start" in mcsd.toml'
             ) from exc
-        # Docker leaves the root file system of a container that it restarts mounted as it was.
+        # Docker keeps the root file system mounted when it restarts a container.
         bundle.take_on(bundle.process_label, bundle.mount_label)
         warn(call, f"{exc}; started with Docker's own labels, as [gate] on_error says")
 
@@ -93,7 +93,7 @@ def _follow(call: Invocation, bundle: Bundle, answer: dict[str, Any]) -> None:
 
 
 def before_exec(call: Invocation) -> None:
-    """Have the process that enters run at the container's present level."""
+    """Give the new process the container's current label."""
     path = call.option("--process", "-p")
     if not path:
         return
@@ -106,7 +106,7 @@ def before_exec(call: Invocation) -> None:
 
 
 def present_label(call: Invocation) -> str:
-    """Return the label of the container's first process, by what the runtime has written down; "" if none."""
+    """Return the label of the container's first process, by the pid in the runtime's state; "" if none."""
     state = f"{call.option('--root')}/{call.container}"
     for name, key in (("state.json", "init_process_pid"), ("status", "pid")):
         try:
@@ -123,10 +123,10 @@ def present_label(call: Invocation) -> str:
 
 
 def before_delete(call: Invocation) -> int | None:
-    """Take the level off what Docker has of the container, and tell mcsd that it has ended.
+    """Remove the level from Docker's files of the container, and notify mcsd of its end.
 
-    containerd calls with `--force` when a shim has gone, while Docker may have begun to start the container
-    again: being slower than the runtime alone must not end the new one.
+    containerd calls with `--force` after a shim has died, when Docker may already be restarting the
+    container: the gate, which is slower than the runtime alone, must not end the new one.
     """
     path = bundle_of(call)
     if "--force" in call.options and is_succeeded(call, path):
@@ -143,23 +143,23 @@ def before_delete(call: Invocation) -> int | None:
     try:
         ask(call.option("--mcsd-socket") or SOCKET, request, NOTICE_PATIENCE)
     except Unreachable:
-        return None  # mcsd looks for itself when it is back: the container does not run
+        return None  # mcsd sees by itself that the container does not run when it is back
     if is_whole:
         note_end(path)
     return None
 
 
 def note_end(bundle: str) -> None:
-    """Note in the bundle that its container's end needs nothing more."""
+    """Record in the bundle that the exit is handled."""
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         os.close(os.open(f"{bundle}/{ENDED}", flags, 0o600))
     except OSError:
-        pass  # the clean-up then does it all once more
+        pass  # then the clean-up does it again
 
 
 def forget_end(bundle: str) -> None:
-    """Take away the note of an earlier end: an engine may use a bundle again; raise `OSError`."""
+    """Remove the record of an earlier exit, because a bundle may be reused; raise `OSError`."""
     try:
         os.unlink(f"{bundle}/{ENDED}")
     except FileNotFoundError:
@@ -167,18 +167,18 @@ def forget_end(bundle: str) -> None:
 
 
 def bundle_of(call: Invocation) -> str:
-    """Return the bundle's directory, from which containerd's shim calls; "" where that is not where we
-    are."""
+    """Return the bundle's directory, which is the working directory of calls from containerd's shim; "" if it
+    is not."""
     try:
         here = os.getcwd()
     except FileNotFoundError:
-        return ""  # removed while we were on our way
+        return ""  # removed meanwhile
     is_bundle = os.path.basename(here) == call.container and os.path.exists(here + "/config.json")
     return here if is_bundle else ""
 
 
 def called_at() -> float:
-    """Return the moment at which this process was started, in seconds since the epoch."""
+    """Return the start time of this process in seconds since the epoch."""
     import time
 
     with open("/proc/self/stat", encoding="utf-8") as file:
@@ -188,7 +188,7 @@ def called_at() -> float:
 
 
 def is_succeeded(call: Invocation, bundle: str) -> bool:
-    """Tell whether there is a container of this id that was made after this call, or a bundle for one."""
+    """Tell whether a container with this id, or a bundle for one, was created after this call."""
     state = f"{call.option('--root')}/{call.container}"
     made = [f"{bundle}/config.json"] if bundle else []
     for path in (*made, f"{state}/state.json", f"{state}/status"):
@@ -204,7 +204,7 @@ def is_succeeded(call: Invocation, bundle: str) -> bool:
 
 
 def before_checkpoint(call: Invocation) -> None:
-    """Decline."""
+    """Refuse: checkpoints are not supported."""
     raise RefusedError(
         "a checkpoint holds labels that mcsd will have given to somebody else by the time it is restored;"
         " remove --runtime or the default-runtime mcsd for this container"
@@ -218,14 +218,14 @@ HANDLERS = {
     "checkpoint": before_checkpoint,
     "restore": before_checkpoint,
 }
-"""What is done before the runtime follows. The commands are those of `HANDLED` in `main.py`."""
+"""What to do before the runtime runs. The commands are those of `HANDLED` in `main.py`."""
 
 
 # --- telling -------------------------------------------------------------------------------------------
 
 
 def tell(call: Invocation, level: str, text: str) -> None:
-    """Write to the runtime's log, where containerd looks for what to show, and to standard error."""
+    """Write to the runtime's log, from which containerd takes errors, and to standard error."""
     import time
 
     line = f"mcsd: {text}"
@@ -243,5 +243,5 @@ def tell(call: Invocation, level: str, text: str) -> None:
 
 
 def warn(call: Invocation, text: str) -> None:
-    """Tell of something that does not end the start."""
+    """Warn about something that does not stop the start."""
     tell(call, "warning", text)

@@ -1,8 +1,8 @@
-"""Mounting again with another label what Docker has mounted for a container.
+"""Replacing Docker's mounts for a container by mounts with another label.
 
-A mount's label is fixed for its life (`context=`), so another one takes another mount of the same thing. Each
-is complete when it appears: interrupted at any point there is the old mount, none, or the new one, and
-Docker takes away what is there and mounts anew at the next start.
+A mount's label is fixed (`context=`), so a new label needs a new mount of the same file system. Each new
+mount is complete when it appears: after an interruption there is the old mount, none, or the new one, and
+Docker unmounts whatever is there and mounts again at the next start.
 """
 
 from __future__ import annotations
@@ -12,41 +12,41 @@ import os
 from .syscalls import attach, detached, mount, unmount
 
 KINDS = ("overlay", "tmpfs")
-"""File systems that can be mounted again: neither has a device, nor state that a second mount would miss."""
+"""File systems that can be mounted again: they have neither a device nor state that would be lost."""
 _SELINUX = ("context=", "fscontext=", "defcontext=", "rootcontext=", "seclabel")
 _LAYERS = ("lowerdir=", "lowerdir+=", "datadir+=")
 
 
 class MountInfo:
-    """One mount, as the kernel tells of it in mountinfo(5)."""
+    """One mount from proc_pid_mountinfo(5)."""
 
     def __init__(self, path: str, kind: str, flags: list[str], options: list[str]) -> None:
         self.path = path
         self.kind = kind
         self.flags = flags
-        """Of the mount: `ro`, `nosuid` and so on."""
+        """The mount's flags: `ro`, `nosuid` and so on."""
         self.options = options
-        """Of the file system, `ro` among them."""
+        """The file system's options, including `ro`."""
 
     @property
     def context(self) -> str:
-        """The label that everything in it carries; "" where its files have labels of their own."""
+        """The label of everything in it; "" if its files have labels of their own."""
         given = (one for one in self.options if one.startswith("context="))
         return next(given, "").partition("=")[2].strip('"')
 
     @property
     def plain_options(self) -> list[str]:
-        """The options without those that SELinux and the kernel itself have added."""
+        """The options without those that SELinux and the kernel have added."""
         return [one for one in self.options if not one.startswith(_SELINUX) and one not in ("rw", "ro")]
 
     @property
     def base(self) -> str:
-        """Where relative layers count from: Docker's storage driver mounts two directories up."""
+        """The directory that relative layers refer to: Docker's storage driver mounts from two levels up."""
         return os.path.dirname(os.path.dirname(self.path))
 
     @property
     def obstacle(self) -> str:
-        """Say why it cannot be mounted again; "" where it can."""
+        """Return why it cannot be mounted again; "" if it can."""
         if self.kind not in KINDS:
             return f"the file system at {self.path} is {self.kind}, not an overlay"
         for option in self.options if self.kind == "overlay" else ():
@@ -58,7 +58,7 @@ class MountInfo:
 
 
 def mounts_at(root: str, below: str = "") -> dict[str, MountInfo]:
-    """Return what is mounted at a path, and below a directory that ends in "/", by path."""
+    """Return the mounts at a path, and below a directory that ends in "/", by path."""
     found = {}
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
         for line in table:
@@ -70,17 +70,17 @@ def mounts_at(root: str, below: str = "") -> dict[str, MountInfo]:
             if path == root or (below and path.startswith(below)):
                 kind, _, options = more.split(" ", 2)
                 found[path] = MountInfo(path, kind, words[5].split(","), split_options(unescape(options)))
-    return found  # of several at one path the last, which is on top
+    return found  # of several at one path, the last one, which is on top
 
 
 def unescape(text: str) -> str:
-    """Undo the kernel's escapes in mountinfo: `\\040` and its like."""
+    """Decode the kernel's escapes in mountinfo, such as `\\040`."""
     parts = text.split("\\")
     return parts[0] + "".join(chr(int(part[:3], 8)) + part[3:] for part in parts[1:])
 
 
 def split_options(text: str) -> list[str]:
-    """Split mount options at commas that no quotes enclose."""
+    """Split mount options at commas outside quotes."""
     parts, quoted = [""], False
     for char in text:
         quoted ^= char == '"'
@@ -92,7 +92,7 @@ def split_options(text: str) -> list[str]:
 
 
 def carry(mounted: MountInfo, label: str) -> None:
-    """Have a mount carry a label; raise `OSError` with it as it was where that cannot be."""
+    """Give a mount another label; raise `OSError`, with the mount as it was, if that fails."""
     if mounted.context == label:
         return
     if mounted.obstacle:
@@ -104,7 +104,7 @@ def carry(mounted: MountInfo, label: str) -> None:
 
 
 def _carry_overlay(mounted: MountInfo, label: str) -> None:
-    """Unmount first: the kernel wants a layer that is written to in one overlay only."""
+    """Remount an overlay: unmount first, because a writable layer may only be in one overlay."""
     here = os.getcwd()
     os.chdir(mounted.base)
     try:
@@ -124,7 +124,8 @@ def _mount(mounted: MountInfo, label: str) -> None:
 
 
 def _carry_tmpfs(mounted: MountInfo, label: str) -> None:
-    """Fill the new one before anybody can see it: Swarm's secrets and configs lie in such a mount."""
+    """Remount a tmpfs: fill the new one before it is visible. Swarm's secrets and configs are in such
+    mounts."""
     new = detached("tmpfs", mounted.flags, mounted.plain_options, label)
     try:
         _copy(mounted.path, f"/proc/self/fd/{new}")
@@ -137,7 +138,7 @@ def _carry_tmpfs(mounted: MountInfo, label: str) -> None:
 
 
 def _copy(source: str, target: str) -> None:
-    """Copy the files of a directory that Docker has made; they never leave memory."""
+    """Copy the files of a directory from Docker; they never leave memory."""
     import stat
 
     for name in os.listdir(source):

@@ -1,8 +1,8 @@
 """The mount system calls, which Python's standard library does not have.
 
-mount(2) takes options as one page of text. The overlay of an image with many layers may need more than that;
-fsopen(2) and its companions take options one by one, and lead to a mount that is nowhere until it is put in
-its place. Every kernel that mcsd supports has them; layers one by one (`lowerdir+`) it has from 6.7 on.
+mount(2) takes options as one page of text, which the overlay of an image with many layers may exceed.
+fsopen(2) and related calls take options one by one, and create a detached mount that is attached later. Every
+kernel that mcsd supports has them; separate layers (`lowerdir+`) need 6.7.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 
 _PAGE = 4096
 _VALUE = 256
-"""Bytes of an option's value for fsconfig(2), the end included."""
+"""The most bytes of an option's value for fsconfig(2), including the terminating NUL."""
 _FLAGS = {
     "ro": 1,
     "nosuid": 2,
@@ -34,19 +34,20 @@ _ATTRIBUTES = {
 }
 _DETACH = 2
 _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT = 429, 430, 431, 432
-"""The same on every architecture that Docker knows."""
+"""The same on every architecture that Docker supports."""
 _SET_FLAG, _SET_STRING, _CREATE = 0, 1, 6
 _EMPTY_PATH = 4
 _AT_FDCWD = -100
 
 
 def unmount(path: str) -> None:
-    """Take a mount out of its place; who has files open in it keeps them."""
+    """Detach a mount; open files in it stay usable."""
     _call("umount2", os.fsencode(path), _DETACH)
 
 
 def mount(kind: str, path: str, flags: list[str], options: list[str], label: str) -> None:
-    """Mount a file system that has no device; `label` "" for none. Relative layers count from here."""
+    """Mount a file system without a device; `label` "" for none. Relative layers refer to the working
+    directory."""
     data = os.fsencode(",".join([*options, *([f'context="{label}"'] if label else [])]))
     if len(data) < _PAGE:
         number = 0
@@ -64,7 +65,7 @@ def mount(kind: str, path: str, flags: list[str], options: list[str], label: str
 
 
 def detached(kind: str, flags: list[str], options: list[str], label: str) -> int:
-    """Make a mount that is nowhere yet, to be written to whatever its flags say; give its descriptor."""
+    """Create a detached mount, writable whatever its flags say; return its descriptor."""
     made = _call("syscall", _FSOPEN, kind.encode(), 1)
     try:
         for name, value in _one_by_one([*options, *([f"context={label}"] if label else [])]):
@@ -81,12 +82,12 @@ def detached(kind: str, flags: list[str], options: list[str], label: str) -> int
 
 
 def attach(descriptor: int, path: str) -> None:
-    """Put a mount in its place."""
+    """Attach a detached mount."""
     _call("syscall", _MOVE_MOUNT, descriptor, b"", _AT_FDCWD, os.fsencode(path), _EMPTY_PATH)
 
 
 def _one_by_one(options: list[str]) -> list[tuple[str, str | None]]:
-    """Take options apart; layers that are too long for one value become one option each."""
+    """Split options; layers that are too long for one value become one option each."""
     found: list[tuple[str, str | None]] = []
     for option in options:
         name, equals, value = option.partition("=")
@@ -103,14 +104,14 @@ def _configure(made: int, command: int, name: bytes | None, value: bytes | None)
     except OSError as exc:
         said = b""
         try:
-            said = os.read(made, 4096)  # the file system's own words
+            said = os.read(made, 4096)  # the file system's own message
         except OSError:
             pass
         raise OSError(exc.errno, f"{exc.strerror}: {(name or b'').decode()} {said.decode().strip()}") from exc
 
 
 def _call(name: str, *arguments: bytes | int | None) -> int:
-    """Call the C library; raise `OSError` where it fails."""
+    """Call the C library; raise `OSError` if that fails."""
     import ctypes
 
     libc = ctypes.CDLL(None, use_errno=True)

@@ -1,8 +1,8 @@
-"""JSON without what `import json` brings along: half of what a handled call would take.
+"""JSON without `import json`, which would take half the time of a handled call.
 
-That module compiles regular expressions for its twin in Python; its work is done by `_json`, written in C,
-which is used here directly. Where an interpreter has it otherwise, and to say what is wrong with a text,
-`json` is asked.
+That module compiles regular expressions for its Python implementation; the work is done by the C module
+`_json`, which is used here directly. If an interpreter does not have that, and for the error in an invalid
+text, `json` is used.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class _Rules:
-    """What the scanner asks of the decoder that it belongs to."""
+    """The attributes that the scanner expects of a decoder."""
 
     strict = True
     object_hook = None
@@ -27,7 +27,7 @@ class _Rules:
 
 
 def parse(text: str | bytes) -> Any:
-    """Return the value; raise `ValueError` where it is not JSON."""
+    """Return the value; raise `ValueError` if the text is not JSON."""
     whole = (text.decode() if isinstance(text, bytes) else text).strip(" \t\r\n")
     try:
         import _json
@@ -43,7 +43,7 @@ def parse(text: str | bytes) -> Any:
 
 
 def dumps(value: Any) -> str:
-    """Return the text; raise `TypeError` and `ValueError` where there is none."""
+    """Return the text; raise `TypeError` or `ValueError` if the value has none."""
     try:
         import _json
 
