@@ -219,8 +219,7 @@ def _container(
         except HostError as exc:
             unseen = exc.what
     for mount in settings.mounts:
-        # The host's own trees are not volumes: the mount is reported, not what is in
-        # them.
+        # The host's own trees are not volumes: the mount is reported, but not its content.
         if mount.sort in {Sort.DIRECTORY, Sort.FILE} and mount.real not in {*seen, *_HOSTS}:
             seen[mount.real] = search(mount.real, limit=wish.inodes)
     contents = tuple(seen[real] for real in dict.fromkeys(m.real for m in settings.mounts) if real in seen)

@@ -192,8 +192,8 @@ class Reconciler:
         return stage
 
     async def _decide_once(self, observed: Observed) -> Draft | None:
-        # Who runs, and what the policy calls a label, is asked before anybody is kept from deciding: that may
-        # take its time.
+        # Processes and file contexts are read before the lock for decisions is taken, because that may take
+        # time.
         foreseen = plan(observed, self._store.cache, self._policy)
         looked = await self._look_who_runs(foreseen)
         targets = await self._observer.file_contexts(levels_to_label(foreseen))
@@ -253,7 +253,7 @@ class Reconciler:
         if not isinstance(sight, Usable) or sight.label is None:
             return ""
         level = level_in(sight.label)
-        if level is None:  # nobody runs at it
+        if level is None:  # no process runs at it
             return ""
         found = self._process_levels.conflicting(level, self._is_ours)
         near = (holder for holder in found if Level.parse(holder.level).dominates(level))

@@ -95,7 +95,7 @@ class Scrubber:
         return rest_after(walk.seconds if walk is not None else 0.0)
 
     def _is_time(self) -> bool:
-        """Tell whether the first that is pressing is due; where none is, the others have their turn."""
+        """Tell whether a requested check is due; or none is waiting."""
         return not self._urgent or min(self._urgent.values()) <= asyncio.get_running_loop().time()
 
     def _pressing(self) -> Volume | None:

@@ -56,7 +56,7 @@ class Batch:
         self._tree, self._walk, self._skip = tree, walk, skip
         self._entries: list[Entry] = []
         self.latest = 0
-        """The latest time of change of a directory's content that was met while writing."""
+        """The latest change time of a directory that was seen while writing."""
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -67,8 +67,7 @@ class Records:
         for line in lines:
             if not self._events.concerns(line) or self._repeats.is_one(line):
                 continue
-            # A name that is not UTF-8 has been hexadecimal since the kernel wrote it; anything else is
-            # damage.
+            # The kernel writes names that are not UTF-8 in hexadecimal; anything else here is damage.
             self._parser.feed(line.rstrip("\n").encode("ascii", "backslashreplace").decode() + "\n")
         return self._taken()
 

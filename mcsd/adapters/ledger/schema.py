@@ -98,15 +98,15 @@ _VERSION_1 = (
 )
 
 _VERSION_2 = (
-    # Pairs that were ever somebody's, in the order in which they last were: `pair` is the rank of
-    # {low < high} among all there are, high (high - 1) / 2 + low.
+    # Pairs that were ever used, in the order of their last use: `pair` is the rank of {low < high} among all
+    # pairs, high (high - 1) / 2 + low.
     """
     CREATE TABLE turns (
         turn INTEGER PRIMARY KEY,
         pair INTEGER NOT NULL UNIQUE CHECK (pair BETWEEN 0 AND 523775)
     ) STRICT
     """,
-    # What is known of it by now: the freed grants that are kept for people to read, and those that hold.
+    # What is known about that already: the freed grants in the history, and the current ones.
     """
     INSERT OR REPLACE INTO turns (pair)
     SELECT high * (high - 1) / 2 + low FROM (
@@ -120,13 +120,13 @@ _VERSION_2 = (
         WHERE level GLOB 's0:c*,c*' AND level NOT GLOB '*[.]*' AND level NOT GLOB '*,*,*'
     ) ORDER BY at
     """,
-    # What the last complete walk left as it is by rule, as [reason, path below the root] in JSON.
+    # What the last complete walk left unlabelled by rule, as [reason, path below the root] in JSON.
     "ALTER TABLE volumes ADD COLUMN left_out TEXT NOT NULL DEFAULT '[]'",
 )
 
 _VERSION_3 = (
-    # Whether a claim is shared because several containers claimed the volume as private; before, that was to
-    # be read from the reason, which a failure wrote over.
+    # Whether a claim is shared because several containers claimed the volume as private. Before, that was only
+    # in the reason, which a failure overwrote.
     "ALTER TABLE claims ADD COLUMN conceded INTEGER NOT NULL DEFAULT 0 CHECK (conceded IN (0, 1))",
     "UPDATE claims SET conceded = 1 WHERE mode = 'shared' AND reason <> ''",
 )
