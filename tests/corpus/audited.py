@@ -53,7 +53,7 @@ def differing(
 ) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
     """Return what was found and is not listed, and what is listed and was not found, as (rule, service).
 
-    `results` has every service that ran; what is listed of another is not asked for.
+    `results` has every service that was made; what is listed of another is not asked for.
     """
     found = {(rule, service) for rule, services in by_rule(results).items() for service in services}
     known = {(rule, one) for rule, services in expected.items() for one in services if one in results}

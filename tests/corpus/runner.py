@@ -248,15 +248,20 @@ def looked_at(said: Mapping[str, str]) -> dict[str, Any]:
 
 
 def audited() -> dict[str, list[str]]:
-    """Return, for each `stack/service` that runs, the rules by which `mcsctl audit` finds something."""
-    done = subprocess.run(["mcsctl", "--json", "audit"], capture_output=True, text=True)
+    """Return, for each `stack/service`, the rules by which `mcsctl audit` finds something.
+
+    Also of what has ended, or what the policy does not let Docker start.
+    """
+    done = subprocess.run(
+        ["mcsctl", "--json", "audit", "--all", "--inodes", "100"], capture_output=True, text=True
+    )
     if done.returncode not in {0, 1}:
         raise RuntimeError(done.stderr)
     rules: dict[str, list[str]] = {}
     for one in json.loads(done.stdout)["findings"]:
         rules.setdefault(one["subject"], []).append(one["rule"])
     found = {}
-    ids = run("docker", "ps", "-q").split()
+    ids = run("docker", "ps", "-aq").split()
     for one in json.loads(run("docker", "inspect", *ids)) if ids else ():
         labels = one["Config"]["Labels"] or {}
         service = f"{labels['com.docker.compose.project']}/{labels['com.docker.compose.service']}"

@@ -1,9 +1,12 @@
-"""Writes the table of mcsd-recipes(7) from `differences.toml`; a test holds that the page has it."""
+"""Writes the tables of mcsd-recipes(7) and mcsd-audit(7) from the lists beside this file; a test holds that the pages
+have them."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 
+from tests.corpus import audited
 from tests.corpus.compare import Listed, listed
 
 _WHERE = {("watching", "gate"): "", ("gate",): " (with the gate)", ("watching",): " (without the gate)"}
@@ -14,6 +17,16 @@ def entries() -> Iterator[str]:
     """Return the page's entries, one for each row, as reStructuredText."""
     for row in listed():
         yield f"{row.title}\n    {_said(row)}"
+
+
+def open_in_stacks() -> Iterator[str]:
+    """Return the lines of mcsd-audit(7): each rule, and the stacks in which it finds something."""
+    for rule, services in audited.listed().items():
+        stacks = sorted({service.partition("/")[0] for service in services})
+        lead = f"    {rule:<20}"
+        for line in textwrap.wrap(", ".join(stacks), width=110 - len(lead), break_on_hyphens=False):
+            yield f"{lead}{line}"
+            lead = " " * len(lead)
 
 
 def _said(row: Listed) -> str:

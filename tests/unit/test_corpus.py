@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from mcsd.core.audit.findings import RULES
+from tests.corpus import audited
 from tests.corpus.compare import Difference, gained, listed, lost
-from tests.corpus.table import entries
+from tests.corpus.table import entries, open_in_stacks
 
 ROOT = Path(__file__).parents[2]
 STACKS = {path.stem: path.read_text() for path in (ROOT / "tests/corpus").glob("*.yaml")}
+AUDIT = (ROOT / "packaging/man/mcsd-audit.7.rst").read_text()
 PAGE = (ROOT / "packaging/man/mcsd-recipes.7.rst").read_text()
 
 
@@ -55,6 +58,26 @@ def test_the_table_is_in_the_manual_as_the_runs_are_held_to_it() -> None:
     section = PAGE.partition("EVERYDAY STACKS")[2].partition("\nSHARING A VOLUME\n")[0]
     assert len(re.findall(r"^\S.*\n    \S", section, re.M)) == len(listed()), "and nothing else"
     assert f"Of {len(STACKS)} everyday compose files" in section
+
+
+def test_what_is_open_in_them_is_in_the_manual() -> None:
+    section = AUDIT.partition("\nEVERYDAY STACKS\n")[2].partition("\nKEYS AND BASELINES\n")[0]
+    assert section.rstrip().endswith("\n".join(open_in_stacks()))
+    assert f"In the {len(STACKS)} everyday compose files" in section
+
+
+def test_what_is_found_is_of_rules_and_services_that_there_are() -> None:
+    assert set(audited.RULES) <= set(RULES)
+    assert list(audited.listed()) == [rule for rule in audited.RULES if rule in audited.listed()]
+    for services in audited.listed().values():
+        for stack, service in (one.split("/") for one in services):
+            assert f"\n  {service}:\n" in STACKS[stack]
+
+
+def test_more_and_less_than_listed_is_told() -> None:
+    results = {"s/a": ["privileged", "naked-pull"], "s/b": ["devices"], "s/c": []}
+    expected = {"privileged": ["s/a", "s/c"], "host-pid": ["t/not-run"]}
+    assert audited.differing(results, expected) == ({("devices", "s/b")}, {("privileged", "s/c")})
 
 
 def test_what_is_listed_is_in_the_corpus() -> None:
