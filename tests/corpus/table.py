@@ -1,5 +1,4 @@
-"""Writes the tables of mcsd-recipes(7) and mcsd-audit(7) from the lists beside this file; a test holds that the pages
-have them."""
+"""Writes tables of mcsd-recipes(7) and mcsd-audit(7) from the lists here; a test holds the pages to them."""
 
 from __future__ import annotations
 

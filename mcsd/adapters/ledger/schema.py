@@ -125,8 +125,8 @@ _VERSION_2 = (
 )
 
 _VERSION_3 = (
-    # Whether a claim is shared because several containers claimed the volume as private. Before, that was only
-    # in the reason, which a failure overwrote.
+    # Whether a claim is shared because several containers claimed the volume as private. Before, only the
+    # reason said so, and a failure overwrote that.
     "ALTER TABLE claims ADD COLUMN conceded INTEGER NOT NULL DEFAULT 0 CHECK (conceded IN (0, 1))",
     "UPDATE claims SET conceded = 1 WHERE mode = 'shared' AND reason <> ''",
 )
