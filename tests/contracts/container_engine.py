@@ -1,7 +1,7 @@
 """What every `ContainerEngine` must do, the fake included: one suite, run against each of them.
 
-A `World` is an engine together with the hands that make things happen in it. A module that subclasses
-`ContainerEngineContract` gives a fixture `world`, and runs the whole suite in it.
+A `World` is an engine and the operations that change it from outside. A module that subclasses
+`ContainerEngineContract` provides a fixture `world`, and runs the whole suite in it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NOBODY = "0" * 64
 
 
 class World(Protocol):
-    """An engine under test and what is done to it from outside."""
+    """An engine under test, and operations on it from outside."""
 
     def engine(self) -> ContainerEngine:
         """Make a client of the engine; the test closes it."""
@@ -39,7 +39,7 @@ class World(Protocol):
         ...
 
     def starting(self, ident: ContainerId) -> AbstractAsyncContextManager[None]:
-        """Have the engine at work on a start within the block; after it the container runs."""
+        """Keep the engine busy with a start within the block; after it the container runs."""
         ...
 
     async def die(self, ident: ContainerId) -> None:
@@ -51,7 +51,7 @@ class World(Protocol):
         ...
 
     async def go_down(self) -> None:
-        """End the engine the hard way."""
+        """Kill the engine."""
         ...
 
     async def come_up(self) -> None:
@@ -141,7 +141,7 @@ class ContainerEngineContract:
         run(scenario())
 
     def test_an_inspection_waits_for_a_start_and_a_glance_does_not(self, world: World) -> None:
-        """What is inspected after the gate was called is how the start ended."""
+        """An inspection after the call of the gate shows the result of the start."""
 
         async def scenario() -> None:
             engine = world.engine()
@@ -228,7 +228,7 @@ class ContainerEngineContract:
         run(scenario())
 
     def test_an_engine_that_goes_down_breaks_the_stream_and_comes_back(self, world: World) -> None:
-        """Promise 7: after a restart of the engine, looking again gives what is there."""
+        """Promise 7: after a restart of the engine, a new listing is complete."""
 
         async def scenario() -> None:
             engine = world.engine()

@@ -1,7 +1,7 @@
-"""What every `DiskWatch` must do, the fake included: one suite over a world with hands that are not mcsd's.
+"""What every `DiskWatch` must do, the fake included: one suite over a world that others change.
 
-Each method whose name begins with `test_` takes a fresh world and asserts. Nothing waits for a time: that
-nothing is told is seen by what is told next.
+Each method whose name begins with `test_` takes a fresh world and asserts. Nothing waits for a fixed time:
+that there was no event is seen by the next one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HOME = "system_u:object_r:var_t:s0"
 class World(Protocol):
     """A directory `top` of a host, with room for `most` directories under watch.
 
-    The hands are another process; what is made without a label carries that of the directory above.
+    Another process makes the changes; what is created without a label gets that of the directory above.
     """
 
     @property
@@ -94,7 +94,7 @@ async def only(world: World) -> WatchEvent:
 
 
 async def closing(world: World, path: str) -> None:
-    """See that nothing was told but what is done now."""
+    """Check that the next event is about a change that is made now."""
     await world.make(f"{world.top}/marker", HOME)
     await world.move(f"{world.top}/marker", f"{path}/marker")
     assert (await only(world)).path == f"{path}/marker"
@@ -225,7 +225,7 @@ class DiskWatchContract:
         assert (await only(world)).path == f"{path}/d/g"
 
     async def test_a_volume_that_is_a_file_is_looked_at_in_rounds(self, world: World) -> None:
-        """To watch one takes the right to read it, which mcsd's domain has not."""
+        """Watching one needs permission to read it, which mcsd's domain does not have."""
         path = f"{world.top}/conf"
         await world.make(path, TARGET)
         answer = await world.watch.watch(ONE, path, world.identity(path), TARGET)

@@ -1,7 +1,7 @@
 """What every `Ledger` must do, the fake included: one suite, run against each of them.
 
-A module that subclasses `LedgerContract` gives a fixture `world`, and runs the whole suite in it. What each
-test begins with is an empty ledger; `world.open` gives the same one again after it was closed.
+A module that subclasses `LedgerContract` provides a fixture `world`, and runs the whole suite in it. Each
+test begins with an empty ledger; `world.open` opens the same one again after it was closed.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class LedgerContract:
         ],
     )
     def test_contradiction_is_refused_whole(self, world: World, contradiction: list[Change]) -> None:
-        """Promise 9: when `apply` raises, none of its changes have happened, and the ledger goes on."""
+        """Promise 9: if `apply` raises, none of its changes have happened, and the ledger stays usable."""
         ledger = world.open()
         ledger.apply(HELD)
         before = ledger.load()

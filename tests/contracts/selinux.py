@@ -18,9 +18,9 @@ from mcsd.ports import Selinux
 
 
 class World(Protocol):
-    """A host that enforces a policy with categories, and the hands that change it.
+    """A host that enforces a policy with categories, and the operations that change it.
 
-    `selinux` is under test. `foreign` is the context of a process that categories do not bind.
+    `selinux` is under test. `foreign` is the context of a process that categories do not constrain.
     """
 
     @property
@@ -30,7 +30,7 @@ class World(Protocol):
     def foreign(self) -> str: ...
 
     def run(self, level: str) -> int:
-        """Start a contained process at a level and give its number."""
+        """Start a confined process at a level and return its pid."""
         ...
 
     def end(self, pid: int) -> None:
@@ -113,7 +113,7 @@ class SelinuxContract:
         assert world.selinux.next_context(pid) is None
 
     def test_categories_separate_a_contained_process(self, world: World) -> None:
-        """Promise 8: it is the kernel's own decision, not the label's looks."""
+        """Promise 8: the kernel decides, not the form of the label."""
         pid = world.run("s0:c7,c8")
         context = world.selinux.process_context(pid)
         assert context is not None
@@ -154,7 +154,7 @@ class SelinuxContract:
         world.end(pid)
 
     def test_what_nothing_keeps_may_be_relabelled(self, world: World) -> None:
-        """Also a label that the policy does not know: the kernel takes it for none."""
+        """Also a label that is invalid in the policy, which the kernel treats as unlabeled."""
         assert world.selinux.may_relabel(world.selinux.file_context("container_file_t", "s0:c7,c8"))
         assert world.selinux.may_relabel("system_u:object_r:bliss_t:s0")
 

@@ -1,4 +1,4 @@
-"""What any mcsd's socket owes to the OpenAPI document that it serves, as schemathesis sees it."""
+"""Checks with schemathesis that mcsd's socket conforms to the OpenAPI document that it serves."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CHECKS = (
 
 @contextmanager
 def session_at(socket: str) -> Iterator[requests.Session]:
-    """Talk to a socket."""
+    """Return an HTTP session for a socket."""
     with requests.Session() as session:
         session.trust_env = False
         session.mount(BASE, UnixHTTPAdapter(f"http+unix://{socket}", timeout=20))
@@ -42,7 +42,7 @@ def document_of(session: requests.Session) -> Any:
 def hold_to_its_word(
     session: requests.Session, document: Any, method: str, path: str, *, mode: str, examples: int
 ) -> None:
-    """Make requests of one operation, right or wrong ones, and hold every answer against the document."""
+    """Make valid and invalid requests of one operation, and check every answer against the document."""
     checks = importlib.import_module("schemathesis.specs.openapi.checks")
     held = [schemathesis.checks.not_a_server_error, *(getattr(checks, name) for name in CHECKS)]
     operation = schemathesis.openapi.from_dict(document)[path][method]

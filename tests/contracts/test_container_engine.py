@@ -1,4 +1,4 @@
-"""The contract of `ContainerEngine`, held by the Docker adapter on the stand-in and by the fake."""
+"""The contract of `ContainerEngine`, for the Docker adapter on the stand-in and for the fake."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contract of `DiskWatch`, held by the fake and by this machine's kernel, with real labels."""
+"""The contract of `DiskWatch`, for the fake and for this machine's kernel, with real labels."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ for line in sys.stdin:
 
 
 class Kernel:
-    """This machine's kernel, a directory on a file system that keeps labels, and a process with hands."""
+    """This machine's kernel, a directory on a file system with labels, and a process that changes it."""
 
     most = MOST
 
@@ -58,7 +58,7 @@ class Kernel:
         assert await self._hands.stdout.readline(), "the hands did not do it"
 
     async def make(self, path: str, label: str | None = None, *, directory: bool = False) -> None:
-        """With no SELinux in the kernel nothing is labelled as it is made, but a moment later."""
+        """Create something; without SELinux in the kernel it is labelled a moment later."""
         if label is None:
             label = os.getxattr(os.path.dirname(path), "security.selinux").rstrip(b"\0").decode()
         await self._do("directory" if directory else "file", path)

@@ -1,4 +1,4 @@
-"""The contract of `Ledger`, held by SQLite on disk and by the fake; and any story told to both."""
+"""The contract of `Ledger`, for SQLite on disk and for the fake; and random stories applied to both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contract of `Selinux`, held by the fake; the guest holds the kernel's own to it."""
+"""The contract of `Selinux`, for the fake; the guest runs it for the kernel."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A container engine in memory: `mcsd.ports.ContainerEngine` without a socket, for what stands on it.
+"""A container engine in memory: `mcsd.ports.ContainerEngine` without a socket.
 
-Use it on one event loop. What a real engine does to mcsd by surprise is a method here: events that get
-lost, containers that vanish, an engine that goes away.
+Use it on one event loop. Surprises of a real engine are methods here: events that get lost, containers that
+vanish, an engine that goes away.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ class FakeContainerEngine:
 
     @contextlib.contextmanager
     def starting(self, ident: ContainerId) -> Iterator[None]:
-        """Be at work on a start within the block, whichever way it ends: `inspect` waits for that."""
+        """Be busy with a start within the block, successful or not: `inspect` waits for that."""
         self._starting[ident] = asyncio.Event()
         try:
             yield
@@ -179,11 +179,11 @@ class FakeContainerEngine:
         self.emit(ident, "destroy")
 
     def vanish(self, ident: ContainerId) -> None:
-        """Remove a container without a word."""
+        """Remove a container without an event."""
         del self.present[ident]
 
     def change(self, ident: ContainerId, **fields: object) -> None:
-        """Set fields of a container, without a word."""
+        """Set fields of a container without an event."""
         self.present[ident] = replace(self.present[ident], **fields)  # type: ignore[arg-type]
 
     # What goes wrong
@@ -201,7 +201,7 @@ class FakeContainerEngine:
         self.emit("", LOST)
 
     def drop_events(self, count: int) -> None:
-        """Lose the next `count` events without a word."""
+        """Lose the next `count` events silently."""
         self._dropping = count
 
     def break_streams(self) -> None:

@@ -1,9 +1,9 @@
 """Files in memory, each with a label of its own, and the label engine, scan and watch over the same ones.
 
 `tests.fakes.volume_engine` has one label for each tree, which is enough for what mcsd decides. Here a file
-can be moved, copied, put back from a backup or relabelled by somebody else, so this engine keeps the rules
-of `mcsd.relabel.strategies`: what is recorded as an original, what is taken for mcsd's own label, what an
-undo puts back, and what it leaves.
+can be moved, copied, restored from a backup or relabelled by others, so this engine follows the rules of
+`mcsd.relabel.strategies`: what is recorded as an original, what counts as mcsd's own label, what is restored,
+and what is left alone.
 """
 
 from __future__ import annotations

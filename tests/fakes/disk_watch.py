@@ -1,4 +1,4 @@
-"""A watch over files in memory: `mcsd.ports.DiskWatch`, and the hands that change what it watches."""
+"""A watch over files in memory: `mcsd.ports.DiskWatch`, and the operations that change the files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class _Watch:
 
 
 class FakeDiskWatch:
-    """Told by the hands below. `most` as in the real one."""
+    """Gets its events from the operations below. `most` as in the real one."""
 
     def __init__(self, disk: FakeDisk | None = None, *, most: int = 1 << 30) -> None:
         self._disk = disk
@@ -43,7 +43,7 @@ class FakeDiskWatch:
 
     @property
     def with_files(self) -> frozenset[VolumeId]:
-        """Where new files are looked at."""
+        """The volumes in which new files are watched."""
         return frozenset(volume for volume, watch in self._watches.items() if watch.with_files)
 
     # The port

@@ -1,4 +1,4 @@
-"""A stand-in for dockerd on a Unix socket: any number of containers, events, and every way to lose them.
+"""A stand-in for dockerd on a Unix socket: any number of containers and events, and ways to lose them.
 
 It serves what mcsd asks for (`/version /info /_ping /events /containers/json /containers/ID/json
 /images/ID/json`) from recorded answers, fast, from a thread with an event loop of its own; its methods may
@@ -121,7 +121,7 @@ class DockerStandIn(UnixHttpServer):
         return self.on_loop(work)
 
     def hold_start(self, ident: str) -> None:
-        """Be at work on a start, up to `start_container`: what is inspected meanwhile waits for that."""
+        """Be busy with a start until `start_container`: inspections meanwhile wait for that."""
         self.on_loop(lambda: self._held_up.setdefault(ident, []))
 
     def start_container(self, ident: str, pid: int | None = None) -> None:
@@ -156,7 +156,7 @@ class DockerStandIn(UnixHttpServer):
         self.on_loop(work)
 
     def vanish(self, ident: str) -> None:
-        """Remove a container without a word."""
+        """Remove a container without an event."""
         self.on_loop(lambda: self._forget(ident))
 
     def change(self, ident: str, change: Callable[[Document], None]) -> None:

@@ -1,8 +1,8 @@
-"""A host that fails mcsd: one blocking call of the world hangs, raises, or gives something else.
+"""A failing host: one blocking call of the world hangs, raises, or returns something else.
 
     host = Hostile(world); host.hang(call) … host.release()
 
-Which call is meant is said by its owner, its name, and what it is asked about; all others go through.
+The call is selected by its owner, its name, and its subject; all others are passed through.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.fakes.world import World
 GATE = "/usr/libexec/mcsd/mcsd-gate"
 VICTIM = "/mnt/victim"
 SOON = 0.05
-"""Seconds of patience with what hangs on purpose."""
+"""Seconds to wait for what hangs on purpose."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Hostile:
 
 
 async def behind_the_gate(world: World) -> None:
-    """Have mcsd started anew on a host whose Docker starts everything through the gate."""
+    """Restart mcsd on a host whose Docker starts everything through the gate."""
     info = world.docker.engine_info
     world.docker.engine_info = replace(info, default_runtime="mcsd", runtimes=(("mcsd", GATE),))
     await world.kill()
@@ -147,7 +147,7 @@ def end(world: World, ident: ContainerId) -> None:
 
 
 async def until(is_so: Callable[[], bool], what: str = "that") -> None:
-    """Let mcsd go on until something is so."""
+    """Let mcsd continue until a condition holds."""
     for _ in range(6000):
         if is_so():
             return
@@ -201,7 +201,7 @@ class Load:
         return grant is None or not grant.state.is_living
 
     async def goes_on(self, rounds: int = 1) -> None:
-        """Wait until it has gone round so often; raise what has ended it."""
+        """Wait for so many rounds; raise what has ended it."""
         wanted = self.rounds + rounds
         while self.rounds < wanted:
             done, _ = await asyncio.wait([self._task], timeout=0.01)

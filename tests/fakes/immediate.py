@@ -1,4 +1,4 @@
-"""Blocking calls that are made right here, for tests of those who make them."""
+"""Blocking calls that are made in the caller's thread, for tests of their callers."""
 
 from __future__ import annotations
 

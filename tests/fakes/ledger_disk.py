@@ -41,7 +41,7 @@ class Operation:
 
 
 def record(command: Sequence[str], root: Path, scratch: Path) -> list[Operation]:
-    """Run a program, which must end well, and give what it did to the files right below `root`."""
+    """Run a program, which must succeed, and return what it did to the files directly below `root`."""
     recorder, log = scratch / "recorder.so", scratch / "operations"
     subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-o", recorder, SOURCE, "-ldl"], check=True)
     environment = {"LD_PRELOAD": str(recorder), "DISK_ROOT": str(root), "DISK_LOG": str(log)}

@@ -261,7 +261,7 @@ def _weakness(what: Weak, barrier: Barrier, source: str) -> Weakness:
 
 
 def troubled_scene() -> Scene:
-    """A bad night: every state there is, long names, and text that somebody made up to be printed."""
+    """A bad night: every possible state, long names, and hostile text."""
     scene = quiet_scene()
     clone = scene.container("web-clone", "s0:c12,c900")
     scene.conflicts[container_id(1)] = (Conflict("web-clone", "s0:c12,c900", container_id(3)),)
@@ -345,7 +345,7 @@ def troubled_scene() -> Scene:
 
 
 def _add_booleans(scene: Scene) -> None:
-    """One that is leased, one that cannot be found, one that was asked for in vain."""
+    """Add a leased boolean, an unknown one, and one with a refused request."""
     known = {"container_connect_any", "container_use_nfs"}
     wishes = {
         "docker_connect_any": Wish.LEASE,

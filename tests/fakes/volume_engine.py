@@ -44,7 +44,7 @@ class Tree:
     partial: bool = False
     """Whether a walk over it finds something that it cannot label."""
     left_out: tuple[tuple[str, str], ...] = ()
-    """What a walk over it leaves as it is by rule: why, and the path below it."""
+    """What a walk over it leaves alone by rule: why, and the path below it."""
 
 
 class FakeVolumes:
@@ -61,7 +61,7 @@ class FakeVolumes:
         self.links: dict[str, str] = {}
         """Root's own symbolic links."""
         self.amended: list[str] = []
-        """What was put right by itself."""
+        """Files that were amended one by one."""
         self.outside: dict[str, str] = {}
         """What lies outside of every tree, with its label."""
         self.gate = threading.Event()
@@ -71,7 +71,7 @@ class FakeVolumes:
         self._lock = threading.Lock()
 
     def make(self, path: str, *, label: str = BORN) -> Tree:
-        """Make a tree, or make it anew with another identity."""
+        """Make a tree, or replace it by one with another identity."""
         tree = Tree(path, Identity(1, next(self._inodes)), label)
         self.trees[path] = tree
         return tree

@@ -40,16 +40,16 @@ from tests.fakes.netlink import FakeNews
 from tests.fakes.volume_engine import FakeVolumes
 
 RUNTIME = "system_u:system_r:dockerd_t:s0"
-"""What a runtime's first process runs as until it becomes the container's, on Debian's policy."""
+"""The context of a runtime's first process until it becomes the container's, in Debian's policy."""
 
 UNCONFINED = "system_u:system_r:unconfined_service_t:s0"
-"""What a container runs as that its engine gives no label."""
+"""The context of a container that its engine does not label."""
 
 ENFORCING = SelinuxStatus("kernel", enabled=True, enforcing=True, mls=True, policy="targeted")
 
 
 class HandClock:
-    """Time that moves when told, and by `step` seconds whenever somebody has read it.
+    """A clock that is set by hand, and advances by `step` seconds whenever it is read.
 
     `set_back` is what an administrator, or a time server, does to the host's clock alone.
     """
@@ -91,16 +91,16 @@ class Kernel:
     permissive: set[str] = field(default_factory=set)
     unbound: set[str] = field(default_factory=set)
     closed: set[str] = field(default_factory=set)
-    """Types of files that no container is let in at."""
+    """Types of files that no container may access."""
     has_file_type: bool = True
     files_take_creators_level: bool = False
     """Whether what a process makes has the process's level, as in the reference policy."""
     labels: dict[ContainerId, str] = field(default_factory=dict)
-    """What containers' processes run as, where it is not what Docker says."""
+    """Contexts of containers' processes, if they differ from Docker's labels."""
     arriving: dict[int, int] = field(default_factory=dict)
-    """By process: how many more looks at it will find the runtime's own program there."""
+    """By process: how often it will still be seen running the runtime's program."""
     asked: dict[int, str] = field(default_factory=dict)
-    """What processes have asked to run as after their next execve(2), of their own accord."""
+    """Contexts that processes have set themselves for their next execve(2)."""
     gone: set[int] = field(default_factory=set)
     """Processes that have ended, whatever Docker says."""
 
@@ -200,7 +200,7 @@ def is_on_a_loop() -> bool:
 
 
 class _Blocking:
-    """Calls that block, which nobody may make in the thread that an event loop runs in; `quick` ones do not.
+    """Blocking calls, which must not be made in an event loop's thread; `quick` ones do not block.
 
     Another object's methods, looked up when they are called: a test may replace them at any time.
     """
@@ -389,7 +389,7 @@ def with_world(
     within: float = 20,
     **config: Any,
 ) -> None:
-    """Run a story, `within` seconds, on a host where mcsd runs; everything is gone afterwards."""
+    """Run a story within `within` seconds on a host where mcsd runs; nothing is left afterwards."""
 
     async def run() -> None:
         world = World(selinux=selinux, **config)
