@@ -22,7 +22,10 @@ _HINT = "install libselinux's Python bindings (python3-libselinux, python3-selin
 
 
 class PolicyRules:
-    """The loaded policy, or one in a file. Raises `HostError` if it cannot be read."""
+    """The loaded policy, or one in a file. Raises `HostError` if it cannot be read.
+
+    A process that was given a file which is no policy may be refused every other.
+    """
 
     def __init__(self, policy: str = "") -> None:
         self._interpreter = _interpreter()
@@ -31,9 +34,9 @@ class PolicyRules:
             failed = self._interpreter.init(policy) if policy else self._interpreter.init()
         except RuntimeError as exc:  # another one is open in this process
             raise HostError(f"the policy cannot be read: {exc}", hint=_HINT) from exc
-        # The bindings leave an exception set; and a failed init counts as begun until finish is called.
+        # The bindings leave an exception set. An init that fails half-way counts as begun, and stays so: not every
+        # release of libselinux can finish what never began.
         except (SystemError, ValueError, OSError) as exc:
-            self._interpreter.finish()
             raise HostError(f"the policy cannot be read: {exc.__cause__ or exc}", hint=_HINT) from exc
         if failed:
             raise HostError("the loaded policy cannot be read", hint=_HINT)

@@ -6,6 +6,8 @@ from __future__ import annotations
 import builtins
 import shutil
 import subprocess
+import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -83,14 +85,28 @@ def test_what_the_policy_does_not_know_is_unknown(rules: PolicyRules, tclass: st
     assert rules.ask(BOX, "u:object_r:file_t:s0", tclass, (permission,)).rule is DenyingRule.UNKNOWN
 
 
-@needs_compiler
-def test_a_file_that_is_no_policy_is_refused_and_the_next_is_taken(tmp_path: Path) -> None:
+def test_a_file_that_is_no_policy_is_refused_and_ends_nothing(tmp_path: Path) -> None:
+    # In a process of its own: what failed counts as begun.
     (tmp_path / "none").write_text("no policy")
+    program = """
+        import sys
+        from mcsd.adapters.audit.rules import PolicyRules
+        from mcsd.errors import HostError
+        try:
+            PolicyRules(sys.argv[1])
+        except HostError as exc:
+            print(exc)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program), str(tmp_path / "none")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout[:26]) == (0, "the policy cannot be read:"), done.stderr
+
+
+@needs_compiler
+def test_a_second_policy_is_refused_while_one_is_open(tmp_path: Path) -> None:
     (tmp_path / "policy.cil").write_text(POLICY)
     made = ["secilc", "-o", str(tmp_path / "policy"), "-f", "/dev/null", str(tmp_path / "policy.cil")]
     subprocess.run(made, check=True)
-    with pytest.raises(HostError, match="the policy cannot be read"):
-        PolicyRules(str(tmp_path / "none"))
     rules = PolicyRules(str(tmp_path / "policy"))
     with pytest.raises(HostError, match="init called multiple times"):
         PolicyRules(str(tmp_path / "policy"))
