@@ -34,8 +34,8 @@ class PolicyRules:
             failed = self._interpreter.init(policy) if policy else self._interpreter.init()
         except RuntimeError as exc:  # another one is open in this process
             raise HostError(f"the policy cannot be read: {exc}", hint=_HINT) from exc
-        # The bindings leave an exception set. An init that fails half-way counts as begun, and stays so: not every
-        # release of libselinux can finish what never began.
+        # The bindings leave an exception set. An init that fails half-way counts as begun, and stays so: not
+        # every release of libselinux can finish what never began.
         except (SystemError, ValueError, OSError) as exc:
             raise HostError(f"the policy cannot be read: {exc.__cause__ or exc}", hint=_HINT) from exc
         if failed:

@@ -30,7 +30,7 @@ ok "it is isolated" wait_for 20 is_isolated holder
 comment "a label is changed"
 chcon -t tmp_t -l s0 /srv/h/deep/c
 ok "it is put right" wait_for 5 is_at /srv/h/deep/c "$at"
-says "and told" 'somebody changed labels in it, for instance /srv/h/deep/c to .*tmp_t' told volume-touched .
+ok "and told" wait_for 5 told volume-touched 'somebody changed labels in it, for instance /srv/h/deep/c to .*tmp_t'
 ok "the container is isolated" wait_for 10 is_isolated holder
 
 comment "restorecon"
@@ -44,7 +44,7 @@ mv /srv/new /srv/newdir /srv/h/
 ok "it carries the level" wait_for 5 all_at /srv/h "$at"
 says "the container reads it" new docker exec holder cat /d/new
 says "with what is below" below docker exec holder cat /d/newdir/f
-says "which is no warning" 'was moved in' told volume-joined .
+ok "which is no warning" wait_for 5 told volume-joined 'was moved in'
 
 comment "what the container makes is watched as well"
 docker exec holder sh -c 'mkdir -p /d/own/deeper && echo x >/d/own/deeper/f'
@@ -56,7 +56,7 @@ comment "something is moved out"
 mv /srv/h/a /srv/bk/; mv /srv/h/own /srv/bk/
 ok "it has back what it had" wait_for 5 is_what_it_was /srv/bk/a "$was"
 ok "what was born inside keeps no level" wait_for 5 all_at /srv/bk/own s0
-says "which is told" '/srv/bk/a was moved out' told file-followed .
+ok "which is told" wait_for 5 told file-followed '/srv/bk/a was moved out'
 mv /srv/bk/a /srv/h/
 ok "and comes back" wait_for 5 is_at /srv/h/a "$at"
 rm -r /srv/bk/own /srv/h/new /srv/h/newdir

@@ -201,9 +201,11 @@ ok "and is bound again" typed mcsd_selinux.8 'semanage permissive -d mcsd_t'
 comment "a compose file with a group, through the gate"
 mkdir -p /root/shop
 python3 - "$MCSD_TREE" <<'END'
-import sys, textwrap
+import itertools, sys, textwrap
 text = open(sys.argv[1] + "/packaging/man/mcsd-recipes.7.rst", encoding="utf-8").read()
-block = text.partition("In a compose file::\n\n")[2].partition("\n    A member's")[0]
+after = text.partition("In a compose file::\n\n")[2].splitlines()
+depth = len(after[0]) - len(after[0].lstrip())
+block = "\n".join(itertools.takewhile(lambda line: not line or line.startswith(" " * depth), after))
 open("/root/shop/compose.yml", "w", encoding="utf-8").write(textwrap.dedent(block))
 END
 printf 'services:\n  app: {network_mode: none}\n  worker: {network_mode: none}\n' >/root/shop/compose.override.yml

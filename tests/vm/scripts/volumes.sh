@@ -12,7 +12,7 @@ mkdir -p /etc/mcsd/conf.d
 printf '[volumes]\nlinger = "2s"\n' >/etc/mcsd/conf.d/volumes.toml
 places=(/srv/ro /srv/file /srv/z /srv/zz /srv/from /srv/outer /srv/twice /srv/apart /opt/app)
 for place in "${places[@]}"; do mkdir -p "$place/in"; echo "in ${place#/*/}" | tee "$place/in/f" >"$place/f"; done
-mkdir /opt/app/bin /opt/app/lib; echo run >/opt/app/bin/run; echo a >/opt/app/lib/a; restorecon -R /opt/app
+mkdir /opt/app/bin /opt/app/lib; echo run >/opt/app/bin/run; echo a >/opt/app/lib/a; restorecon -RF /opt/app
 labels_below "${places[@]}" >/root/before
 ok "systemd starts mcsd" systemctl start mcsd.service
 
