@@ -227,11 +227,16 @@ def start(name: str, *, write: bool) -> str:
     return ""
 
 
+def inspected() -> list[dict[str, Any]]:
+    """Return what Docker says of every container, running or not."""
+    ids = run("docker", "ps", "-aq").split()
+    return json.loads(run("docker", "inspect", *ids)) if ids else []
+
+
 def looked_at(said: Mapping[str, str]) -> dict[str, Any]:
     """Say of each service whether it runs, what it could do first, and what last."""
     found: dict[str, Any] = {name: {"error": text, "services": {}} for name, text in said.items()}
-    ids = run("docker", "ps", "-aq").split()
-    for one in json.loads(run("docker", "inspect", *ids)) if ids else ():
+    for one in inspected():
         labels = one["Config"]["Labels"] or {}
         stack = found.get(labels.get("com.docker.compose.project", ""))
         if stack is None:
@@ -261,8 +266,7 @@ def audited() -> dict[str, list[str]]:
     for one in json.loads(done.stdout)["findings"]:
         rules.setdefault(one["subject"], []).append(one["rule"])
     found = {}
-    ids = run("docker", "ps", "-aq").split()
-    for one in json.loads(run("docker", "inspect", *ids)) if ids else ():
+    for one in inspected():
         labels = one["Config"]["Labels"] or {}
         service = f"{labels['com.docker.compose.project']}/{labels['com.docker.compose.service']}"
         found[service] = sorted(set(rules.get(one["Name"].lstrip("/"), ())))
