@@ -63,10 +63,7 @@ class WalkQueue:
 
         def work(running: _Running, call: BlockingCall) -> Walk:
             return self._engine.relabel(
-                volume.id,
-                volume.path,
-                volume.identity,
-                volume.target,
+                *_as_intended(volume),
                 progress=self._reporter(running, call),
                 cancelled=running.cancelled,
             )
@@ -78,10 +75,7 @@ class WalkQueue:
 
         def work(running: _Running, call: BlockingCall) -> Walk:
             return self._engine.restore(
-                volume.id,
-                volume.path,
-                volume.identity,
-                volume.target,
+                *_as_intended(volume),
                 was_complete=volume.inodes > 0,
                 progress=self._reporter(running, call),
                 cancelled=running.cancelled,
@@ -94,10 +88,7 @@ class WalkQueue:
 
         def work(running: _Running, call: BlockingCall) -> Walk:
             return self._engine.amend(
-                volume.id,
-                volume.path,
-                volume.identity,
-                volume.target,
+                *_as_intended(volume),
                 names,
                 cancelled=running.cancelled,
             )
@@ -117,10 +108,7 @@ class WalkQueue:
 
         def work(running: _Running, call: BlockingCall) -> Walk:
             return self._engine.verify(
-                volume.id,
-                volume.path,
-                volume.identity,
-                volume.target,
+                *_as_intended(volume),
                 progress=self._reporter(running, call),
                 cancelled=running.cancelled,
             )
@@ -131,9 +119,7 @@ class WalkQueue:
         """Compare a volume's labels with its target without writing; raises `HostError` as well."""
 
         def work(call: BlockingCall) -> Walk:
-            return self._engine.verify(
-                volume.id, volume.path, volume.identity, volume.target, progress=_Pulse(call)
-            )
+            return self._engine.verify(*_as_intended(volume), progress=_Pulse(call))
 
         return await self._blocking.walk(_subject(volume), work, is_given_up=True)
 
@@ -210,6 +196,11 @@ class _Pulse:
         if progress.is_queued or reached != self._last:
             self._last = reached
             self._call.alive()
+
+
+def _as_intended(volume: Volume) -> tuple[VolumeId, str, Identity, str]:
+    """Return which volume a walk is about, where and what it is, and the context that is meant for it."""
+    return volume.id, volume.path, volume.identity, volume.target
 
 
 def _subject(volume: Volume) -> Subject:
