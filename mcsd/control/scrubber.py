@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import PurePosixPath
 
-from mcsd.core.disk import Drift, What
+from mcsd.core.disk import Drift, Watching, What
 from mcsd.core.notices import Kind, Notice
 from mcsd.core.scrubbing import SHORTEST, is_confirmable, next_to_confirm, rest_after
 from mcsd.core.volumes import Volume, VolumeId
@@ -21,10 +21,16 @@ from mcsd.state.walk_queue import WalkQueue
 
 LONGEST_PAUSE = 60.0
 """The most seconds until the next check whether a volume is due, because containers come and go."""
+SECOND_LOOK = 1.0
+"""Seconds after which a watched volume with a difference is checked again, before it is called drifted."""
 
 
 class Scrubber:
     """Finds volumes with labels that differ from the ledger, and has them labelled again.
+
+    A check may see a change before the watch's event for it has been handled, and the watch knows more about
+    it: what was done, and by whom. So a watched volume is called drifted when a second check still finds a
+    difference.
 
     `every` is in seconds; `label_again` walks a volume whatever its root says. Owned by the event loop.
     """
@@ -49,6 +55,7 @@ class Scrubber:
         self._label_again = label_again
         self._confirmed: dict[VolumeId, float] = {}
         self._urgent: dict[VolumeId, float] = {}
+        self._suspects: set[VolumeId] = set()
         self._wake = asyncio.Event()
 
     @property
@@ -88,10 +95,9 @@ class Scrubber:
             return 1.0  # the volume was needed
         self._confirmed = {one.id: self._confirmed.get(one.id, 0.0) for one in self._store.cache.volumes()}
         self._confirmed[volume.id] = self._clock.now()
-        if walk is not None and walk.skipped.get(SkipReason.DIFFERS):
-            await self._drifted(volume, walk)
-        elif walk is not None:
-            self._disk.seen_right(volume.id, self._clock.now())
+        self._suspects &= self._confirmed.keys()
+        if walk is not None:
+            await self._judge(volume, walk)
         return rest_after(walk.seconds if walk is not None else 0.0)
 
     def _is_time(self) -> bool:
@@ -114,19 +120,24 @@ class Scrubber:
         except (VolumeFailedError, VolumeRefusedError, HostError):
             return None  # gone, replaced, hung: reported when its container is observed
 
-    async def _drifted(self, volume: Volume, walk: Walk) -> None:
-        """Report a drifted volume, and label it again as a repair does: the ledger first."""
-        if self._store.cache.volume(volume.id) != volume:
-            return  # it was changed during the walk
-        example = next((name for why, name in walk.examples if why is SkipReason.DIFFERS), "")
-        fields = {
-            "volume": volume.path,
-            "level": str(volume.level),
-            "wrong": walk.skipped[SkipReason.DIFFERS],
-            "example": example,
-        }
-        self._bus.emit(Notice(Kind.VOLUME_DRIFTED, fields))
-        found = (
+    async def _judge(self, volume: Volume, walk: Walk) -> None:
+        if not walk.skipped.get(SkipReason.DIFFERS):
+            self._suspects.discard(volume.id)
+            self._disk.seen_right(volume.id, self._clock.now())
+        elif self._store.cache.volume(volume.id) != volume:
+            self._suspects.discard(volume.id)  # it was changed during the walk
+        elif volume.id not in self._suspects and self._disk.state(volume.id).watching is Watching.WATCHED:
+            self._suspects.add(volume.id)
+            self._differs(volume, walk)
+            self.look_soon(volume.id, SECOND_LOOK)
+        else:
+            self._suspects.discard(volume.id)
+            self._differs(volume, walk)
+            await self._drifted(volume, walk)
+
+    def _differs(self, volume: Volume, walk: Walk) -> None:
+        """Record what a check of all of a volume found, instead of what was known before."""
+        found = tuple(
             Drift(
                 str(PurePosixPath(volume.path, name)),
                 What.DIFFERS,
@@ -135,7 +146,18 @@ class Scrubber:
             for why, name in walk.examples
             if why is SkipReason.DIFFERS
         )
-        state = self._disk.state(volume.id).with_findings(tuple(found), walk.skipped[SkipReason.DIFFERS])
-        self._disk.put(volume.id, state)
+        state = self._disk.state(volume.id).put_right()
+        self._disk.put(volume.id, state.with_findings(found, walk.skipped[SkipReason.DIFFERS]))
+
+    async def _drifted(self, volume: Volume, walk: Walk) -> None:
+        """Report a drifted volume, and label it again as a repair does: the ledger first."""
+        example = next((name for why, name in walk.examples if why is SkipReason.DIFFERS), "")
+        fields = {
+            "volume": volume.path,
+            "level": str(volume.level),
+            "wrong": walk.skipped[SkipReason.DIFFERS],
+            "example": example,
+        }
+        self._bus.emit(Notice(Kind.VOLUME_DRIFTED, fields))
         with suppress(LedgerError):  # reported by the store; the volume is checked again later
             await self._label_again(volume.id)

@@ -6,7 +6,8 @@
 #   comment "what follows needs a restart"
 #
 # Each claim prints its command and what that really printed as comments, and then its verdict in TAP.
-# A story may go on with another one's script: the count goes on.
+# A story may go on with another one's script: the count goes on. A story that defines `on_failure` has its
+# output printed below a claim that fails.
 TAP_COUNT=${TAP_COUNT:-0}
 TAP_FAILED=${TAP_FAILED:-0}
 
@@ -29,6 +30,7 @@ _claim() {
     TAP_FAILED=$((TAP_FAILED + 1))
     echo "# exit status $status"
     [ -z "$pattern" ] || echo "# expected to see: $pattern"
+    if declare -F on_failure >/dev/null; then on_failure 2>&1 </dev/null | sed 's/^/# /'; fi
   fi
   echo "$verdict $TAP_COUNT - $claim"
   [ "$verdict" = ok ]

@@ -31,6 +31,12 @@ def test_a_claim_that_fails_is_told_with_its_output_and_the_rest_goes_on() -> No
     assert "# exit status 4" in story.claims[0].shown
 
 
+def test_a_claim_that_fails_is_told_with_what_the_story_shows_of_failures() -> None:
+    status, story = tell('on_failure() { echo "the journal says"; }; ok "yes" true; ok "no" false; plan')
+    assert status == 1
+    assert ["# the journal says" in claim.shown for claim in story.claims] == [False, True]
+
+
 def test_a_story_without_its_end_is_no_success() -> None:
     assert tap.read("ok 1 - a\n").complaints() == [
         "the script ended without a plan: it did not come to its end"

@@ -25,6 +25,7 @@ says "it has two capabilities, as before" 'CapEff:.0+c$' capabilities
 ok "a container runs" runs holder -v /srv/h:/d
 at=$(level holder)
 ok "its directories are marked" wait_for 20 marks
+ok "which mcsd says" wait_for 20 is_watched holder
 ok "it is isolated" wait_for 20 is_isolated holder
 
 comment "a label is changed"
