@@ -284,7 +284,7 @@ def test_300_containers_are_on_the_map_and_in_the_list(
         browser.size(1440)
         browser.open(f"{console.url}#/map")
         browser.wait_for("app-299")
-        assert browser.run("return document.querySelectorAll('.cell').length") > 300
+        browser.wait(lambda: browser.run("return document.querySelectorAll('.cell').length") > 300, "the map")
         browser.go("#/")
         browser.click("Show all 312")
         browser.wait(
@@ -293,6 +293,38 @@ def test_300_containers_are_on_the_map_and_in_the_list(
     finally:
         browser.open("about:blank")
         served.on_loop(lambda: setattr(served.service, "scene", scene))
+
+
+def test_what_is_drawn_piece_by_piece_is_what_is_drawn_at_once(page: Browser) -> None:
+    """From any list to any other: nothing is left out in the end, and no piece is larger than asked for."""
+    told = page.run(
+        """
+        return import("./js/tree.js").then(({ h, patch }) => {
+            const item = name => h("li", { key: name }, h("b", {}, name), " ", name);
+            const first = [...Array(90).keys()];
+            const lists = [[], first, first.slice(0, 50).reverse(), [3, 70, 5, 99, 98], []];
+            const pieces = document.createElement("ul"), whole = document.createElement("ul");
+            const wrong = [];
+            for (const list of lists.map(one => one.map(number => item(`n${number}`)))) {
+                patch(whole, list);
+                for (let calls = 0, cut = true; cut; calls += 1) {
+                    const before = pieces.childElementCount;
+                    const budget = { left: 20, cut: false };
+                    patch(pieces, list, budget);
+                    cut = budget.cut;
+                    if (calls > 40 || pieces.childElementCount - before > 5)
+                        wrong.push(`call ${calls}: ${before} to ${pieces.childElementCount}`);
+                    if (wrong.length)
+                        break;
+                }
+                if (pieces.innerHTML !== whole.innerHTML)
+                    wrong.push(pieces.innerHTML);
+            }
+            return wrong;
+        })
+        """
+    )
+    assert told == []
 
 
 # --- the keyboard --------------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ const SOON = 250;
 const APART = 1000;
 const WORKING = 1000;
 const ANYWAY = 20000;
+/* New elements and texts that are made in one frame: their layout takes longer than making them. */
+const AT_ONCE = 250;
 const AGAIN = [300, 700, 1500, 3000, 5000];
 
 const s = {
@@ -32,11 +34,15 @@ let skew = 0;
 const app = document.getElementById("app");
 let drawing = 0;
 
+/* Draw with the next frame; what is much is drawn over several, so that no key that is typed waits for it. */
 function draw() {
     drawing ||= requestAnimationFrame(() => {
         drawing = 0;
         s.now = Date.now() + skew;
-        patch(app, frame(s, act).flat().filter(Boolean));
+        const budget = { left: AT_ONCE, cut: false };
+        patch(app, frame(s, act).flat().filter(Boolean), budget);
+        if (budget.cut)
+            draw();
     });
 }
 

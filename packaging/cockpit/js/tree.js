@@ -57,7 +57,7 @@ function setProperty(node, name, value) {
     }
 }
 
-function update(node, wanted) {
+function update(node, wanted, budget) {
     if (typeof wanted === "string") {
         if (node.data !== wanted)
             node.data = wanted;
@@ -74,7 +74,7 @@ function update(node, wanted) {
         setProperty(node, name, value);
     }
     state.set(node, wanted.props);
-    patch(node, wanted.children);
+    patch(node, wanted.children, budget);
     // What a select shows can be set only when its options are there.
     if (wanted.tag === "select" && "value" in wanted.props)
         node.value = wanted.props.value;
@@ -84,8 +84,11 @@ const kindOf = node => (node.nodeType === 3 ? "#text" : node.localName);
 const keyOf = node => state.get(node)?.key;
 
 /* Bring the children of a node to what is wanted. Elements with a `key` are found again wherever they were, so
- * that what has the focus keeps it; `mounted` is called with an element that is new, when it is in its place. */
-export function patch(parent, wanted) {
+ * that what has the focus keeps it; `mounted` is called with an element that is new, when it is in its place.
+ *
+ * A budget of `left` new elements bounds how long one call keeps the browser busy: when it is used up, elements
+ * with a key that are not there yet are left out, and `budget.cut` says so. The next call makes more of them. */
+export function patch(parent, wanted, budget = { left: Infinity, cut: false }) {
     const keyed = new Map();
     const plain = [];
     for (const node of parent.childNodes) {
@@ -108,8 +111,14 @@ export function patch(parent, wanted) {
         else if (node)
             keyed.delete(key);
         const isNew = !node;
+        if (isNew && key !== undefined && budget.left <= 0) {
+            budget.cut = true;
+            continue;
+        }
+        if (isNew)
+            budget.left -= 1;
         node ??= create(one, parent);
-        update(node, one);
+        update(node, one, budget);
         if (node === place)
             place = place.nextSibling;
         else
