@@ -38,10 +38,26 @@ def build_front(output: Path, *, runtimes: Sequence[str] = ()) -> Path:
     return output
 
 
-def install(root: Path, front: Path | None, *, socket: Path | None = None) -> Path:
+WITHOUT = """
+import builtins
+
+def _import(name, namespace=None, *rest, there=builtins.__import__):
+    if name in {"_json", "_signal", "_socket"} and (namespace or {}).get("__file__", "").startswith(ROOT):
+        raise ImportError(name)
+    return there(name, namespace, *rest)
+
+builtins.__import__ = _import
+"""
+"""Hides from the program, and from nobody else, what an interpreter need not have."""
+
+
+def install(
+    root: Path, front: Path | None, *, socket: Path | None = None, documented_only: bool = False
+) -> Path:
     """Lay the program down in `root`, behind a front where one is given; give the path that Docker calls.
 
-    `socket` is where it asks mcsd without being told; None for where packages have it.
+    `socket` is where it asks mcsd without being told; None for where packages have it. `documented_only`
+    leaves it those modules of the standard library alone that are documented.
     """
     root.mkdir(exist_ok=True)
     program = root / "mcsd-gate"
@@ -49,6 +65,10 @@ def install(root: Path, front: Path | None, *, socket: Path | None = None) -> Pa
         shutil.copy(front, program)
     python = program if front is None else root / "mcsd-gate.py"
     shutil.copy(RUNTIME / "main.py", python)
+    if documented_only:
+        text, there = python.read_text(), "from __future__ import annotations\n"
+        assert there in text
+        python.write_text(text.replace(there, f"{there}ROOT = {str(root)!r}\n{WITHOUT}", 1))
     for path in (program, python):
         path.chmod(0o755)
     shutil.copytree(RUNTIME / "oci", root / "oci", ignore=shutil.ignore_patterns("__pycache__"))

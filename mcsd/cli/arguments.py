@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -84,11 +84,16 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise CtlError(message, hint=f"see {self.prog} --help", status=Exit.USAGE)
 
-    def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """Check a choice, with an error text of our own: Python's differs from version to version."""
-        if action.choices is not None and value not in action.choices:
-            there_are = ", ".join(map(str, action.choices))
-            raise argparse.ArgumentError(action, f"{value!r} is not one of {there_are}")
+
+def _one_of(choices: Iterable[str]) -> Callable[[str], str]:
+    """Return a check with an error text of our own: Python's differs from version to version."""
+
+    def check(text: str) -> str:
+        if text in choices:
+            return text
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(choices)}")
+
+    return check
 
 
 def _seconds(text: str) -> float:
@@ -111,9 +116,14 @@ def _number(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
 
 
+def _priority(text: str) -> int:
+    return int(_one_of([str(one) for one in range(8)])(text))
+
+
 def _several(parser: argparse.ArgumentParser, option: str, choices: Sequence[str] | None, about: str) -> None:
     metavar = option.lstrip("-").upper()
-    parser.add_argument(option, action="append", choices=choices, metavar=metavar, help=about)
+    check = _one_of(choices) if choices else str
+    parser.add_argument(option, action="append", type=check, choices=choices, metavar=metavar, help=about)
 
 
 def _listing(parser: argparse.ArgumentParser, states: Sequence[str], what: str) -> None:
@@ -153,7 +163,7 @@ def _events(add: Any) -> None:
     _several(events, "--kind", None, "only of this kind, such as volume-refused; may be repeated")
     events.add_argument(
         "--priority",
-        type=int,
+        type=_priority,
         choices=range(8),
         metavar="N",
         help="only this and more important: 4 is warning; 6, info, unless given",
@@ -176,6 +186,7 @@ def _audit(add: Any) -> None:
     audit.add_argument("--all", action="store_true", help="look at containers that do not run, too")
     audit.add_argument(
         "--severity",
+        type=_one_of(SEVERITIES),
         choices=SEVERITIES,
         metavar="SEVERITY",
         help=f"only this and worse: {', '.join(SEVERITIES)}; low unless given",
@@ -237,6 +248,7 @@ def _booleans(add: Any) -> None:
         metavar="on|off|configured",
         nargs="?",
         default=None,
+        type=_one_of(BOOLEAN_STATES),
         choices=BOOLEAN_STATES,
         help="hold it so until mcsd's next start, or let it be as the configuration has it",
     )
@@ -274,6 +286,7 @@ def _gate(add: Any) -> None:
         "have Docker start containers through mcsd, or not",
         "enable|disable|status",
         "switch it on, off, or say how it stands",
+        type=_one_of(GATE_VERBS),
         choices=GATE_VERBS,
     )
     gate.add_argument("--dry-run", action="store_true", help="only show the change")
@@ -281,14 +294,19 @@ def _gate(add: Any) -> None:
     gate.add_argument("--file", metavar="PATH", help="Docker's file, /etc/docker/daemon.json unless given")
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Return the parser; the manual and the completions are tested against it."""
+def _always() -> argparse.ArgumentParser:
+    """Return the options that each command has."""
     always = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     always.add_argument("--socket", metavar="PATH", help=f"the daemon's socket ({DEFAULT_SOCKET})")
     always.add_argument("--json", action="store_true", help="print the API's own objects")
+    return always
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser; the manual and the completions are tested against it."""
     common: dict[str, Any] = {
         "epilog": _EXITS,
-        "parents": [always],
+        "parents": [_always()],
         "argument_default": argparse.SUPPRESS,
         "allow_abbrev": False,
     }
@@ -335,9 +353,21 @@ def subcommands(parser: argparse.ArgumentParser) -> Mapping[str, argparse.Argume
     return parser.commands if isinstance(parser, _Parser) else {}
 
 
+def _check_command(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> None:
+    """Raise `CtlError` if the command is none: argparse checks that itself, in words of its own."""
+    first = _Parser(prog=parser.prog, add_help=False, allow_abbrev=False, parents=[_always()])
+    first.add_argument("command", nargs="?", metavar="COMMAND", type=_one_of(subcommands(parser)))
+    first.parse_known_args(argv)
+
+
 def parse(argv: Sequence[str] | None = None) -> Arguments:
     """Parse a command line; raise `CtlError` for an invalid one."""
-    given = vars(make_parser().parse_args(argv))
+    parser = make_parser()
+    try:
+        given = vars(parser.parse_args(argv))
+    except CtlError:
+        _check_command(parser, argv)
+        raise
     values: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in given.items()
     }

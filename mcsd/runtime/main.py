@@ -95,11 +95,14 @@ class Invocation:
 
 def hand_over(call: Invocation) -> NoReturn:
     """Replace this process by the real runtime; raise `OSError`."""
-    import _signal  # type: ignore[import-not-found]  # `signal` brings enum, 3 ms
+    try:
+        import _signal as signal  # type: ignore[import-not-found]  # `signal` brings enum, 3 ms
+    except ImportError:
+        import signal
 
     # Python ignores these signals, and ignored signals stay ignored after an exec.
-    for number in (_signal.SIGPIPE, _signal.SIGXFSZ):
-        _signal.signal(number, _signal.SIG_DFL)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
     path = call.runtime
     os.execv(path, [path, *call.passed])
 

@@ -45,9 +45,12 @@ def ask(path: str, request: dict[str, Any], patience: float) -> dict[str, Any]:
 
 
 def _ask(path: str, request: dict[str, Any], patience: float) -> dict[str, Any]:
-    import _socket
+    try:
+        import _socket as socket  # `socket` brings selectors and enum, 6 ms
+    except ImportError:
+        import socket  # type: ignore[no-redef]
 
-    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     connection.settimeout(patience)
     connection.connect(path)
     answer = b""

@@ -1,4 +1,4 @@
-"""The gate's program in both its forms, which every test of it is run against."""
+"""The gate's program in all its forms, which every test of it is run against."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_front(tmp_path_factory.mktemp("front") / "mcsd-gate")
 
 
-@pytest.fixture(scope="session", params=["front", "python"])
+@pytest.fixture(scope="session", params=["front", "python", "documented"])
 def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What Docker calls, installed: with the front before the Python, and the Python alone."""
+    """What Docker calls, installed: with the front before the Python, the Python alone, and that with the
+    documented modules of the standard library alone."""
     front = request.getfixturevalue("front") if request.param == "front" else None
-    return install(tmp_path_factory.mktemp("libexec"), front)
+    root = tmp_path_factory.mktemp("libexec")
+    return install(root, front, documented_only=request.param == "documented")
