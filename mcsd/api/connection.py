@@ -15,6 +15,7 @@ from http import HTTPStatus
 from mcsd.api.limits import ConnectionLimiter, Limits
 from mcsd.api.peers import Peer, peer_of
 from mcsd.api.problems import problem_report, raw_response
+from mcsd.api.request_head import HeadError, read_head
 from mcsd.errors import Problem
 
 _END = b"\r\n\r\n"
@@ -49,6 +50,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._head = bytearray()
         self._received = 0
+        self._body_left = 0
         self._entered = False
         self._timer: asyncio.TimerHandle | None = None
         self._pause = FIRST_PAUSE
@@ -86,7 +88,7 @@ class Connection(asyncio.Protocol):
             if self._entered:
                 self._collect(data)
             return
-        self._inner.data_received(data)
+        self._pass_on(data)
         if self._received > self._limits.head_size + 2 * self._limits.body_size and self._transport:
             self._transport.pause_reading()
 
@@ -124,7 +126,7 @@ class Connection(asyncio.Protocol):
                 status=HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
             )
         elif end >= 0:
-            self._begin()
+            self._begin(end + len(_END))
         elif self._transport is not None:
             self._rest(self._transport)
 
@@ -135,15 +137,30 @@ class Connection(asyncio.Protocol):
         self._resumption = loop.call_later(self._pause, transport.resume_reading)
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
-    def _begin(self) -> None:
+    def _begin(self, end: int) -> None:
+        """Pass the request on, whose head ends before `end`; the rest is its body."""
         assert self._transport is not None
+        text, body, self._head = bytes(self._head[:end]), bytes(self._head[end:]), bytearray()
+        try:
+            head = read_head(text)
+        except HeadError as flaw:
+            self._refuse(Problem.REQUEST, f"this is not HTTP: {flaw}", "send an HTTP/1.1 request")
+            return
         self._admission.begin_work(self)
         # The body's own limit is lower; this one is for a header that is not valid HTTP.
         self._start_timer(2 * self._limits.request_time, self.evict)
         self._inner = self._make_inner(self)
-        head, self._head = bytes(self._head), bytearray()
         self._inner.connection_made(self._transport)
-        self._inner.data_received(head)
+        self._inner.data_received(head.passed_on)
+        self._body_left = head.body_size
+        self._pass_on(body)
+
+    def _pass_on(self, data: bytes) -> None:
+        """Pass on what is the body's; whatever comes after it is nobody's."""
+        assert self._inner is not None
+        part, self._body_left = data[: self._body_left], max(0, self._body_left - len(data))
+        if part:
+            self._inner.data_received(part)
 
     # --- time --------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """HTTP on the socket: from a request to a route, and from its result or exception to a response.
 
-aiohttp's low-level server reads and writes HTTP; the paths are in the table of `mcsd.api.routes`.
+aiohttp's low-level server (`aiohttp.web.Server`) reads and writes HTTP; the paths are in the table of
+`mcsd.api.routes`.
 """
 
 from __future__ import annotations
@@ -14,10 +15,7 @@ from operator import itemgetter
 from typing import TypeVar
 from urllib.parse import unquote
 
-from aiohttp.web_protocol import RequestHandler
-from aiohttp.web_request import BaseRequest
-from aiohttp.web_response import Response, StreamResponse
-from aiohttp.web_server import Server
+from aiohttp.web import BaseRequest, Response, StreamResponse
 from pydantic import BaseModel
 
 from mcsd import __version__
@@ -167,15 +165,13 @@ class Dispatcher:
         self._admission = admission
         self._answered = answered
 
-    async def __call__(self, request: BaseRequest) -> StreamResponse:
+    async def answer(self, connection: Connection, request: BaseRequest) -> StreamResponse:
         """Answer one request; the connection ends with it."""
-        handler = request.protocol
-        assert isinstance(handler, Handler)
         route: Route | None = None
         try:
             route, name = self._route(request)
-            call = await self._read(request, handler.connection, route, name)
-            handler.connection.request_complete()
+            call = await self._read(request, connection, route, name)
+            connection.request_complete()
             response = await route.respond(call)
         except _RefusedError as refused:
             response = as_problem(refused.report, **refused.headers)
@@ -189,7 +185,7 @@ class Dispatcher:
         if not response.prepared:
             response.headers["Server"] = f"mcsd/{__version__}"
             response.force_close()
-            handler.connection.answer_begins()
+            connection.answer_begins()
         self._answered(request.method, route.path if route else "", response.status)
         return response
 
@@ -263,38 +259,3 @@ def bug_report() -> ProblemReport:
     return problem_report(
         Problem.INTERNAL, "an unforeseen failure", "see journalctl -u mcsd -p crit, and please report it"
     )
-
-
-class Handler(RequestHandler):
-    """aiohttp's protocol for one connection, with our errors."""
-
-    def __init__(self, server: Server, connection: Connection, limits: Limits) -> None:
-        super().__init__(
-            server,
-            loop=asyncio.get_running_loop(),
-            tcp_keepalive=False,
-            access_log=None,  # type: ignore[arg-type]
-            max_line_size=limits.head_size,
-            max_field_size=limits.head_size,
-            lingering_time=limits.linger_time,
-            auto_decompress=False,
-        )
-        self.connection = connection
-
-    def handle_error(
-        self,
-        request: BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> StreamResponse:
-        """Answer invalid HTTP, or an error outside any route."""
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            report = bug_report()
-        else:
-            detail = (message or "the request is not HTTP").strip().splitlines()[0]
-            report = problem_report(Problem.REQUEST, detail, "send an HTTP/1.1 request", status=status)
-        response = as_problem(report)
-        response.force_close()
-        self.connection.answer_begins()
-        return response

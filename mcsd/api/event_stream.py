@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any
 
-from aiohttp.web_response import StreamResponse
+from aiohttp.web import StreamResponse
 
 from mcsd.api.dispatch import ApiRequest
 from mcsd.api.queries import EventsQuery

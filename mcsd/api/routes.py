@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from http import HTTPStatus
 
-from aiohttp.web_response import Response, StreamResponse
+from aiohttp.web import Response, StreamResponse
 
 from mcsd.api import event_stream as api_stream
 from mcsd.api.dispatch import ApiRequest, Route, as_page, as_response

@@ -19,12 +19,11 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from aiohttp.web_response import Response, StreamResponse
-from aiohttp.web_server import Server
+from aiohttp.web import Response, Server, StreamResponse
 
 from mcsd import __version__
 from mcsd.api.connection import Connection
-from mcsd.api.dispatch import ApiRequest, Dispatcher, Handler, Route
+from mcsd.api.dispatch import ApiRequest, Dispatcher, Route
 from mcsd.api.limits import ConnectionLimiter, Limits
 from mcsd.api.metrics import CONTENT_TYPE, Metrics
 from mcsd.api.openapi import openapi
@@ -81,16 +80,15 @@ class ApiServer:
         self._document = json.dumps(openapi(self.routes, version=__version__)).encode()
         self._service = service
         self._connections: set[Connection] = set()
+        self._http: dict[Connection, Server] = {}
         self._all_ended = asyncio.Event()
         self._servers: list[asyncio.Server] = []
         self._sockets: list[socket.socket] = []
-        self._http: Server | None = None
         self._counting: asyncio.Task[None] | None = None
 
     async def start(self, sockets: Sequence[socket.socket]) -> None:
         """Serve on sockets that are bound: systemd's, or one of `open_socket`'s."""
         loop = asyncio.get_running_loop()
-        self._http = Server(self._dispatcher)
         self._counting = loop.create_task(self._count_events())
         for sock in sockets:
             sock.setblocking(False)
@@ -107,8 +105,7 @@ class ApiServer:
         await self._stop_listening()
         for connection in self._connections:
             connection.interrupt()
-        if self._http is not None:
-            await self._http.shutdown(self.limits.stop_time)
+        await asyncio.gather(*(one.shutdown(self.limits.stop_time) for one in self._http.values()))
         for connection in tuple(self._connections):
             connection.evict()
         while self._connections:
@@ -144,11 +141,21 @@ class ApiServer:
 
     def _ended(self, connection: Connection) -> None:
         self._connections.discard(connection)
+        self._http.pop(connection, None)
         self._all_ended.set()
 
     def _handler(self, connection: Connection) -> asyncio.Protocol:
-        assert self._http is not None
-        return Handler(self._http, connection, self.limits)
+        """Return HTTP's protocol for one connection: a server of its own, which knows whom it answers."""
+        self._http[connection] = server = Server(
+            partial(self._dispatcher.answer, connection),
+            tcp_keepalive=False,
+            access_log=None,
+            max_line_size=self.limits.head_size,
+            max_field_size=self.limits.head_size,
+            lingering_time=self.limits.linger_time,
+            auto_decompress=False,
+        )
+        return server()
 
     async def _openapi(self, _: ApiRequest) -> StreamResponse:
         return Response(body=self._document, headers={"Content-Type": "application/json"})

@@ -15,7 +15,6 @@ PROGRAMS = (PACKAGE, ROOT / "packaging" / "generate-catalog", ROOT / "packaging"
 CALLED_BY_LIBRARIES = {
     *("_range_is_one_run", "_reserved_are_levels", "_path_is_absolute_and_plain"),  # pydantic's validators
     "_ignored_are_rules_with_reasons",  # another
-    "handle_error",  # aiohttp
     "collect",  # prometheus_client
 }
 ASKED_BY_TESTS = {"holders_of", "why_not", "is_pressed", "is_at_work"}
@@ -105,9 +104,6 @@ BUILT_UPON = {
     "pyroute2.netlink.nlmsg": set(),
     # Its reads and writes are where limits are kept, so that no layer above can forget them.
     "socket.socket": {"recv_into", "sendall", "close"},
-    # `aiohttp.web.RequestHandler`, from where it is defined: `aiohttp.web` takes megabytes. Its answers to
-    # what is no HTTP are made in handle_error(), and must be problem+json as all others.
-    "aiohttp.web_protocol.RequestHandler": {"handle_error"},
 }
 """Classes of libraries, and what of theirs is written anew; a new one needs a reason."""
 
