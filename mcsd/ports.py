@@ -17,7 +17,7 @@ from mcsd.core.disk import Loss, Watched, WatchEvent
 from mcsd.core.exposure import Survey
 from mcsd.core.host import SelinuxStatus as SelinuxStatus
 from mcsd.core.interfaces import Network
-from mcsd.core.labels import Level
+from mcsd.core.labels import Context, Label, Level
 from mcsd.core.notices import Notice
 from mcsd.core.processes import ProcessLevel
 from mcsd.core.selinux_state import NetlinkEvent
@@ -79,18 +79,19 @@ class Selinux(Protocol):
         """Return the kernel's spelling of a context; raise `SelinuxError` if the policy does not have it."""
         ...
 
-    def file_context(self, file_type: str, level: str) -> str:
-        """Return the canonical file context of a type, or of its name in the loaded policy, at a level."""
+    def file_context(self, file_type: str, level: str) -> Context:
+        """Return the file context of a type, or of its name in the loaded policy, at a level; raise
+        `SelinuxError` if the policy does not accept it."""
         ...
 
-    def process_context(self, pid: int) -> str | None:
+    def process_context(self, pid: int) -> Label | None:
         """Return a process's context, None when it is gone or there is no SELinux.
 
         Raises `SelinuxError` if the kernel refuses to show it.
         """
         ...
 
-    def next_context(self, pid: int) -> str | None:
+    def next_context(self, pid: int) -> Label | None:
         """Return the context that a process has set for its next execve(2), None if it has set none, is gone,
         or there is no SELinux.
 
@@ -99,20 +100,20 @@ class Selinux(Protocol):
         """
         ...
 
-    def is_permissive(self, context: str) -> bool:
+    def is_permissive(self, context: Label) -> bool:
         """Tell whether the policy makes the domain of a process with this context permissive."""
         ...
 
-    def separates(self, context: str, file_type: str) -> bool:
+    def separates(self, context: Label, file_type: str) -> bool:
         """Tell whether categories constrain a process with this context, by two access decisions.
 
         True if the policy lets it read and write files of a type at its own level, but neither at a level
         that is not comparable: not every domain is constrained by categories. `file_type` is as for
-        `file_context`.
+        `file_context`. Raises `LabelSyntaxError` for a context that cannot be read.
         """
         ...
 
-    def lets_in(self, context: str, label: str, mode: int) -> bool:
+    def lets_in(self, context: Label, label: str, mode: int) -> bool:
         """Tell whether the policy lets a process access a file with a label and a kind (st_mode).
 
         Access means to search a directory, to write to a socket, to read anything else. Raises `SelinuxError`
@@ -128,7 +129,7 @@ class Selinux(Protocol):
         """
         ...
 
-    def label_of_new(self, process: str, directory: str) -> str:
+    def label_of_new(self, process: Context, directory: Context) -> Label:
         """Return the context of a new file from a process with one context in a directory with another."""
         ...
 

@@ -17,8 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from mcsd.api.peers import peer_of
 from mcsd.control.start_admission import StartLabels, StartRequest
 from mcsd.core.containers import ContainerId
+from mcsd.core.hints import Hint
+from mcsd.core.labels import Context
 from mcsd.core.matching import Matching
-from mcsd.errors import GateError, McsdError
+from mcsd.errors import GateError, LabelSyntaxError, McsdError
 
 LINE_LIMIT = 256 * 1024
 """The most bytes of a request."""
@@ -42,7 +44,9 @@ class Bugs(Protocol):
     def report_bug(self, where: str, error: BaseException) -> None: ...
 
 
-class _Request(BaseModel):
+class GateRequest(BaseModel):
+    """What the gate asks, as it writes it."""
+
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
     version: Literal[1]
@@ -57,11 +61,18 @@ class _Request(BaseModel):
     obstacle: str = Field(default="", max_length=8192)
 
     def start(self) -> StartRequest:
-        """Return the request as the daemon's own value."""
+        """Return the request as the daemon's own value; raise `GateError` if a label cannot be read."""
+        try:
+            process, mount = Context.parse(self.process_label), Context.parse(self.mount_label)
+        except LabelSyntaxError as exc:
+            raise GateError(
+                f"Docker chose a label that cannot be read: {exc.what}",
+                hint=Hint.READABLE_LEVEL.say(),
+            ) from exc
         return StartRequest(
             container=ContainerId(self.container),
-            process_label=self.process_label,
-            mount_label=self.mount_label,
+            process_label=process,
+            mount_label=mount,
             security_options=tuple(self.security_options),
             ipc_mode=self.ipc_mode,
             pid_mode=self.pid_mode,
@@ -118,7 +129,7 @@ class GateServer:
         try:
             async with asyncio.timeout(REQUEST_TIME):
                 line = await reader.readline()
-            request = _Request.model_validate_json(line)
+            request = GateRequest.model_validate_json(line)
         except (TimeoutError, ValueError, ValidationError) as exc:
             return _refusal(GateError(f"what the gate asks cannot be read: {exc}"))
         try:
@@ -129,15 +140,15 @@ class GateServer:
             self._bugs.report_bug(f"the gate's {request.operation} of {request.container[:12]}", exc)
             return _refusal(GateError("mcsd failed", hint="see journalctl -u mcsd -p err"))
 
-    async def _carry_out(self, request: _Request) -> dict[str, object]:
+    async def _carry_out(self, request: GateRequest) -> dict[str, object]:
         if request.operation == "delete":
             self._keeper.delete(ContainerId(request.container))
             return {"admitted": True}
         admission = await self._keeper.create(request.start())
         return {
             "admitted": True,
-            "process_label": admission.process_label,
-            "mount_label": admission.mount_label,
+            "process_label": str(admission.process_label or ""),
+            "mount_label": str(admission.mount_label or ""),
             "warning": admission.warning,
         }
 

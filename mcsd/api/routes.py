@@ -40,7 +40,7 @@ from mcsd.api.reports.pairs import grant_report, pair_reports, pair_summary
 from mcsd.api.reports.reach import ReachPage, lacking, place_of_cell, reach_reports
 from mcsd.api.reports.status import health_report, status_report
 from mcsd.api.reports.strays import strays_report
-from mcsd.api.reports.volumes import volume_reports
+from mcsd.api.reports.volumes import check_report, volume_reports
 from mcsd.core.denials.telling import ToldDenial
 from mcsd.errors import Problem
 
@@ -163,9 +163,7 @@ async def verify(call: ApiRequest) -> StreamResponse:
     if target is not None and not target.startswith("/"):
         target = find_container(call.service.snapshot(), target).container.id
     found = await call.service.verify(target, repair=body.repair)
-    checks = tuple(
-        models.VolumeCheckReport.model_validate(check, from_attributes=True) for check in found.volumes
-    )
+    checks = tuple(map(check_report, found.volumes))
     amiss = any(check.error or (check.wrong and not check.repaired) for check in checks)
     report = models.VerificationReport(
         good=not (amiss or found.processes or found.pairs or found.ledger),

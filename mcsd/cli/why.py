@@ -220,7 +220,7 @@ class WhyRun:
             carrier = ProcProcesses(self._place.proc).level_of(denial.pid)
         except SelinuxError:
             return ""
-        return carrier.container if carrier is not None and carrier.context == denial.source else ""
+        return carrier.container if carrier is not None and str(carrier.context) == denial.source else ""
 
     # --- what is found out ---------------------------------------------------------------------------
 

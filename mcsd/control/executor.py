@@ -15,7 +15,7 @@ from mcsd.core.changes import Change, DropClaim, PutClaim, PutGrant, PutVolume
 from mcsd.core.containers import Container, ContainerId
 from mcsd.core.grants import Grant, GrantEvent, GrantState, Origin
 from mcsd.core.hints import Hint
-from mcsd.core.labels import Level
+from mcsd.core.labels import Context, Level
 from mcsd.core.leftout import counted, left_out, missed
 from mcsd.core.notices import Kind, Notice
 from mcsd.core.plan import (
@@ -71,7 +71,7 @@ class DraftInputs:
 
 
 def draft(
-    actions: Sequence[Action], cache: StateCache, means: DraftInputs, targets: Mapping[Level, str]
+    actions: Sequence[Action], cache: StateCache, means: DraftInputs, targets: Mapping[Level, Context]
 ) -> Draft:
     """Turn one round of actions into a stage; raises `ExhaustedError`.
 
@@ -89,7 +89,7 @@ def levels_to_label(actions: Iterable[Action]) -> frozenset[Level]:
 
 
 def _draft(
-    action: Action, stage: Draft, cache: StateCache, means: DraftInputs, targets: Mapping[Level, str]
+    action: Action, stage: Draft, cache: StateCache, means: DraftInputs, targets: Mapping[Level, Context]
 ) -> None:
     match action:
         case Adopt(container, level, shares, group):
@@ -198,7 +198,7 @@ def _claim_notice(claim: Claim, grant: Grant, rule: str) -> list[Notice]:
 
 
 def _draft_label(
-    action: LabelVolume, stage: Draft, cache: StateCache, means: DraftInputs, target: str
+    action: LabelVolume, stage: Draft, cache: StateCache, means: DraftInputs, target: Context
 ) -> None:
     volume = cache.volume_of(action.root.identity) or Volume(
         id=means.new_volume_id(),

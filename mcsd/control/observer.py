@@ -16,7 +16,7 @@ from mcsd.core.gating import has_passed, is_gated, may_have_passed
 from mcsd.core.hints import Hint
 from mcsd.core.host import Host
 from mcsd.core.interfaces import Network, network_kind
-from mcsd.core.labels import Level
+from mcsd.core.labels import Context, Label, Level
 from mcsd.core.modes import VolumePolicy, mode_for
 from mcsd.core.plan import Observed, RootSight, Unusable, Usable
 from mcsd.core.processes import FirstProcess, ProcessSight, Stage
@@ -220,7 +220,7 @@ class Observer:
             self._why_unbound(seen.context),
         )
 
-    def _why_unbound(self, context: str) -> str:
+    def _why_unbound(self, context: Label) -> str:
         try:
             if self._selinux.separates(context, self._file_type):
                 return ""
@@ -252,7 +252,7 @@ class Observer:
 
     def _survey(self, mount: Mount, container: Container) -> Survey:
         survey = self._volumes.survey(mount.source, within=self._ruled, storage=self._storage_but(mount))
-        if not survey.shown or survey.label is None or not container.process_label:
+        if not survey.shown or survey.label is None or container.process_label is None:
             return survey
         try:
             is_open = self._selinux.lets_in(container.process_label, survey.label, survey.mode)
@@ -268,7 +268,7 @@ class Observer:
             return Unusable(ClaimState.FAILED, exc.what, exc.hint)
         return None
 
-    async def file_contexts(self, levels: Collection[Level]) -> dict[Level, str]:
+    async def file_contexts(self, levels: Collection[Level]) -> dict[Level, Context]:
         """Return the context of files at each of these levels; raises `SelinuxError` and `HostError`."""
         if not levels:
             return {}

@@ -17,7 +17,7 @@ from mcsd.control.reclaimer import Reclaimer
 from mcsd.core.changes import PutClaim, PutVolume
 from mcsd.core.containers import Container, ContainerId
 from mcsd.core.grants import GrantState
-from mcsd.core.labels import Level, level_in
+from mcsd.core.labels import level_in
 from mcsd.core.leftout import bound_by
 from mcsd.core.modes import VolumePolicy
 from mcsd.core.notices import Kind, Notice
@@ -256,7 +256,7 @@ class Reconciler:
         if level is None:  # no process runs at it
             return ""
         found = self._process_levels.conflicting(level, self._is_ours)
-        near = (holder for holder in found if Level.parse(holder.level).dominates(level))
+        near = (holder for holder in found if holder.level.dominates(level))
         return next((f"process {holder.pid} at {holder.level}" for holder in near), "")
 
     def _is_ours(self, container: str) -> bool:

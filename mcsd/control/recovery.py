@@ -32,7 +32,6 @@ from mcsd.core.volumes import (
     VolumePhase,
 )
 from mcsd.core.walks import StoredVolume
-from mcsd.errors import LabelSyntaxError
 
 
 def recover(stored: Sequence[StoredVolume], cache: StateCache, now: float) -> tuple[Change, ...]:
@@ -48,18 +47,18 @@ def _changes(stored: Sequence[StoredVolume], cache: StateCache, now: float) -> I
     on_disk = {found.id for found in stored}
     for found in stored:
         known = cache.volume(found.id)
-        if not found.target or found.state == "restored" or (known and known.target == found.target):
+        target = found.target
+        if found.state == "restored" or (known and known.target == target):
             continue
-        try:
-            level = Context.parse(found.target).level
-        except LabelSyntaxError:
-            continue  # mcsd cannot have written this target; the file stays for the administrator
+        if not isinstance(target, Context):
+            continue  # none was begun, or mcsd cannot have written it; the file stays for the administrator
+        level = target.level
         if known is None:
             yield from _superseded(found, cache, on_disk)
             yield from _labelled_over(found, cache, on_disk)
-            yield PutVolume(_volume(found, now))
+            yield PutVolume(_volume(found, target, now))
         else:
-            yield from _corrected(known, found, cache)
+            yield from _corrected(known, target, cache)
         if not level.categories:
             continue
         if level not in holders:
@@ -99,21 +98,21 @@ def _labelled_over(found: StoredVolume, cache: StateCache, on_disk: Collection[V
             yield DropVolume(old.id)
 
 
-def _corrected(known: Volume, found: StoredVolume, cache: StateCache) -> Iterator[Change]:
+def _corrected(known: Volume, target: Context, cache: StateCache) -> Iterator[Change]:
     """Record the level that a volume carries; claims on it are not ready until it is examined."""
     detail = "what is on disk was written later than the ledger"
-    yield PutVolume(replace(known.after(VolumeEvent.TARGETED), target=found.target, detail=detail))
+    yield PutVolume(replace(known.after(VolumeEvent.TARGETED), target=target, detail=detail))
     for claim in cache.claims_on(known.id):
         if claim.state is ClaimState.READY:
             yield PutClaim(replace(claim, state=ClaimState.PENDING))
 
 
-def _volume(found: StoredVolume, now: float) -> Volume:
+def _volume(found: StoredVolume, target: Context, now: float) -> Volume:
     return Volume(
         id=found.id,
         path=found.path,
         identity=found.identity,
-        target=found.target,
+        target=target,
         phase=VolumePhase.LABELLED if found.state == "complete" else VolumePhase.LABELLING,
         since=now,
         inodes=found.count,

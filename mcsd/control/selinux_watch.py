@@ -14,6 +14,7 @@ from collections.abc import Callable
 from mcsd.blocking.calls import Blocking
 from mcsd.core.blocked import Party, Subject
 from mcsd.core.host import NOT_ASKED, SelinuxStatus
+from mcsd.core.labels import Label
 from mcsd.core.notices import Kind, Notice
 from mcsd.core.selinux_state import HostFinding, Move, NetlinkEvent, NetlinkEventKind, SelinuxState, findings
 from mcsd.errors import HostError, SelinuxError
@@ -194,7 +195,7 @@ class SelinuxWatch:
             return exc.what
         return ""
 
-    def _own(self) -> str | None:
+    def _own(self) -> Label | None:
         try:
             return self._selinux.process_context(self._pid)
         except SelinuxError:  # the domain may not be allowed to ask; then nothing is reported

@@ -45,7 +45,7 @@ from mcsd.core.notices import Kind, Notice
 from mcsd.core.plan import Observed
 from mcsd.core.sharing import conflicts_of
 from mcsd.core.volumes import Claim, ClaimState
-from mcsd.errors import GateError, HostError, LabelSyntaxError, McsdError
+from mcsd.errors import GateError, HostError, McsdError
 from mcsd.ports import ContainerEngine
 from mcsd.state.state import State
 from mcsd.state.store import LEDGER
@@ -59,8 +59,8 @@ class StartRequest:
     """What the gate knows about a start. The labels are the engine's."""
 
     container: ContainerId
-    process_label: str
-    mount_label: str
+    process_label: Context
+    mount_label: Context
     security_options: tuple[str, ...] = ()
     ipc_mode: str = ""
     pid_mode: str = ""
@@ -69,23 +69,13 @@ class StartRequest:
     obstacle: str = ""
     """Why its file systems cannot be mounted with another level than the engine's; "" if they can."""
 
-    @property
-    def process(self) -> Context:
-        """The context of the process; raises `LabelSyntaxError`, as `mount` does."""
-        return Context.parse(self.process_label)
-
-    @property
-    def mount(self) -> Context:
-        """The context that its file systems are mounted with."""
-        return Context.parse(self.mount_label)
-
 
 @dataclass(frozen=True, slots=True)
 class StartLabels:
-    """The answer: the labels to start with; empty ones mean the engine's."""
+    """The answer: the labels to start with, None for the engine's."""
 
-    process_label: str = ""
-    mount_label: str = ""
+    process_label: Context | None = None
+    mount_label: Context | None = None
     warning: str = ""
 
 
@@ -232,7 +222,7 @@ class StartAdmission:
             Observed(container.id, container, host, sights, gated=True, starting=True, surveys=surveys)
         )
         labels = self._labels(request, grant)
-        if request.obstacle and grant.level != request.process.level:
+        if request.obstacle and grant.level != request.process_label.level:
             reason = f"it needs the level {grant.level}, and {request.obstacle}"
             return self._as_docker_has_it(request, reason, Hint.OWN_NAMESPACES.say())
         if obstacle:  # reported here, when it is certain that it starts
@@ -260,7 +250,7 @@ class StartAdmission:
 
     def _refuse_docker_s_level(self, request: StartRequest) -> None:
         """Raise `GateError`, and report it, if a living holder has the level that Docker chose."""
-        level = request.process.level
+        level = request.process_label.level
         mine = {request.container, *(mode.partition(":")[2] for mode in (request.ipc_mode, request.pid_mode))}
         for other in self._store.cache.grants_near(level) if level.categories else ():
             if other.state.is_living and not {other.container, other.name} & mine:
@@ -284,13 +274,6 @@ class StartAdmission:
         container = seen or await self._docker.list_one(request.container)
         if not is_gated(container, self._host()):
             self._host.engine_is(await self._docker.info())  # this call proves that Docker was reloaded
-        try:
-            _ = request.process, request.mount
-        except LabelSyntaxError as exc:
-            raise GateError(
-                f"Docker chose a label that cannot be read: {exc.what}",
-                hint=Hint.READABLE_LEVEL.say(),
-            ) from exc
         return replace(
             container,
             running=False,
@@ -309,7 +292,7 @@ class StartAdmission:
         return tuple(claim for claim in claims if claim.mode.is_labelled)
 
     def _labels(self, request: StartRequest, grant: Grant) -> StartLabels:
-        return StartLabels(_at(request.process, grant.level), _at(request.mount, grant.level))
+        return StartLabels(request.process_label.at(grant.level), request.mount_label.at(grant.level))
 
     def _failed(self, request: StartRequest, reason: str, hint: str) -> StartLabels:
         if self._config.on_error is GateOnError.REFUSE:
@@ -388,7 +371,3 @@ def _inseparable(level: Level, other: str) -> tuple[str, str]:
         f"its level {level} is not separate from that of {other}",
         Hint.NEW_LEVEL.say(),
     )
-
-
-def _at(parsed: Context, level: Level) -> str:
-    return f"{parsed.user}:{parsed.role}:{parsed.type}:{level}"

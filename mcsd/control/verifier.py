@@ -185,7 +185,7 @@ class Verifier:
         for carrier in self._sources.state.process_levels.seen():
             grant = granted.get(ContainerId(carrier.container))
             if grant is not None and carrier.level != grant.level:
-                first.setdefault((grant.name, carrier.context), grant)
+                first.setdefault((grant.name, str(carrier.context)), grant)
         return tuple(
             f"container {name} is granted {grant.level}, and a process of it runs as {context}"
             for (name, context), grant in sorted(first.items())
@@ -204,7 +204,7 @@ class Verifier:
             if process.stage is not Stage.RUNNING or process.context is None:
                 continue  # it starts or has ended
             if not is_at(process.context, grant):
-                found[grant.name, process.context] = grant
+                found[grant.name, str(process.context)] = grant
         return found
 
     def _intruders(self) -> tuple[str, ...]:

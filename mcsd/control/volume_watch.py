@@ -19,7 +19,7 @@ from mcsd.blocking.calls import Blocking
 from mcsd.control.executor import WalkOutcome, skipped_text
 from mcsd.core.blocked import Party, Subject
 from mcsd.core.disk import Loss, WatchEvent, Watching, What
-from mcsd.core.labels import Context, level_in
+from mcsd.core.labels import Context, Label, UnreadableLabel, level_of
 from mcsd.core.notices import Kind, Notice
 from mcsd.core.protected import is_left_alone
 from mcsd.core.volumes import Volume, VolumeId, VolumePhase
@@ -201,7 +201,7 @@ class VolumeWatch:
     async def _take(self, volume: Volume) -> None:
         with_files = await self._with_files(volume)
         answer = await self._watch.watch(
-            volume.id, volume.path, volume.identity, volume.target, with_files=with_files
+            volume.id, volume.path, volume.identity, str(volume.target), with_files=with_files
         )
         if self._store.cache.volume(volume.id) is None:
             self._watch.release(volume.id)
@@ -228,24 +228,27 @@ class VolumeWatch:
     async def _with_files(self, volume: Volume) -> bool:
         """Tell whether new files in a volume get a label other than the volume's.
 
-        If the kernel does not answer, the result is True: then files are watched too, which only costs more.
+        If the kernel does not answer, or cannot be asked, the result is True: then files are watched too,
+        which only costs more.
         """
         for grant in is_shared_by_others(volume, self._store.cache):
             container = self._container_status.get(grant.container)
-            label = container.process_label if container is not None else ""
-            if not label:
+            label = container.process_label if container is not None else None
+            if label is None:
                 continue
+            if isinstance(label, UnreadableLabel):
+                return True
             try:
-                made = await self._label_of_new(str(Context.parse(label).at(grant.level)), volume)
+                made = await self._label_of_new(label.at(grant.level), volume)
             except SelinuxError:  # no SELinux in the kernel: new files get no label either
                 continue
             except HostError:
                 return True
-            if level_in(made) != volume.level:
+            if level_of(made) != volume.level:
                 return True
         return False
 
-    async def _label_of_new(self, process: str, volume: Volume) -> str:
+    async def _label_of_new(self, process: Context, volume: Volume) -> Label:
         return await self._blocking.run(
             Subject(Party.POLICY), lambda: self._selinux.label_of_new(process, volume.target)
         )

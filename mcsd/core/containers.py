@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import NewType
 
-from mcsd.core.labels import Context, Level
+from mcsd.core.labels import Label, Level, readable
 
 ContainerId = NewType("ContainerId", str)
 """Docker's full container id: 64 lower-case hex digits."""
@@ -70,9 +70,10 @@ class Mount:
 class Container:
     """One container as Docker's inspect shows it.
 
-    `process_label` is "" where Docker confines nothing (no SELinux in the engine, `--privileged`,
-    `label=disable`, `--pid=host`, `--ipc=host`). `pid` is the init process's on the host, None unless
-    running. `pid_mode` and `ipc_mode` are Docker's words: "", "host", "private", "container:ID"…
+    `process_label` is None where Docker confines nothing (no SELinux in the engine, `--privileged`,
+    `label=disable`, `--pid=host`, `--ipc=host`), and unreadable where it passes on what is no level. `pid` is
+    the init process's on the host, None unless running. `pid_mode` and `ipc_mode` are Docker's words: "",
+    "host", "private", "container:ID"…
     `labels` are only the container's labels under `io.mcsd.`, sorted; `image_labels` those of its image,
     which its author set and not the container's owner. If the image cannot be inspected (removed by force,
     for example), all of `labels` count as the image's.
@@ -85,8 +86,8 @@ class Container:
     name: str
     running: bool
     pid: int | None = None
-    process_label: str = ""
-    mount_label: str = ""
+    process_label: Label | None = None
+    mount_label: Label | None = None
     privileged: bool = False
     pid_mode: str = ""
     ipc_mode: str = ""
@@ -109,9 +110,9 @@ class Container:
     def level(self) -> Level | None:
         """The level that Docker starts it at, None if Docker does not confine it.
 
-        Raises `LabelSyntaxError` if Docker's label cannot be parsed.
+        Raises `LabelSyntaxError` if Docker's label cannot be read.
         """
-        return Context.parse(self.process_label).level if self.process_label else None
+        return None if self.process_label is None else readable(self.process_label).level
 
     def label(self, key: str) -> str | None:
         """Return the value of the container's own label `io.mcsd.KEY`, or None.

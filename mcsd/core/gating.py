@@ -20,7 +20,7 @@ from mcsd.core.containers import Container
 from mcsd.core.daemon_json import NAME
 from mcsd.core.grants import Grant, GrantEvent, GrantState
 from mcsd.core.host import Host
-from mcsd.core.labels import Context
+from mcsd.core.labels import Label, readable
 from mcsd.core.plan import Adopt, Advance, Occupy
 from mcsd.core.sharing import conflicts_of, shares_with
 from mcsd.core.state_cache import StateCache
@@ -42,11 +42,11 @@ def may_have_passed(container: Container, host: Host) -> bool:
     return is_gated(container, host) or container.runtime == NAME
 
 
-def has_passed(container: Container, process: str | None) -> bool:
+def has_passed(container: Container, process: Label | None) -> bool:
     """Tell whether a container runs at a level that the gate has chosen, by its process."""
     if process is None or container.level is None:
         return False
-    return Context.parse(process).level != container.level
+    return readable(process).level != container.level
 
 
 class GateLevel(StrEnum):

@@ -16,7 +16,7 @@ from mcsd.core.disk import DiskState
 from mcsd.core.exposure import Barrier, Weak, Weakness
 from mcsd.core.grants import Grant
 from mcsd.core.host import SWITCH_ON, Host
-from mcsd.core.labels import level_in
+from mcsd.core.labels import Label, level_of
 from mcsd.core.processes import Stage
 from mcsd.core.volumes import Claim, ClaimState, VolumeId
 
@@ -104,7 +104,7 @@ def host_reasons(host: Host) -> tuple[Reason, ...]:
 
 def unconfined_reason(container: Container, host: Host) -> Reason | None:
     """Return why an engine that labels containers has not confined this one, None if it has."""
-    if container.process_label or (host.engine is not None and not host.engine.selinux):
+    if container.process_label is not None or (host.engine is not None and not host.engine.selinux):
         return None
     without = "re-create it without that option"
     if container.privileged:
@@ -131,7 +131,7 @@ class Evidence:
     grant: Grant | None
     claims: Sequence[Claim] = ()
     conflicts: Sequence[Conflict] = ()
-    process: str | None = None
+    process: Label | None = None
     permissive_domain: bool = False
     unbound: str = ""
     weaknesses: Sequence[Weakness] = ()
@@ -149,9 +149,9 @@ class Verdict:
     reasons: tuple[Reason, ...] = ()
 
 
-def is_at(context: str, grant: Grant) -> bool:
+def is_at(context: Label, grant: Grant) -> bool:
     """Tell whether a process that runs in `context` carries the granted level."""
-    return level_in(context) == grant.level
+    return level_of(context) == grant.level
 
 
 def _process_reason(evidence: Evidence, grant: Grant) -> Reason | None:
@@ -252,7 +252,7 @@ def judge(evidence: Evidence) -> Verdict:
             process = _process_reason(evidence, evidence.grant)
             reasons += [process] if process else []
         reasons += _claim_reasons(evidence.claims, evidence.disks)
-        reasons += _weak_reasons(evidence.weaknesses) if evidence.container.process_label else []
+        reasons += _weak_reasons(evidence.weaknesses) if evidence.container.process_label is not None else []
     if not evidence.container.running or evidence.stage is not Stage.RUNNING:
         return Verdict(None, tuple(reasons))
     return Verdict(not reasons, tuple(reasons))

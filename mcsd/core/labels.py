@@ -229,9 +229,52 @@ class Context:
         return replace(self, range=LevelRange(level, level))
 
 
-def level_in(text: str | None) -> Level | None:
-    """Return the level of an untrusted context; None if it cannot be parsed."""
+@dataclass(frozen=True, slots=True)
+class UnreadableLabel:
+    """A label that is no `Context`: its text as it was found, and why and how it should be read otherwise.
+
+    The engine passes on what its users wrote, and the kernel's own tasks and policies without levels have
+    labels of other forms. They are shown, and nothing is decided by them.
+    """
+
+    text: str
+    reason: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def type(self) -> str:
+        """The type, which a context without a level has as well; "" if the text is no context at all."""
+        parts = self.text.split(":", 3)
+        return parts[2] if len(parts) > 2 else ""
+
+
+Label = Context | UnreadableLabel
+"""A label of somebody else's, read where it came in."""
+
+
+def read_label(text: str) -> Label:
+    """Read a label of somebody else's, which may be anything."""
     try:
-        return Context.parse(text).level if text else None
-    except LabelSyntaxError:
-        return None
+        return Context.parse(text)
+    except LabelSyntaxError as exc:
+        return UnreadableLabel(text, exc.what, exc.hint)
+
+
+def readable(label: Label) -> Context:
+    """Return the context that a label is; raise `LabelSyntaxError` if it cannot be read."""
+    if isinstance(label, Context):
+        return label
+    raise LabelSyntaxError(label.reason, hint=label.hint)
+
+
+def level_of(label: Label | None) -> Level | None:
+    """Return the level of a label, None if there is none."""
+    return label.level if isinstance(label, Context) else None
+
+
+def level_in(text: str | None) -> Level | None:
+    """Return the level in a file's label; None if there is none."""
+    return level_of(read_label(text)) if text else None

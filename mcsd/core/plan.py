@@ -38,7 +38,7 @@ from mcsd.core.grants import Grant, GrantEvent, GrantState
 from mcsd.core.hints import Hint, way_to_share
 from mcsd.core.host import Host
 from mcsd.core.isolation import unconfined_reason
-from mcsd.core.labels import Context, Level
+from mcsd.core.labels import Label, Level, readable
 from mcsd.core.modes import VolumePolicy, mode_for
 from mcsd.core.refusals import RefusalRule
 from mcsd.core.sharing import (
@@ -112,7 +112,7 @@ class Observed:
     """Whether it starts through the gate: then mcsd chooses its level, and takes it back at exit."""
     starting: bool = False
     """Whether the gate waits for this: the container does not run yet, but is about to."""
-    process: str | None = None
+    process: Label | None = None
     """The context of its first process, if that was read."""
     surveys: Mapping[str, Survey] = field(default_factory=dict)
     """By destination: where a bind mount's source is, and what it shows of the host."""
@@ -274,9 +274,9 @@ def _found_running(observed: Observed, container: Container) -> tuple[Action, ..
 
 def _level_seen(observed: Observed, container: Container) -> Level | None:
     """Return the level that the first process runs at; None if that was not read, or has no label."""
-    if not container.running or observed.process is None or not container.process_label:
+    if not container.running or observed.process is None or container.process_label is None:
         return None
-    return Context.parse(observed.process).level
+    return readable(observed.process).level
 
 
 def _removal(grant: Grant) -> tuple[Action, ...]:
@@ -511,7 +511,7 @@ def _outsider(case: _ClaimCase) -> Objection | None:
 
 def _is_written_by_mcsd(root: Usable, cache: StateCache) -> bool:
     volume = cache.volume_of(root.identity)
-    return volume is not None and volume.target == root.label
+    return volume is not None and root.label == str(volume.target)
 
 
 # --- conflicts with other claims -----------------------------------------------------------------------
@@ -586,8 +586,7 @@ def _carries(case: _ClaimCase, root: Usable, level: Level, volume: Volume | None
         and case.present.volume == volume.id
         and volume.phase is VolumePhase.LABELLED
         and volume.level == level
-        and root.label is not None
-        and root.label == volume.target
+        and root.label == str(volume.target)
     )
 
 
@@ -604,7 +603,7 @@ def _covering(root: Usable, level: Level, cache: StateCache) -> Claim | None:
             continue
         for held in cache.claims_on(parent.id):
             grant = cache.grant(held.grant)
-            is_walked = parent.phase is VolumePhase.LABELLED and root.label == parent.target
+            is_walked = parent.phase is VolumePhase.LABELLED and root.label == str(parent.target)
             is_being = parent.phase is VolumePhase.LABELLING and grant is not None and grant.state.is_living
             if is_walked or is_being:
                 return held

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mcsd.core.interfaces import Network
-from mcsd.core.labels import Context, Level, LevelRange
-from mcsd.errors import LabelSyntaxError
+from mcsd.core.labels import Context, Label, Level, LevelRange
 
 OVERLORD = 16
 """The most categories that a container's level can have: a member of seven groups has sixteen."""
@@ -28,7 +27,7 @@ class ProcessLevel:
     """A process whose level has categories. `container` is the id that its control group names, or ""."""
 
     pid: int
-    context: str
+    context: Context
     level: Level
     container: str = ""
 
@@ -49,8 +48,8 @@ class FirstProcess:
     """A container's first process: its context, None if it is gone, and the context that it has requested for
     the next execve(2), None if none."""
 
-    context: str | None = None
-    upcoming: str | None = None
+    context: Label | None = None
+    upcoming: Label | None = None
 
     @property
     def stage(self) -> Stage:
@@ -75,12 +74,11 @@ def held_level(held: LevelRange) -> Level:
     return held.low if is_overlord(held.high) else held.high
 
 
-def carrier_of(pid: int, context: str, cgroup: str) -> ProcessLevel | None:
-    """Parse a process's context and control groups; None if its level has no categories."""
-    try:
-        level = held_level(Context.parse(context).range)
-    except LabelSyntaxError:
+def carrier_of(pid: int, context: Label, cgroup: str) -> ProcessLevel | None:
+    """Return a process with its level, and the container in its control groups; None without categories."""
+    if not isinstance(context, Context):
         return None
+    level = held_level(context.range)
     if not level.categories:
         return None
     found = _CONTAINER.search(cgroup)
@@ -95,7 +93,7 @@ class ProcessSight:
     if that was not determined. `stage` says whether the container is starting or ending.
     """
 
-    context: str | None = None
+    context: Label | None = None
     stage: Stage = Stage.RUNNING
     permissive: bool = False
     unbound: str = ""

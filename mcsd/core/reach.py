@@ -21,12 +21,11 @@ from enum import StrEnum
 
 from mcsd.core.grants import Grant
 from mcsd.core.isolation import Why
-from mcsd.core.labels import Context, Level
+from mcsd.core.labels import Level, level_of
 from mcsd.core.separation import Separation
 from mcsd.core.snapshot import ForeignHolder, Sighting, Snapshot
 from mcsd.core.strays import Stray
 from mcsd.core.volumes import Claim, ClaimMode, ClaimState
-from mcsd.errors import LabelSyntaxError
 
 MOST_BY_LEVEL = 32
 """The most links of one actor to things that it has not mounted; its cell says if there may be more."""
@@ -130,16 +129,9 @@ _UNBOUNDED = {
 }
 
 
-def _level_of(context: str | None) -> Level | None:
-    try:
-        return Context.parse(context).level if context else None
-    except LabelSyntaxError:
-        return None
-
-
 def _actor(sighting: Sighting, grant: Grant | None) -> Actor:
     container = sighting.container
-    level = _level_of(sighting.process) if container.running else None
+    level = level_of(sighting.process) if container.running else None
     if level is None and grant is not None:
         level = grant.level
     unbounded = ""
@@ -160,7 +152,7 @@ def _actor(sighting: Sighting, grant: Grant | None) -> Actor:
 
 
 def _foreigner(holder: ForeignHolder) -> Actor:
-    return Actor(name=holder.context, level=_level_of(holder.context), pid=holder.pid)
+    return Actor(name=str(holder.context), level=holder.context.level, pid=holder.pid)
 
 
 def _binding_level(actor: Actor) -> Level | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from mcsd.core.host import SWITCH_ON, SelinuxStatus
+from mcsd.core.labels import Label
 
 UNLABELED = "unlabeled_t"
 """The type that the kernel shows for a context that is not valid in the loaded policy."""
@@ -62,7 +63,7 @@ class SelinuxState:
     status: SelinuxStatus
     unreadable: str = ""
     file_type_error: str = ""
-    own: str | None = None
+    own: Label | None = None
     deaf: str = ""
 
     @property
@@ -145,7 +146,7 @@ def _findings_of_policy(ground: SelinuxState) -> list[HostFinding]:
                 "load the policy's container module (container-selinux), or set [labels] file_type",
             )
         )
-    if ground.own is not None and type_of(ground.own) == UNLABELED:
+    if ground.own is not None and ground.own.type == UNLABELED:
         found.append(
             HostFinding(
                 Trouble.NO_OWN_DOMAIN,
@@ -162,9 +163,3 @@ def _findings_of_policy(ground: SelinuxState) -> list[HostFinding]:
             )
         )
     return found
-
-
-def type_of(context: str) -> str:
-    """Return the type of a context, "" if it is not one."""
-    parts = context.split(":", 3)
-    return parts[2] if len(parts) > 2 else ""

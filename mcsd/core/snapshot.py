@@ -19,6 +19,7 @@ from mcsd.core.exposure import Weakness
 from mcsd.core.host import Host
 from mcsd.core.interfaces import Network
 from mcsd.core.isolation import Conflict, Verdict
+from mcsd.core.labels import Context, Label, Level
 from mcsd.core.processes import Stage
 from mcsd.core.selinux_state import HostFinding
 from mcsd.core.state_cache import StateCache
@@ -39,7 +40,7 @@ class Sighting:
     verdict: Verdict
     seen: float
     conflicts: tuple[Conflict, ...] = ()
-    process: str | None = None
+    process: Label | None = None
     error: str = ""
     error_hint: str = ""
     settled: bool = False
@@ -82,8 +83,8 @@ class Event:
 class ForeignHolder:
     """A process outside this engine's containers that runs at a level with categories."""
 
-    level: str
-    context: str
+    level: Level
+    context: Context
     pid: int
 
 

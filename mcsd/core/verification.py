@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mcsd.core.labels import Context
+
 
 @dataclass(frozen=True, slots=True)
 class VolumeCheck:
     """How a volume's labels on disk compare with the ledger."""
 
     path: str
-    target: str
+    target: Context
     seen: int
     wrong: int
     skipped: int

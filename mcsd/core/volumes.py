@@ -136,14 +136,14 @@ end changes nothing, and restoring continues.
 class Volume:
     """A volume that mcsd has labelled or is about to.
 
-    `target` is the full context last intended, canonical. `phase` LABELLING or RESTORING with no walk
+    `target` is the context last intended. `phase` LABELLING or RESTORING with no walk
     running is unfinished work, to be resumed at start. Times are seconds since the epoch.
     """
 
     id: VolumeId
     path: str
     identity: Identity
-    target: str
+    target: Context
     phase: VolumePhase
     since: float
     inodes: int = 0
@@ -155,7 +155,7 @@ class Volume:
     @property
     def level(self) -> Level:
         """The level that the volume should carry."""
-        return Context.parse(self.target).level
+        return self.target.level
 
     def after(self, event: VolumeEvent) -> Volume:
         """Return the volume in its next phase; raise `KeyError` for a step that is not in the table."""

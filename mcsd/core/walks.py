@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from mcsd.core.labels import Label
 from mcsd.core.volumes import Identity, VolumeId
 
 RawLabel = bytes | None
@@ -123,7 +124,7 @@ class Root:
 class StoredVolume:
     """What a file of originals says about its volume: enough to restore it if the ledger is lost.
 
-    `target` is the last one begun, "" if none was. `state` is `new`, `labelling`, `complete`,
+    `target` is the last one begun, None if none was. `state` is `new`, `labelling`, `complete`,
     `restoring`, `restored` or `damaged`; `created` seconds since the epoch; `count` the
     inodes seen by the last complete walk.
     """
@@ -132,7 +133,7 @@ class StoredVolume:
     path: str
     identity: Identity
     created: float
-    target: str
+    target: Label | None
     state: str
     count: int = 0
 

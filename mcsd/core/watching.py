@@ -28,7 +28,7 @@ from pathlib import PurePosixPath
 from mcsd.core.containers import Container
 from mcsd.core.disk import Drift, WatchEvent, What
 from mcsd.core.grants import Grant
-from mcsd.core.labels import level_in
+from mcsd.core.labels import Label, level_in, level_of
 from mcsd.core.state_cache import StateCache
 from mcsd.core.volumes import Claim, ClaimMode, ClaimState, Volume, VolumePhase, overlap
 from mcsd.core.wishes import is_claimable
@@ -106,7 +106,7 @@ def judge(
 
 
 def _is_wrong(sight: WatchEvent, volume: Volume, is_left_alone: Callable[[str], bool]) -> bool:
-    if sight.what in {What.MOVED_OUT, What.MOUNTED} or sight.label == volume.target:
+    if sight.what in {What.MOVED_OUT, What.MOUNTED} or sight.label == str(volume.target):
         return False
     if sight.links > 1 and not sight.is_directory:
         return False
@@ -149,7 +149,8 @@ def _who(
 
 def _explains(label: str | None, container: Container, volume: Volume) -> bool:
     """Tell whether a label is what the engine writes for one of a container's mounts of a volume."""
-    if label is None or _kind(label) != _kind(volume.target):
+    target = volume.target
+    if label is None or label.split(":", 3)[:3] != [target.user, target.role, target.type]:
         return False
     options: set[str] = set()
     for mount in container.mounts:
@@ -160,15 +161,11 @@ def _explains(label: str | None, container: Container, volume: Volume) -> bool:
     return "z" in options and ":" in label and not _categories(label)
 
 
-def _kind(label: str) -> list[str]:
-    return label.split(":", 3)[:3]
-
-
 def _categories(label: str) -> bool:
     level = level_in(label)
     return level is None or bool(level.categories)
 
 
-def _is_at(label: str, other: str) -> bool:
+def _is_at(label: str, other: Label | None) -> bool:
     level = level_in(label)
-    return level is not None and level == level_in(other)
+    return level is not None and level == level_of(other)

@@ -203,7 +203,7 @@ class Engine:
                     root, Relabelling(originals, wanted, self._may_change), tally, self._means, originals
                 )
                 complete = walk.relabel(target)
-                if complete and (originals.volume.state, originals.volume.target) != ("complete", target):
+                if complete and not originals.is_at("complete", target):
                     walk.begin()
                     originals.finish("complete", target, tally.seen)
                 return tally.walk(complete=complete)
@@ -258,7 +258,7 @@ class Engine:
             require_writable(root, path)  # not needed if nothing is left to be written
         if complete:
             self._make_lasting(root)
-            originals.finish("restored", originals.volume.target, tally.seen)
+            originals.finish("restored", originals.target, tally.seen)
         return tally.walk(complete=complete)
 
     def _without_originals(
@@ -340,7 +340,7 @@ class Engine:
                 raise VolumeFailedError(f"volume {path!r} has no originals: nothing in it was labelled yet")
             try:
                 require_writable(root, path)
-                was_complete = (originals.volume.state, originals.volume.target) == ("complete", target)
+                was_complete = originals.is_at("complete", target)
                 tally, count = Counters(cancellation=cancelled), originals.volume.count
                 complete = amend(root, names, target, originals, tally, self._means, self._may_change)
                 if complete and was_complete and originals.volume.state != "complete":
@@ -390,7 +390,7 @@ class Engine:
                 if stored is not None:
                     found.append(stored)
             except VolumeFailedError:
-                found.append(StoredVolume(volume, "", Identity(0, 0), 0.0, "", "damaged"))
+                found.append(StoredVolume(volume, "", Identity(0, 0), 0.0, None, "damaged"))
         return tuple(found)
 
     def stored_bytes(self) -> int:

@@ -28,6 +28,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mcsd.core.labels import Label, read_label
 from mcsd.core.volumes import Identity, VolumeId
 from mcsd.core.walks import RawLabel, StoredVolume
 from mcsd.errors import VolumeFailedError
@@ -72,7 +73,7 @@ class OriginalsStore:
     ) -> Originals:
         """Create the file of a new volume; file and name are durable when this returns."""
         now = kernel.stamp()
-        stored = StoredVolume(volume, path, identity, now / 1_000_000_000, "", "new")
+        stored = StoredVolume(volume, path, identity, now / 1_000_000_000, None, "new")
         with _reporting(path):
             self.write(volume, ((RecordKind.HEADER, records.header(stored, now, handle, file_system)),))
             return Originals(self, volume)
@@ -95,7 +96,7 @@ class OriginalsStore:
         for a damaged file.
         """
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
-        stored, count = StoredVolume(volume, "", Identity(0, 0), 0.0, "", "new"), 0
+        stored, count = StoredVolume(volume, "", Identity(0, 0), 0.0, None, "new"), 0
         try:
             with _reporting(volume), open(os.open(self.path(volume), flags), "rb") as file:
                 data = file.read()
@@ -175,7 +176,7 @@ class Originals:
     """An open file of originals. One walk at a time owns it."""
 
     def __init__(self, store: OriginalsStore, volume: VolumeId) -> None:
-        self.volume = StoredVolume(volume, "", Identity(0, 0), 0.0, "", "new")
+        self.volume = StoredVolume(volume, "", Identity(0, 0), 0.0, None, "new")
         self.created = 0
         self.handle: Handle | None = None
         self.file_system = ""
@@ -235,6 +236,15 @@ class Originals:
 
     # -- questions
 
+    @property
+    def target(self) -> str:
+        """The target last begun, "" if none was."""
+        return str(self.volume.target or "")
+
+    def is_at(self, state: str, target: str) -> bool:
+        """Tell whether the volume has come to a state at a target."""
+        return (self.volume.state, self.target) == (state, target)
+
     def origin_of(self, inode: int, born: int) -> OriginalLabel | None:
         """Return the original of an inode, None if there is none (or it is of an earlier file)."""
         found = self.index.find(inode)
@@ -269,9 +279,9 @@ class Originals:
         if state == "labelling" and label not in self.ours:
             self._append(RecordKind.TARGET, label)
             self.ours.add(label)
-        if (self.volume.state, self.volume.target) != (state, target):
+        if not self.is_at(state, target):
             self._append(RecordKind.STATE, records.state(state, target, 0))
-            self.volume = replace(self.volume, state=state, target=target)
+            self.volume = replace(self.volume, state=state, target=_label(target))
         self.flush()
 
     def record(self, groups: Iterable[tuple[RawLabel, bytes]], latest: int) -> None:
@@ -295,7 +305,7 @@ class Originals:
             os.ftruncate(self._descriptor, self._length)
         self._end = self._length
         self.swept = True
-        self.volume = replace(self.volume, state=state, target=target, count=count)
+        self.volume = replace(self.volume, state=state, target=_label(target), count=count)
         if self._records > _REWRITE_AFTER:
             self._rewrite()
 
@@ -334,7 +344,7 @@ class Originals:
             for time, label, encoded in self.index.groups()
         ]
         last = self.volume
-        parts.append((RecordKind.STATE, records.state(last.state, last.target, last.count)))
+        parts.append((RecordKind.STATE, records.state(last.state, self.target, last.count)))
         with _reporting(self.volume.path):
             self._store.write(self.volume.id, parts)
             fresh = os.open(self._store.path(self.volume.id), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -354,8 +364,12 @@ def _described(stored: StoredVolume, kind: RecordKind, payload: bytes) -> Stored
         return replace(stored, path=path, identity=identity, created=created / 1_000_000_000)
     if kind is RecordKind.STATE:
         state, target, count = records.read_state(payload)
-        return replace(stored, state=state, target=target, count=count or stored.count)
+        return replace(stored, state=state, target=_label(target), count=count or stored.count)
     return stored
+
+
+def _label(target: str) -> Label | None:
+    return read_label(target) if target else None
 
 
 def _unreadable(volume: VolumeId, name: str, why: object) -> VolumeFailedError:

@@ -63,7 +63,7 @@ class VolumeWalk:
     def restore(self) -> bool:
         """Restore everything, the root first; return whether no label of ours is left."""
         assert self._originals is not None
-        self._intent = ("restoring", self._originals.volume.target)
+        self._intent = ("restoring", self._originals.target)
         return self.give_back()
 
     def give_back(self) -> bool:

@@ -199,14 +199,15 @@ class ContainerStatus:
 
     def _weaknesses(self, seen: _Seen) -> tuple[Weakness, ...]:
         status = self._host().selinux
-        is_confined = bool(seen.container.process_label) and status.enforcing and not seen.process.permissive
+        is_labelled = seen.container.process_label is not None
+        is_confined = is_labelled and status.enforcing and not seen.process.permissive
         grant = self._cache.grant_of(seen.container.id)
         return weaknesses(seen.container, grant, seen.surveys, self._cache, is_confined=is_confined)
 
     def _conflicts(self, grant: Grant) -> tuple[Conflict, ...]:
         others = [Conflict(g.name, str(g.level), g.container) for g in conflicts_of(grant, self._cache)]
         conflicting = self._process_levels.conflicting(grant.level, self._is_ours)
-        return (*others, *[Conflict(f"process {one.pid}", one.level) for one in conflicting])
+        return (*others, *[Conflict(f"process {one.pid}", str(one.level)) for one in conflicting])
 
     def _is_ours(self, container: str) -> bool:
         return container in self._seen

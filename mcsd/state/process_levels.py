@@ -113,5 +113,5 @@ def _foreign(
     found: dict[Level, ForeignHolder] = {}
     for process in process_levels:
         if not is_ours(process.container) and process.level not in found:
-            found[process.level] = ForeignHolder(str(process.level), process.context, process.pid)
+            found[process.level] = ForeignHolder(process.level, process.context, process.pid)
     return tuple(found.values())

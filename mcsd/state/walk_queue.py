@@ -200,7 +200,7 @@ class _Pulse:
 
 def _as_intended(volume: Volume) -> tuple[VolumeId, str, Identity, str]:
     """Return which volume a walk is about, where and what it is, and the context that is meant for it."""
-    return volume.id, volume.path, volume.identity, volume.target
+    return volume.id, volume.path, volume.identity, str(volume.target)
 
 
 def _subject(volume: Volume) -> Subject:

@@ -24,6 +24,7 @@ from mcsd.core.containers import (
     EngineInfo,
     Mount,
 )
+from mcsd.core.labels import Label, read_label
 from mcsd.errors import ContainerGoneError, EngineUnavailableError, McsdError
 
 _CREATED = "2026-11-24T08:46:26.779285273Z"
@@ -118,23 +119,23 @@ class FakeContainerEngine:
         labels: tuple[tuple[str, str], ...] = (),
         image_labels: tuple[tuple[str, str], ...] = (),
         mounts: tuple[Mount, ...] = (),
-        process_label: str | None = None,
+        process_label: str | Label | None = None,
         **fields: object,
     ) -> ContainerId:
-        """Create a container; `fields` are any others of `Container`."""
+        """Create a container; `fields` are any others of `Container`, and None is the engine's own label."""
         number = next(self._numbers)
         ident = ContainerId(hashlib.sha256(f"fake {number}".encode()).hexdigest())
         low, high = next(self._pairs)
         selinux = self.engine_info.selinux
         if process_label is None:
             process_label = f"system_u:system_r:container_t:s0:c{low},c{high}" if selinux else ""
-        pair = process_label.partition("_t:")[2] or "s0:c1022,c1023"
+        pair = str(process_label).partition("_t:")[2] or "s0:c1022,c1023"
         container = Container(
             id=ident,
             name=name or f"c{number}",
             running=False,
-            process_label=process_label,
-            mount_label=f"system_u:object_r:container_file_t:{pair}" if selinux else "",
+            process_label=_label(process_label),
+            mount_label=_label(f"system_u:object_r:container_file_t:{pair}") if selinux else None,
             labels=tuple(sorted({**dict(image_labels), **dict(labels)}.items())),
             image_labels=tuple(sorted(image_labels)),
             mounts=mounts,
@@ -228,6 +229,11 @@ class FakeContainerEngine:
 
     def _event(self, ident: str, action: str) -> EngineEvent:
         return EngineEvent(ContainerId(ident), action, time.time_ns())
+
+
+def _label(written: str | Label) -> Label | None:
+    """Read what a test writes as a label of the engine's, which may be none."""
+    return (read_label(written) if written else None) if isinstance(written, str) else written
 
 
 def _whole(mount: Mount) -> Mount:

@@ -17,6 +17,7 @@ from pathlib import PurePosixPath
 
 from mcsd.core.blocked import Blocked
 from mcsd.core.exposure import Survey
+from mcsd.core.labels import read_label
 from mcsd.core.volumes import Identity, VolumeId
 from mcsd.core.walks import Progress, Root, SkipReason, StoredVolume, Walk
 from mcsd.errors import McsdError, VolumeFailedError
@@ -214,10 +215,10 @@ class DiskVolumes:
         return Walk(seen=seen, changed=changed, skipped=left, complete=True)
 
     def _begin(self, volume: VolumeId, path: str, root: Inode, target: str) -> Originals:
-        stored = StoredVolume(volume, path, root.identity, 1.0, target, "labelling")
+        stored = StoredVolume(volume, path, root.identity, 1.0, read_label(target), "labelling")
         with self.disk.lock:
             kept = self.kept.setdefault(volume, Originals(stored, self.disk.number()))
-            kept.stored = replace(kept.stored, target=target, state="labelling")
+            kept.stored = replace(kept.stored, target=read_label(target), state="labelling")
             kept.ours.add(target)
             return kept
 

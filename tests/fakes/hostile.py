@@ -132,11 +132,13 @@ async def behind_the_gate(world: World) -> None:
 async def start(world: World, ident: ContainerId) -> StartLabels:
     """Start a container as Docker does with the gate in between."""
     seen = world.docker.present[ident]
-    asked = StartRequest(ident, seen.process_label, seen.mount_label)
+    process, mount = seen.process_label, seen.mount_label
+    assert isinstance(process, Context) and isinstance(mount, Context), "Docker labels it"
+    asked = StartRequest(ident, process, mount)
     with world.docker.starting(ident):
         admission = await world.mcsd.start_admission.create(asked)
         world.start(ident)
-        world.kernel.labels[ident] = admission.process_label or seen.process_label
+        world.kernel.labels[ident] = admission.process_label or process
     return admission
 
 
@@ -188,7 +190,8 @@ class Load:
             bound = self.world.create(f"bound{number}", mount, runtime="mcsd", start=False)
             for ident in (plain, bound):
                 admission = await start(self.world, ident)
-                assert Context.parse(admission.process_label).level.categories, "it has a level of its own"
+                own = admission.process_label
+                assert own is not None and own.level.categories, "it has a level of its own"
             assert self.world.level_on(mount.source) == self.world.level(bound), "its volume is ready"
             for ident in (plain, bound):
                 end(self.world, ident)

@@ -19,7 +19,7 @@ from mcsd.core.changes import (
 )
 from mcsd.core.containers import ContainerId
 from mcsd.core.grants import Grant, GrantState, Origin
-from mcsd.core.labels import CategoryPair, Level
+from mcsd.core.labels import CategoryPair, Context, Level
 from mcsd.core.volumes import (
     CONCEDED,
     Claim,
@@ -45,7 +45,7 @@ _VOLUME = Volume(
     id=VolumeId("a" * 32),
     path="/srv/web",
     identity=Identity(64769, 4711),
-    target="system_u:object_r:container_file_t:s0:c12,c900",
+    target=Context.parse("system_u:object_r:container_file_t:s0:c12,c900"),
     phase=VolumePhase.LABELLING,
     since=1764000001.5,
 )

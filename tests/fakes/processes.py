@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mcsd.core.labels import Label, read_label
 from mcsd.core.processes import ProcessLevel, carrier_of
 from mcsd.errors import SelinuxError
 
@@ -10,13 +11,13 @@ class FakeProcesses:
     """`mcsd.ports.Processes` over a table that tests fill; while `failure` is set, looking raises it."""
 
     def __init__(self) -> None:
-        self._running: dict[int, tuple[str, str]] = {}
+        self._running: dict[int, tuple[Label, str]] = {}
         self.failure: SelinuxError | None = None
 
     def run(self, pid: int, context: str, *, container: str = "") -> None:
         """Let a process run in a context, in a container's control group or in none."""
         cgroup = f"0::/system.slice/docker-{container}.scope\n" if container else "0::/init.scope\n"
-        self._running[pid] = context, cgroup
+        self._running[pid] = read_label(context), cgroup
 
     def end(self, pid: int) -> None:
         """End a process."""

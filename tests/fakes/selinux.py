@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from mcsd.core.host import SWITCH_ON, SelinuxStatus
-from mcsd.core.labels import CATEGORY_COUNT, Context
+from mcsd.core.labels import CATEGORY_COUNT, Context, Label, read_label, readable
 from mcsd.errors import LabelSyntaxError, SelinuxError
 
 ENFORCING = SelinuxStatus("kernel", enabled=True, enforcing=True, mls=True, policy="targeted", generation=1)
@@ -57,61 +57,60 @@ class FakeSelinux:
             raise SelinuxError(f"the policy does not accept the context {context!r}")
         return str(replace(parsed, type=kind))
 
-    def file_context(self, file_type: str, level: str) -> str:
+    def file_context(self, file_type: str, level: str) -> Context:
         """See `mcsd.ports.Selinux`."""
         if not self.now.enabled:
             raise SelinuxError("SELinux is disabled in the kernel", hint=SWITCH_ON)
         try:
-            return self.canonical(f"system_u:object_r:{file_type}:{level}")
+            return Context.parse(self.canonical(f"system_u:object_r:{file_type}:{level}"))
         except SelinuxError as exc:
             what = f"the policy does not accept the file type {file_type!r} at level {level!r}"
             raise SelinuxError(what, hint="set [labels] file_type") from exc
 
-    def process_context(self, pid: int) -> str | None:
+    def process_context(self, pid: int) -> Label | None:
         """See `mcsd.ports.Selinux`."""
         if not self.now.enabled:
             return None
         if pid in self.unreadable:
             raise SelinuxError(f"the label of process {pid} cannot be read")
-        return self.processes.get(pid)
+        return _label(self.processes.get(pid))
 
-    def next_context(self, pid: int) -> str | None:
+    def next_context(self, pid: int) -> Label | None:
         """See `mcsd.ports.Selinux`."""
         if not self.now.enabled:
             return None
         if pid in self.unreadable:
             raise SelinuxError(f"the label of process {pid} cannot be read")
-        return self.upcoming.get(pid) if pid in self.processes else None
+        return _label(self.upcoming.get(pid)) if pid in self.processes else None
 
-    def is_permissive(self, context: str) -> bool:
+    def is_permissive(self, context: Label) -> bool:
         """See `mcsd.ports.Selinux`."""
-        return Context.parse(context).type in self.permissive
+        return context.type in self.permissive
 
-    def separates(self, context: str, file_type: str) -> bool:
+    def separates(self, context: Label, file_type: str) -> bool:
         """See `mcsd.ports.Selinux`."""
         self.file_context(file_type, "s0")
-        parsed = Context.parse(context)
+        parsed = readable(context)
         return 0 < len(parsed.level) < CATEGORY_COUNT and parsed.type not in self.unconstrained
 
-    def lets_in(self, context: str, label: str, mode: int) -> bool:
+    def lets_in(self, context: Label, label: str, mode: int) -> bool:
         """See `mcsd.ports.Selinux`."""
         if not self.now.enabled:
             raise SelinuxError("SELinux is disabled in the kernel", hint=SWITCH_ON)
         file = Context.parse(self.canonical(label))
-        return file.type == "container_file_t" and Context.parse(context).level.dominates(file.level)
+        return file.type == "container_file_t" and readable(context).level.dominates(file.level)
 
     def may_relabel(self, label: str) -> bool:
         """See `mcsd.ports.Selinux`."""
         return not self.now.enforcing or ":shadow_t:" not in label
 
-    def label_of_new(self, process: str, directory: str) -> str:
+    def label_of_new(self, process: Context, directory: Context) -> Label:
         """See `mcsd.ports.Selinux`."""
         if not self.now.enabled:
             raise SelinuxError("SELinux is disabled in the kernel", hint=SWITCH_ON)
         if not self.files_take_creators_level:
             return directory
-        level = Context.parse(process).level
-        return f"{directory.rsplit(':s0', 1)[0]}:{level}"
+        return directory.at(process.level)
 
     def default_label(self, path: str, mode: int) -> str | None:
         """See `mcsd.ports.Selinux`."""
@@ -120,3 +119,7 @@ class FakeSelinux:
     def close(self) -> None:
         """See `mcsd.ports.Selinux`."""
         self.is_closed = True
+
+
+def _label(shown: str | None) -> Label | None:
+    return None if shown is None else read_label(shown)

@@ -32,7 +32,7 @@ from mcsd.core.hints import Hint
 from mcsd.core.host import Host, SelinuxStatus
 from mcsd.core.interfaces import Interface, Network, NetworkKind
 from mcsd.core.isolation import Conflict, Evidence, judge
-from mcsd.core.labels import CategoryPair, Level
+from mcsd.core.labels import CategoryPair, Context, Level, read_label
 from mcsd.core.snapshot import Event, ForeignHolder, PairCounts, Sighting, Snapshot, WalkProgress
 from mcsd.core.state_cache import StateCache
 from mcsd.core.strays import Catch, ScanState, Stray
@@ -102,7 +102,7 @@ class Scene:
             name=name,
             running=running,
             pid=1000 + number if running else None,
-            process_label=PROCESS + level if level else "",
+            process_label=read_label(PROCESS + level) if level else None,
             image="alpine:3",
             status="running" if running else "exited",
             **more,  # type: ignore[arg-type]
@@ -157,7 +157,7 @@ class Scene:
                 key,
                 path,
                 Identity(64769, 1000 + number),
-                FILE + target,
+                Context.parse(FILE + target),
                 phase,
                 self.now - 60 * number,
                 inodes,
@@ -193,7 +193,7 @@ class Scene:
         return tuple(self._sighting(c, process, error, cache) for c, process, error in self.containers)
 
     def _sighting(self, container: Container, process: str | None, error: str, cache: StateCache) -> Sighting:
-        grant = cache.grant_of(container.id)
+        grant, context = cache.grant_of(container.id), read_label(process) if process else None
         conflicts = self.conflicts.get(container.id, ())
         evidence = Evidence(
             host=self.host,
@@ -201,7 +201,7 @@ class Scene:
             grant=grant,
             claims=cache.claims_of(grant.id) if grant else (),
             conflicts=conflicts,
-            process=process,
+            process=context,
             weaknesses=self.weaknesses.get(container.name, ()),
         )
         return Sighting(
@@ -209,7 +209,7 @@ class Scene:
             verdict=judge(evidence),
             seen=self.now - 2,
             conflicts=conflicts,
-            process=process,
+            process=context,
             error=error,
             error_hint="see journalctl -u mcsd" if error else "",
             settled=not error and container.name not in self.unsettled,
@@ -471,10 +471,10 @@ class FakeService:
     async def verify(self, target: str | None, *, repair: bool) -> Verification:
         self.done.append(f"verify {target} {repair}")
         checks = (
-            VolumeCheck("/srv/db", FILE + "s0:c7,c31", 88, 0, 0),
+            VolumeCheck("/srv/db", Context.parse(FILE + "s0:c7,c31"), 88, 0, 0),
             VolumeCheck(
                 "/srv/web",
-                FILE + "s0:c12,c900",
+                Context.parse(FILE + "s0:c12,c900"),
                 1204,
                 2,
                 0,
@@ -563,5 +563,6 @@ def busy(snapshot: Snapshot) -> Snapshot:
         ),
         WalkProgress(VolumeId(f"{9:016x}"), "/srv/new", "relabel", snapshot.now - 1, 1200, 1200, 0, 0),
     )
-    foreign = (ForeignHolder("s0:c33,c34", "system_u:system_r:svirt_t:s0:c33,c34", 4242),)
+    context = Context.parse("system_u:system_r:svirt_t:s0:c33,c34")
+    foreign = (ForeignHolder(context.level, context, 4242),)
     return replace(snapshot, walks=walks, foreign=foreign)

@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 
 from mcsd.core.blocked import Blocked
 from mcsd.core.exposure import Shown, Survey
+from mcsd.core.labels import read_label
 from mcsd.core.volumes import Identity, VolumeId
 from mcsd.core.walks import Progress, Root, SkipReason, StoredVolume, Walk
 from mcsd.errors import McsdError, VolumeFailedError, VolumeRefusedError
@@ -130,7 +131,7 @@ class FakeVolumes:
     ) -> Walk:
         """See `mcsd.ports.VolumeEngine`."""
         tree = self._same(path, identity)
-        stored = StoredVolume(volume, path, identity, 1.0, target, "labelling")
+        stored = StoredVolume(volume, path, identity, 1.0, read_label(target), "labelling")
         with self._lock:
             self.before.setdefault(volume, tree.label)
             self.originals[volume] = stored

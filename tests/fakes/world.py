@@ -20,10 +20,10 @@ from mcsd.blocking.calls import Blocking
 from mcsd.blocking.threads import Threads
 from mcsd.config import Config, validate
 from mcsd.core.blocked import Subject
-from mcsd.core.containers import ContainerId, Mount, MountKind
+from mcsd.core.containers import Container, ContainerId, Mount, MountKind
 from mcsd.core.host import SWITCH_ON, SelinuxStatus
 from mcsd.core.interfaces import Network, network_kind
-from mcsd.core.labels import Context, Level
+from mcsd.core.labels import Context, Label, Level, read_label, readable
 from mcsd.core.notices import Notice
 from mcsd.core.processes import ProcessLevel
 from mcsd.core.snapshot import Sighting
@@ -95,7 +95,7 @@ class Kernel:
     has_file_type: bool = True
     files_take_creators_level: bool = False
     """Whether what a process makes has the process's level, as in the reference policy."""
-    labels: dict[ContainerId, str] = field(default_factory=dict)
+    labels: dict[ContainerId, str | Label] = field(default_factory=dict)
     """Contexts of containers' processes, if they differ from Docker's labels."""
     arriving: dict[int, int] = field(default_factory=dict)
     """By process: how often it will still be seen running the runtime's program."""
@@ -110,14 +110,14 @@ class Kernel:
     def canonical(self, context: str) -> str:
         return str(Context.parse(context))
 
-    def file_context(self, file_type: str, level: str) -> str:
+    def file_context(self, file_type: str, level: str) -> Context:
         if not self.status_now.enabled:
             raise SelinuxError("SELinux is disabled in the kernel", hint=SWITCH_ON)
         if not self.has_file_type:
             raise SelinuxError(f"the policy has no type {file_type!r}", hint="load the module that has it")
-        return f"system_u:object_r:{file_type}:{Level.parse(level)}"
+        return Context.parse(f"system_u:object_r:{file_type}:{level}")
 
-    def process_context(self, pid: int) -> str | None:
+    def process_context(self, pid: int) -> Label | None:
         if pid in self.gone:
             return None
         if pid in self.arriving:
@@ -125,40 +125,44 @@ class Kernel:
             if self.arriving[pid] < 0:
                 del self.arriving[pid]
             else:
-                return RUNTIME
+                return Context.parse(RUNTIME)
         return self._context_of(pid)
 
-    def next_context(self, pid: int) -> str | None:
+    def next_context(self, pid: int) -> Label | None:
         if pid in self.gone:
             return None
-        return self._context_of(pid) if pid in self.arriving else self.asked.get(pid)
+        if pid in self.arriving:
+            return self._context_of(pid)
+        return read_label(self.asked[pid]) if pid in self.asked else None
 
-    def _context_of(self, pid: int) -> str | None:
+    def _context_of(self, pid: int) -> Label | None:
         for container in tuple(self.engine.present.values()):
             if container.pid == pid:
-                return self.labels.get(container.id, container.process_label) or UNCONFINED
+                return self._label_of(container) or Context.parse(UNCONFINED)
         return None
 
-    def is_permissive(self, context: str) -> bool:
-        return Context.parse(context).type in self.permissive
+    def _label_of(self, container: Container) -> Label | None:
+        own = self.labels.get(container.id)
+        return container.process_label if own is None else read_label(str(own))
 
-    def separates(self, context: str, file_type: str) -> bool:
+    def is_permissive(self, context: Label) -> bool:
+        return context.type in self.permissive
+
+    def separates(self, context: Label, file_type: str) -> bool:
         self.file_context(file_type, "s0")
-        return Context.parse(context).type not in self.unbound
+        return readable(context).type not in self.unbound
 
     def may_relabel(self, label: str) -> bool:
         return True
 
-    def lets_in(self, context: str, label: str, mode: int) -> bool:
+    def lets_in(self, context: Label, label: str, mode: int) -> bool:
         return Context.parse(label).type not in self.closed
 
     def close(self) -> None:
         pass
 
-    def label_of_new(self, process: str, directory: str) -> str:
-        if not self.files_take_creators_level:
-            return directory
-        return f"{directory.rsplit(':s0', 1)[0]}:{Context.parse(process).level}"
+    def label_of_new(self, process: Context, directory: Context) -> Label:
+        return directory.at(process.level) if self.files_take_creators_level else directory
 
     def default_label(self, path: str, mode: int) -> str | None:
         return None
@@ -169,10 +173,9 @@ class Kernel:
     def process_levels(self) -> tuple[ProcessLevel, ...]:
         own = []
         for container in tuple(self.engine.present.values()):
-            label = self.labels.get(container.id, container.process_label)
-            if container.running and label and Context.parse(label).level.categories:
-                level = Context.parse(label).level
-                own.append(ProcessLevel(container.pid or 0, label, level, container.id))
+            label = self._label_of(container)
+            if container.running and isinstance(label, Context) and label.level.categories:
+                own.append(ProcessLevel(container.pid or 0, label, label.level, container.id))
         return (*own, *self.foreign)
 
 

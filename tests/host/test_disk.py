@@ -20,7 +20,7 @@ from mcsd.adapters.fanotify.watch import FanotifyWatch
 from mcsd.adapters.host.files import HostFiles
 from mcsd.adapters.host.strays import StrayFile
 from mcsd.core.containers import ContainerId
-from mcsd.core.labels import Context
+from mcsd.core.labels import level_of
 from mcsd.core.notices import Kind
 from mcsd.core.protected import ProtectionRules
 from mcsd.relabel import Engine
@@ -157,7 +157,7 @@ def test_a_refused_container_takes_the_volume_and_does_not_keep_it(tmp_path: Pat
         mount_label = next(
             one for one in host.mcsd.container_status.containers() if one.id == thief
         ).mount_label
-        level = Context.parse(mount_label).level
+        level = level_of(mount_label)
         by_hand("chcon -R", root, SHARED if letter == "z" else f"{SHARED.removesuffix(':s0')}:{level}")
         await until(lambda: carries(root, host.target(holder)))
         await until(lambda: bool(told(host, Kind.VOLUME_TOUCHED)))

@@ -401,7 +401,7 @@ def test_the_store_lists_what_can_be_undone_and_forgets(stage: Stage) -> None:
     stage.relabel()
     (stored,) = stage.fresh().volumes()
     assert (stored.id, stored.path, stored.identity) == (ID, str(stage.root), stage.identity)
-    assert (stored.target, stored.state, stored.count) == (TARGET, "complete", len(labels(stage.root)))
+    assert (str(stored.target), stored.state, stored.count) == (TARGET, "complete", len(labels(stage.root)))
     assert stage.engine.stored_bytes() == sum(file.stat().st_size for file in stage.store.iterdir()) > 0
     stage.restore()
     assert stage.engine.volumes()[0].state == "restored"

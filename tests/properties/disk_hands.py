@@ -11,7 +11,7 @@ import random
 from pathlib import PurePosixPath
 
 from mcsd.core.containers import Container, ContainerId
-from mcsd.core.labels import Context, Level
+from mcsd.core.labels import Level, level_of
 from mcsd.core.strays import level_on
 from tests.fakes.disk import BORN, FakeDisk
 from tests.fakes.world import World
@@ -250,7 +250,7 @@ class DiskHands:
         container: Container = self.world.docker.present[ident]
         for mount in container.mounts:
             if mount.source in self.disk.inodes and mount.options & {"z", "Z"}:
-                level = "s0" if "z" in mount.options else Context.parse(container.mount_label).level
+                level = "s0" if "z" in mount.options else level_of(container.mount_label)
                 self.relabel_below(mount.source, f"{KIND}:{level}")
 
     # --- what must hold
@@ -283,7 +283,7 @@ class DiskHands:
         """Return what the volumes that a file is in are to carry."""
         device = self.disk.inodes[path].identity.device
         return {
-            Context.parse(volume.target).level
+            volume.level
             for volume in self.world.mcsd.store.cache.volumes()
             if PurePosixPath(path).is_relative_to(volume.path)
             and (root := self.disk.inodes.get(volume.path)) is not None

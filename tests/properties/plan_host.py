@@ -27,7 +27,7 @@ from mcsd.core.changes import Change, DropClaim, DropVolume, PutGrant, PutVolume
 from mcsd.core.containers import Container, ContainerId, EngineInfo, Mount, MountKind
 from mcsd.core.grants import GrantEvent, next_state
 from mcsd.core.host import Host, SelinuxStatus
-from mcsd.core.labels import Level
+from mcsd.core.labels import Context, Level
 from mcsd.core.modes import VolumePolicy
 from mcsd.core.plan import Observed, Usable, plan
 from mcsd.core.reclaim import Forget, Moment, Prove, Restore, Step, reclaim
@@ -66,9 +66,9 @@ class Originals:
     targets: set[str] = field(default_factory=set)
 
 
-def label_of(level: Level) -> str:
-    """Spell a container's process label."""
-    return f"system_u:system_r:container_t:{level}"
+def label_of(level: Level) -> Context:
+    """Return a container's process label."""
+    return Context.parse("system_u:system_r:container_t:s0").at(level)
 
 
 def file_context(level: Level) -> str:
@@ -172,7 +172,7 @@ class PlanHost:
                 actions,
                 self.cache,
                 self._means,
-                {level: file_context(level) for level in levels_to_label(actions)},
+                {level: Context.parse(file_context(level)) for level in levels_to_label(actions)},
             )
             self.commit(stage.changes)
             vacated |= stage.waiting
@@ -197,12 +197,12 @@ class PlanHost:
     def _relabel(self, volume: Volume, *, root: bool) -> None:
         """Label what is below, and the root last if it comes to that (promises 3 and 4)."""
         kept = self.originals.setdefault(volume.id, Originals())
-        kept.targets.add(volume.target)
+        kept.targets.add(str(volume.target))
         for path in PATHS:
             if lies_below(path, volume.path) and (root or path != volume.path):
                 if self.labels[path] not in kept.targets:
                     kept.before[path] = self.labels[path]
-                self.labels[path] = volume.target
+                self.labels[path] = str(volume.target)
 
     def reclaim(self, luck: Luck = Luck.WELL, urgent: frozenset[GrantId] = frozenset()) -> None:
         """Take back what can be taken back."""

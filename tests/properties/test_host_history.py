@@ -198,7 +198,9 @@ class History(DiskHands):
 
     async def do_stranger(self) -> None:
         level = Level.parse(f"s0:c{self.chance.randrange(8)},c{self.chance.randrange(8, 16)}")
-        self.world.kernel.foreign.append(ProcessLevel(77, f"system_u:system_r:svirt_t:{level}", level))
+        self.world.kernel.foreign.append(
+            ProcessLevel(77, Context.parse(f"system_u:system_r:svirt_t:{level}"), level)
+        )
 
     async def do_stranger_goes(self) -> None:
         self.world.kernel.foreign.clear()
@@ -281,7 +283,7 @@ class History(DiskHands):
                 inner = [one for one in cache.volumes_around(path) if len(one.path) > len(volume.path)]
                 label = self.disk.inodes[path].label
                 is_told = self.world.mcsd.state.disk.state(volume.id).is_drifting
-                assert label == volume.target or inner or is_told, (
+                assert label == str(volume.target) or inner or is_told, (
                     f"{volume.path} is ready, and {path} is {label} (8)"
                 )
 

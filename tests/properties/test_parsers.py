@@ -23,6 +23,7 @@ from mcsd.api.limits import Limits
 from mcsd.api.request_head import read_head
 from mcsd.control.start_admission import StartLabels, StartRequest
 from mcsd.core.containers import ContainerId
+from mcsd.core.labels import Context
 from mcsd.errors import GateError
 
 EXAMPLES = int(os.environ.get("MCSD_LONG", "") or 100)
@@ -69,10 +70,12 @@ class Keeper:
 
     async def create(self, request: StartRequest) -> StartLabels:
         self._judge(request.container)
-        texts = (request.process_label, request.mount_label, request.ipc_mode, *request.security_options)
+        labels = (request.process_label, request.mount_label)
+        assert all(isinstance(label, Context) for label in labels)
+        texts = (request.ipc_mode, *request.security_options)
         assert all(isinstance(text, str) for text in texts)
-        if not request.process_label:
-            raise GateError("no label", hint="none")
+        if not request.process_label.level.categories:
+            raise GateError("no categories", hint="none")
         return StartLabels(request.process_label, request.mount_label)
 
     def delete(self, container: ContainerId) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mcsd.core.grants import TRANSITIONS, GrantState
+from mcsd.core.labels import Context
 from mcsd.core.volumes import PHASES, Identity, Volume, VolumeEvent, VolumeId, VolumePhase
 
 TREE = Path(__file__).resolve().parents[2]
@@ -45,13 +46,15 @@ def test_the_end_of_a_labelling_walk_never_ends_a_restoring(phase: VolumePhase) 
     """A container may be removed in the moment in which its volume's walk ends: what was begun to be put back
     is put back."""
     released = phase in {VolumePhase.RESTORING, VolumePhase.STRANDED}
-    volume = Volume(VolumeId("1"), "/srv/a", Identity(1, 2), "u:r:t:s0", phase, since=0.0)
+    volume = Volume(VolumeId("1"), "/srv/a", Identity(1, 2), Context.parse("u:r:t:s0"), phase, since=0.0)
     for event in (VolumeEvent.COMPLETED, VolumeEvent.BROKEN_OFF):
         after = volume.after(event).phase
         assert after is phase if released else after in {VolumePhase.LABELLED, VolumePhase.LABELLING}
 
 
 def test_a_step_that_is_not_in_the_table_raises() -> None:
-    labelled = Volume(VolumeId("1"), "/srv/a", Identity(1, 2), "u:r:t:s0", VolumePhase.LABELLED, since=0.0)
+    labelled = Volume(
+        VolumeId("1"), "/srv/a", Identity(1, 2), Context.parse("u:r:t:s0"), VolumePhase.LABELLED, since=0.0
+    )
     with pytest.raises(KeyError):
         labelled.after(VolumeEvent.STUCK)

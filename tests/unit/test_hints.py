@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from mcsd.api.gate_socket import GateRequest
 from mcsd.config import validate
 from mcsd.control import reservations
+from mcsd.control.start_admission import StartRequest
 from mcsd.core.containers import ContainerId
 from mcsd.core.hints import Hint
 from mcsd.core.labels import Context, Level
@@ -225,7 +227,7 @@ def test_a_stranger_that_is_stopped_is_in_nobody_s_way() -> None:
         theirs = "system_u:object_r:container_file_t:s0:c900,c901"
         level = Context.parse(theirs).level
         world.volumes.make("/srv/a", label=theirs)
-        world.kernel.foreign.append(ProcessLevel(77, LABEL + str(level), level, ""))
+        world.kernel.foreign.append(ProcessLevel(77, Context.parse(LABEL + str(level)), level, ""))
         a = world.create("a", world.mount("/srv/a"))
         await world.quiet()
         assert "stop that one" in claim_of(world, a).hint
@@ -265,7 +267,8 @@ def test_a_container_that_is_made_again_gets_another_level() -> None:
     async def story(world: World) -> None:
         a = world.create("a", world.mount("/srv/a"), start=False)
         label = world.docker.present[a].process_label
-        level = Context.parse(label).level
+        assert isinstance(label, Context)
+        level = label.level
         world.kernel.foreign.append(ProcessLevel(77, label, level, ""))
         await world.quiet()
         assert claim_of(world, a).hint.startswith("recreate the container")
@@ -402,6 +405,13 @@ def test_a_start_whose_level_was_taken_meanwhile_is_repeated(monkeypatch: pytest
     with_world(story)
 
 
+def written(asked: StartRequest, label: str) -> StartRequest:
+    """Return what the gate asks when the engine has chosen a label, as the daemon reads it."""
+    labels = {"process_label": label, "mount_label": label}
+    said = {"version": 1, "operation": "create", "container": asked.container, **labels}
+    return GateRequest.model_validate(said).start()
+
+
 @follows(Hint.READABLE_LEVEL)
 def test_a_level_that_can_be_read_starts() -> None:
     async def story(world: World) -> None:
@@ -409,10 +419,9 @@ def test_a_level_that_can_be_read_starts() -> None:
         a = world.create("aa", runtime="mcsd", start=False)
         asked = request(world, a)
         with pytest.raises(GateError) as refused:
-            await ask(world, replace(asked, process_label="system_u:system_r:container_t:c1,c2"))
+            written(asked, LABEL + "c1,c2")
         (level,) = re.findall(r"such as (\S+?),? or", refused.value.hint)
-        label = f"system_u:system_r:container_t:{level}"
-        assert (await ask(world, replace(asked, process_label=label, mount_label=label))).warning == ""
+        assert (await ask(world, written(asked, LABEL + level))).warning == ""
         assert (await ask(world, asked)).warning == "", "or with none of its own"
 
     with_world(story)

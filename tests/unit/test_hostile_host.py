@@ -22,6 +22,7 @@ from mcsd.core.blocked import Party
 from mcsd.core.booleans import Standing
 from mcsd.core.containers import ContainerId
 from mcsd.core.interfaces import Network, NetworkKind
+from mcsd.core.labels import Label, read_label
 from mcsd.core.volumes import Identity, VolumeId
 from mcsd.core.walks import Root, SkipReason, StoredVolume, Walk
 from mcsd.errors import EngineUnavailableError, GateError, McsdError, NotFoundError
@@ -288,7 +289,7 @@ GARBAGE: list[tuple[Call, list[Any]]] = [
     (
         STORED,
         [
-            (StoredVolume(VolumeId(key), path, Identity(0, 0), 0.0, target, state),)
+            (StoredVolume(VolumeId(key), path, Identity(0, 0), 0.0, read_label(target), state),)
             for key in ("", "\udcff", "v")
             for path in ("", "\udcff")
             for target in CONTEXTS
@@ -296,7 +297,7 @@ GARBAGE: list[tuple[Call, list[Any]]] = [
         ],
     ),
     (BYTES, [-1, 2**80]),
-    (CONTEXT, [None, *CONTEXTS]),
+    (CONTEXT, [None, *map(read_label, CONTEXTS)]),
     (NETWORK, [Network(kind, error="\udcff\n") for kind in NetworkKind]),
     (NAMES, [frozenset(), frozenset({"", "\udcff"})]),
     (STANDING, [Standing(True, False), Standing(False, True)]),
@@ -328,10 +329,10 @@ def test_a_process_with_no_context_that_makes_sense_is_that_container_s_trouble_
         await scene.prepare()
         real, seen = world.kernel.process_context, list[int]()
 
-        def turn(pid: int) -> str | None:
+        def turn(pid: int) -> Label | None:
             """Make sense at the first look, and none at those that follow."""
             seen.append(pid)
-            return real(pid) if len(seen) == 1 else "no context"
+            return real(pid) if len(seen) == 1 else read_label("no context")
 
         world.kernel.process_context = turn  # type: ignore[method-assign]
         world.docker.emit(scene.victim, "update")

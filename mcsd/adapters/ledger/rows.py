@@ -13,7 +13,7 @@ from typing import Any
 from mcsd.core.changes import Group
 from mcsd.core.containers import ContainerId
 from mcsd.core.grants import Grant, GrantState, Origin
-from mcsd.core.labels import Level
+from mcsd.core.labels import Context, Level
 from mcsd.core.leftout import left_out
 from mcsd.core.volumes import (
     Claim,
@@ -149,7 +149,7 @@ def volume_row(volume: Volume) -> Row:
         stored_text(volume.path),
         _stored_number(volume.identity.device),
         _stored_number(volume.identity.inode),
-        volume.target,
+        str(volume.target),
         volume.phase.value,
         volume.since,
         volume.inodes,
@@ -166,7 +166,7 @@ def read_volume(row: Row) -> Volume:
         id=VolumeId(key),
         path=read_text(path),
         identity=Identity(_read_number(device), _read_number(inode)),
-        target=target,
+        target=Context.parse(target),
         phase=VolumePhase(phase),
         since=since,
         inodes=inodes,

@@ -12,6 +12,7 @@ import errno
 import os
 from pathlib import Path
 
+from mcsd.core.labels import read_label
 from mcsd.core.processes import ProcessLevel, carrier_of, may_carry
 from mcsd.errors import SelinuxError
 
@@ -66,7 +67,7 @@ class ProcProcesses:
             directory = os.open(str(number), _DIRECTORY, dir_fd=root)
             try:
                 context = _read(directory, "attr/current").rstrip("\0\n")
-                return carrier_of(number, context, _read(directory, "cgroup"))
+                return carrier_of(number, read_label(context), _read(directory, "cgroup"))
             finally:
                 os.close(directory)
         except OSError as exc:

@@ -23,8 +23,8 @@ import selinux
 from mcsd.adapters.selinux.paths import PathLabels
 from mcsd.adapters.selinux.types import file_types
 from mcsd.core.host import SWITCH_ON, SelinuxStatus
-from mcsd.core.labels import CATEGORY_COUNT, Context, Level
-from mcsd.errors import LabelSyntaxError, SelinuxError
+from mcsd.core.labels import CATEGORY_COUNT, Context, Label, Level, read_label, readable
+from mcsd.errors import LabelSyntaxError, McsdError, SelinuxError
 from mcsd.ports import Selinux
 
 _GONE = {errno.ENOENT, errno.ESRCH}
@@ -99,21 +99,21 @@ class KernelSelinux:
             _, spelling = selinux.security_canonicalize_context_raw(context)
         return str(spelling)
 
-    def file_context(self, file_type: str, level: str) -> str:
+    def file_context(self, file_type: str, level: str) -> Context:
         """See `mcsd.ports.Selinux`."""
         self._require()
-        refusal: SelinuxError | None = None
+        refusal: McsdError | None = None
         for name in file_types(file_type):
             try:
-                return self.canonical(f"system_u:object_r:{name}:{level}")
-            except SelinuxError as exc:
+                return Context.parse(self.canonical(f"system_u:object_r:{name}:{level}"))
+            except (SelinuxError, LabelSyntaxError) as exc:
                 refusal = refusal or exc
         raise SelinuxError(
             f"the loaded policy does not accept the file type {file_type!r} at level {level!r}",
             hint="set [labels] file_type to a type it has (seinfo -t), or load mcsd's policy module",
         ) from refusal
 
-    def process_context(self, pid: int) -> str | None:
+    def process_context(self, pid: int) -> Label | None:
         """See `mcsd.ports.Selinux`."""
         if not self._enabled:
             return None
@@ -126,9 +126,9 @@ class KernelSelinux:
                 f"the label of process {pid} cannot be read: {exc.strerror}",
                 hint="mcsd's domain needs getattr on the processes of all domains; see ausearch -m avc",
             ) from exc
-        return str(context)
+        return read_label(str(context))
 
-    def next_context(self, pid: int) -> str | None:
+    def next_context(self, pid: int) -> Label | None:
         """See `mcsd.ports.Selinux`."""
         if not self._enabled:
             return None
@@ -142,33 +142,34 @@ class KernelSelinux:
                 f"what process {pid} will run as cannot be read: {exc.strerror}",
                 hint="mcsd's domain needs getattr on the processes of all domains; see ausearch -m avc",
             ) from exc
-        return asked.rstrip(b"\0\n").decode("utf-8", "surrogateescape") or None
+        upcoming = asked.rstrip(b"\0\n").decode("utf-8", "surrogateescape")
+        return read_label(upcoming) if upcoming else None
 
-    def is_permissive(self, context: str) -> bool:
+    def is_permissive(self, context: Label) -> bool:
         """See `mcsd.ports.Selinux`."""
         self._require()
-        decision = self._decide(context, context, "process")
+        decision = self._decide(str(context), str(context), "process")
         return bool(decision.flags & selinux.SELINUX_AVD_FLAGS_PERMISSIVE)
 
-    def separates(self, context: str, file_type: str) -> bool:
+    def separates(self, context: Label, file_type: str) -> bool:
         """See `mcsd.ports.Selinux`."""
         self._require()
-        level = Context.parse(context).level
+        level = readable(context).level
         stranger = _stranger_to(level)
         if stranger is None or not level.categories:
             return False
         access = _permissions("file", "read", "write")
-        own = self._decide(context, self.file_context(file_type, str(level)), "file")
-        other = self._decide(context, self.file_context(file_type, str(stranger)), "file")
+        own = self._decide(str(context), str(self.file_context(file_type, str(level))), "file")
+        other = self._decide(str(context), str(self.file_context(file_type, str(stranger))), "file")
         # It must have access to its own files: a domain that is denied both proves nothing about categories.
         return own.allowed & access == access and not other.allowed & access
 
-    def lets_in(self, context: str, label: str, mode: int) -> bool:
+    def lets_in(self, context: Label, label: str, mode: int) -> bool:
         """See `mcsd.ports.Selinux`."""
         self._require()
         kind, permission = _way_in(mode)
         access = _permissions(kind, permission)
-        return bool(self._decide(context, label, kind).allowed & access == access)
+        return bool(self._decide(str(context), label, kind).allowed & access == access)
 
     def may_relabel(self, label: str) -> bool:
         """See `mcsd.ports.Selinux`."""
@@ -184,18 +185,18 @@ class KernelSelinux:
         access = _permissions("file", "relabelfrom")
         return bool(decision.allowed & access == access)
 
-    def label_of_new(self, process: str, directory: str) -> str:
+    def label_of_new(self, process: Context, directory: Context) -> Label:
         """See `mcsd.ports.Selinux`."""
         self._require()
         try:
             kind = selinux.string_to_security_class("file")
-            _, made = selinux.security_compute_create_raw(process, directory, kind)
+            _, made = selinux.security_compute_create_raw(str(process), str(directory), kind)
         except OSError as exc:
             raise SelinuxError(
-                f"the kernel does not say what label a file made by {process!r} gets: {exc.strerror}",
+                f"the kernel does not say what label a file made by {str(process)!r} gets: {exc.strerror}",
                 hint="see ausearch -m avc",
             ) from exc
-        return str(made)
+        return read_label(str(made))
 
     def default_label(self, path: str, mode: int) -> str | None:
         """See `mcsd.ports.Selinux`."""
@@ -261,27 +262,27 @@ class XattrSelinux:
         except LabelSyntaxError as exc:
             raise SelinuxError(f"{context!r} is not a context: {exc.what}", hint=exc.hint) from exc
 
-    def file_context(self, file_type: str, level: str) -> str:
+    def file_context(self, file_type: str, level: str) -> Context:
         """See `mcsd.ports.Selinux`."""
-        return self.canonical(f"system_u:object_r:{file_type}:{level}")
+        return Context.parse(self.canonical(f"system_u:object_r:{file_type}:{level}"))
 
-    def process_context(self, pid: int) -> str | None:
-        """See `mcsd.ports.Selinux`."""
-        return None
-
-    def next_context(self, pid: int) -> str | None:
+    def process_context(self, pid: int) -> Label | None:
         """See `mcsd.ports.Selinux`."""
         return None
 
-    def is_permissive(self, context: str) -> bool:
+    def next_context(self, pid: int) -> Label | None:
+        """See `mcsd.ports.Selinux`."""
+        return None
+
+    def is_permissive(self, context: Label) -> bool:
         """See `mcsd.ports.Selinux`."""
         return False
 
-    def separates(self, context: str, file_type: str) -> bool:
+    def separates(self, context: Label, file_type: str) -> bool:
         """See `mcsd.ports.Selinux`."""
         return False
 
-    def lets_in(self, context: str, label: str, mode: int) -> bool:
+    def lets_in(self, context: Label, label: str, mode: int) -> bool:
         """See `mcsd.ports.Selinux`."""
         return True
 
@@ -289,7 +290,7 @@ class XattrSelinux:
         """See `mcsd.ports.Selinux`; without SELinux in the kernel only capabilities count."""
         return True
 
-    def label_of_new(self, process: str, directory: str) -> str:
+    def label_of_new(self, process: Context, directory: Context) -> Label:
         """See `mcsd.ports.Selinux`; without SELinux in the kernel it gets no label."""
         return directory
 

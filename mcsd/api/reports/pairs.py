@@ -80,12 +80,12 @@ def _group_report(group: Group) -> PairReport:
 
 def _foreign_report(holder: ForeignHolder) -> PairReport:
     return PairReport(
-        level=holder.level,
-        pair=_pair(Level.parse(holder.level)),
+        level=str(holder.level),
+        pair=_pair(holder.level),
         state=PairState.FOREIGN,
         origin=None,
         container=None,
-        name=holder.context,
+        name=str(holder.context),
         since=None,
         group=None,
         reservation=None,

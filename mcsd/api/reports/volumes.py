@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from mcsd.api.reports.containers import claim_report
-from mcsd.api.reports.models import ProgressReport, VolumeReport, VolumeState
+from mcsd.api.reports.models import ProgressReport, VolumeCheckReport, VolumeReport, VolumeState
 from mcsd.core.grants import Grant
 from mcsd.core.json_values import moment
-from mcsd.core.labels import level_in
 from mcsd.core.snapshot import Snapshot, WalkProgress
+from mcsd.core.verification import VolumeCheck
 from mcsd.core.volumes import Claim, ClaimMode, ClaimState, Volume, VolumePhase
 
 _Held = Sequence[tuple[Claim, Grant | None]]
@@ -27,12 +27,6 @@ _MODES_FIRST = (ClaimMode.SHARED, ClaimMode.GROUP, ClaimMode.PRIVATE, ClaimMode.
 
 TROUBLED = (VolumeState.FAILED, VolumeState.REFUSED, VolumeState.PARTIAL, VolumeState.STRANDED)
 """States that need attention."""
-
-
-def level_of(context: str) -> str | None:
-    """Return the level in a context, None if it has none."""
-    level = level_in(context)
-    return None if level is None else str(level)
 
 
 def progress_report(walk: WalkProgress) -> ProgressReport:
@@ -81,8 +75,8 @@ def _labelled(volume: Volume, snapshot: Snapshot, walks: Mapping[str, WalkProgre
         id=volume.id,
         device=volume.identity.device,
         inode=volume.identity.inode,
-        target=volume.target,
-        level=level_of(volume.target),
+        target=str(volume.target),
+        level=str(volume.level),
         state=_state_of(volume, worst),
         mode=_mode(living),
         since=moment(volume.since),
@@ -129,6 +123,20 @@ def volume_reports(snapshot: Snapshot) -> Iterator[VolumeReport]:
                 loose.setdefault(claim.source, []).append((claim, grant))
     for path, held in loose.items():
         yield _unlabelled(path, held, snapshot)
+
+
+def check_report(check: VolumeCheck) -> VolumeCheckReport:
+    """Report how one volume's labels compare with the ledger."""
+    return VolumeCheckReport(
+        path=check.path,
+        target=str(check.target),
+        seen=check.seen,
+        wrong=check.wrong,
+        skipped=check.skipped,
+        examples=check.examples,
+        error=check.error,
+        repaired=check.repaired,
+    )
 
 
 def count_states(reports: Iterable[VolumeReport]) -> dict[VolumeState, int]:

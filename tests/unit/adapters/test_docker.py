@@ -57,8 +57,8 @@ def test_a_container_with_its_pair_and_volumes(docker: DockerStandIn) -> None:
             by_id, by_name, by_prefix = [await engine.inspect(asked) for asked in (ident, "web", ident[:12])]
             assert by_id == by_name == by_prefix == await engine.inspect("/web")
             assert (by_id.id, by_id.pid) == (ident, 4_194_999)
-            assert by_id.process_label == "system_u:system_r:container_t:s0:c0,c1"
-            assert by_id.mount_label == "system_u:object_r:container_file_t:s0:c0,c1"
+            assert str(by_id.process_label) == "system_u:system_r:container_t:s0:c0,c1"
+            assert str(by_id.mount_label) == "system_u:object_r:container_file_t:s0:c0,c1"
             assert by_id.mounts[0].options == {"ro", "Z"}
             assert (await engine.info()).selinux
 

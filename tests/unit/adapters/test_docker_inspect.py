@@ -21,7 +21,8 @@ from mcsd.adapters.docker.inspect import (
     read_versions,
 )
 from mcsd.core.containers import Container, ContainerId, EngineEvent, Mount, MountKind
-from mcsd.errors import EngineProtocolError
+from mcsd.core.labels import Context, Level, UnreadableLabel
+from mcsd.errors import EngineProtocolError, LabelSyntaxError
 from tests.fakes.docker_documents import Document, container_document, event_document, recorded
 
 ID = "ab" * 32
@@ -116,6 +117,17 @@ def test_shared_namespaces_and_volumes_from_are_kept_in_dockers_words() -> None:
     seen = inspected(host_config={**host, "SecurityOpt": ["label=disable"]})
     assert (seen.privileged, seen.pid_mode, seen.ipc_mode) == (True, "host", f"container:{ID}")
     assert (seen.volumes_from, seen.security_options) == (("one:ro",), ("label=disable",))
+
+
+def test_the_engine_s_labels_are_read_or_kept_as_they_are() -> None:
+    """`--security-opt label=level:…` is passed on as its user wrote it."""
+    bare = inspected()
+    assert (bare.process_label, bare.mount_label, bare.level) == (None, None, None)
+    seen = inspected(process_label="u:r:t:s0:c2,c1", mount_label="u:r:f:nonsense")
+    assert (seen.process_label, seen.level) == (Context.parse("u:r:t:s0:c1,c2"), Level.of(1, 2))
+    assert isinstance(seen.mount_label, UnreadableLabel) and str(seen.mount_label) == "u:r:f:nonsense"
+    with pytest.raises(LabelSyntaxError, match="'nonsense' is not an SELinux level"):
+        assert inspected(process_label="u:r:t:nonsense").level
 
 
 def test_only_labels_addressed_to_mcsd_come_in_and_sorted() -> None:

@@ -326,6 +326,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "unknown state": statements("UPDATE grants SET state = 'bliss'"),
     "unknown phase": statements("UPDATE volumes SET phase = 'bliss'"),
     "level that is none": statements("UPDATE grants SET level = 's0:c5,c5000'"),
+    "target that is none": statements("UPDATE volumes SET target = 'system_u:object_r:var_t'"),
     "counts that are none": statements("""UPDATE volumes SET skipped = '["x"]'"""),
     "left out for no reason": statements("UPDATE volumes SET left_out = '7'"),
     "pair that is none": statements("INSERT INTO turns VALUES (1, 600000)"),

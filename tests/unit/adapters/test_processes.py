@@ -12,7 +12,7 @@ import pytest
 
 from mcsd.adapters.proc import processes as adapter
 from mcsd.adapters.proc.processes import ProcProcesses
-from mcsd.core.labels import Level
+from mcsd.core.labels import Context, Level
 from mcsd.core.processes import ProcessLevel
 from mcsd.errors import SelinuxError
 from mcsd.ports import Processes
@@ -59,9 +59,9 @@ def test_fake_says_the_same(proc: Path) -> None:
     found: list[Processes] = [ProcProcesses(proc), fake]
     for one in found:
         assert one.process_levels() == (
-            ProcessLevel(3, "u:r:admin_t:s0:c0.c1023", Level.of(*range(1024))),
-            ProcessLevel(9, "u:r:container_t:s0:c1,c2", Level.of(1, 2)),
-            ProcessLevel(10, "u:r:container_t:s0:c3,c4", Level.of(3, 4), ID),
+            ProcessLevel(3, Context.parse("u:r:admin_t:s0:c0.c1023"), Level.of(*range(1024))),
+            ProcessLevel(9, Context.parse("u:r:container_t:s0:c1,c2"), Level.of(1, 2)),
+            ProcessLevel(10, Context.parse("u:r:container_t:s0:c3,c4"), Level.of(3, 4), ID),
         )
 
 

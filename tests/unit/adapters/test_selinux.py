@@ -22,6 +22,7 @@ from mcsd.adapters.selinux.paths import PathLabels
 from mcsd.adapters.selinux.types import file_types
 from mcsd.core.host import Host, SelinuxStatus
 from mcsd.core.isolation import Why, host_reasons
+from mcsd.core.labels import read_label
 from mcsd.errors import SelinuxError
 from tests.contracts.selinux import refusal
 from tests.fakes.settled import settled
@@ -69,8 +70,8 @@ class TestDisabled:
     def test_no_question_about_contexts_is_answered(self, disabled: KernelSelinux) -> None:
         for ask in (
             lambda: disabled.canonical(CONTAINER),
-            lambda: disabled.is_permissive(CONTAINER),
-            lambda: disabled.separates(CONTAINER, "container_file_t"),
+            lambda: disabled.is_permissive(read_label(CONTAINER)),
+            lambda: disabled.separates(read_label(CONTAINER), "container_file_t"),
             lambda: disabled.file_context("container_file_t", "s0"),
         ):
             error = refusal(ask)
@@ -189,13 +190,13 @@ class TestXattr:
         """Promise 8."""
         xattr = XattrSelinux()
         assert [reason.why for reason in host_reasons(Host(xattr.status()))] == [Why.NO_KERNEL]
-        assert not xattr.separates(CONTAINER, "container_file_t")
+        assert not xattr.separates(read_label(CONTAINER), "container_file_t")
         assert xattr.process_context(os.getpid()) is None
-        assert not xattr.is_permissive(CONTAINER)
+        assert not xattr.is_permissive(read_label(CONTAINER))
 
     def test_contexts_have_one_spelling(self) -> None:
         xattr = XattrSelinux()
-        assert xattr.file_context("svirt_sandbox_file_t", "s0:c9,c3") == (
+        assert str(xattr.file_context("svirt_sandbox_file_t", "s0:c9,c3")) == (
             "system_u:object_r:svirt_sandbox_file_t:s0:c3,c9"
         )
         assert xattr.canonical("u:r:t:s0:c3,c1,c2") == "u:r:t:s0:c1.c3"

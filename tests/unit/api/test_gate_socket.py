@@ -16,10 +16,18 @@ import pytest
 from mcsd.api.gate_socket import LINE_LIMIT, GateServer
 from mcsd.control.start_admission import StartLabels, StartRequest
 from mcsd.core.containers import ContainerId
+from mcsd.core.hints import Hint
+from mcsd.core.labels import Context
 from mcsd.errors import GateError
 
 ID = "f" * 64
-CREATE = {"version": 1, "operation": "create", "container": ID, "process_label": "u:r:t:s0:c1,c2"}
+CREATE = {
+    "version": 1,
+    "operation": "create",
+    "container": ID,
+    "process_label": "u:r:t:s0:c2,c1",
+    "mount_label": "u:r:f:s0:c1,c2",
+}
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root is answered")
 
 
@@ -27,7 +35,9 @@ class Keeper:
     """Admits, refuses or fails as it is told; notes bugs too."""
 
     def __init__(self) -> None:
-        self.admission: StartLabels | Exception = StartLabels("u:r:t:s0:c3,c4", "u:r:f:s0:c3,c4", "slow")
+        self.admission: StartLabels | Exception = StartLabels(
+            Context.parse("u:r:t:s0:c3,c4"), Context.parse("u:r:f:s0:c3,c4"), "slow"
+        )
         self.asked: list[StartRequest | ContainerId] = []
         self.bugs: list[BaseException] = []
         self.let = asyncio.Event()
@@ -89,7 +99,8 @@ def test_a_start_is_admitted_and_an_end_is_noted(tmp_path: Path) -> None:
             "warning": "slow",
         }
         assert await ask({"version": 1, "operation": "delete", "container": ID}) == {"admitted": True}
-        request = StartRequest(ContainerId(ID), "u:r:t:s0:c1,c2", "", ("label=level:s0",))
+        labels = Context.parse("u:r:t:s0:c1,c2"), Context.parse("u:r:f:s0:c1,c2")
+        request = StartRequest(ContainerId(ID), *labels, ("label=level:s0",))
         assert keeper.asked == [request, ContainerId(ID)]
 
     served(tmp_path, story)
@@ -105,7 +116,7 @@ def test_a_refusal_and_a_bug_end_one_start_each(tmp_path: Path) -> None:
         answer = await ask(CREATE)
         assert (answer["admitted"], answer["reason"], keeper.bugs) == (False, "mcsd failed", [bug])
         keeper.admission = StartLabels()
-        assert (await ask(CREATE))["admitted"] is True
+        assert await ask(CREATE) == {"admitted": True, "process_label": "", "mount_label": "", "warning": ""}
 
     served(tmp_path, story)
 
@@ -121,6 +132,22 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path, line: object) -> None:
         with contextlib.suppress(ConnectionError):  # closed with more to read: also no admission
             assert (await ask(line))["admitted"] is False
         assert keeper.asked == []
+
+    served(tmp_path, story)
+
+
+@pytest.mark.parametrize("field", ["process_label", "mount_label"])
+@pytest.mark.parametrize("label", ["", "kernel", "u:r:t", "u:r:t:nonsense", "u:r:t:s0:c1,c1024"])
+def test_a_label_that_cannot_be_read_refuses_the_start(tmp_path: Path, field: str, label: str) -> None:
+    """Promise 9: whatever `[gate] on_error` says, as no level could be put into it."""
+
+    async def story(keeper: Keeper, _: GateServer, ask: Ask) -> None:
+        answer = await ask({**CREATE, field: label})
+        assert answer["admitted"] is False and answer["hint"] == Hint.READABLE_LEVEL.say()
+        assert answer["reason"].startswith("Docker chose a label that cannot be read: ")
+        assert not keeper.asked and not keeper.bugs
+        ended = {"version": 1, "operation": "delete", "container": ID, field: label}
+        assert await ask(ended) == {"admitted": True}, "an end is one, whatever it carried"
 
     served(tmp_path, story)
 

@@ -15,7 +15,7 @@ from mcsd.core.disk import Watching
 from mcsd.core.grants import GrantState, Origin
 from mcsd.core.hints import Hint
 from mcsd.core.isolation import Why
-from mcsd.core.labels import Level
+from mcsd.core.labels import Context, Level
 from mcsd.core.notices import Kind
 from mcsd.core.processes import ProcessLevel
 from mcsd.core.volumes import Claim, ClaimMode, ClaimState, Identity, VolumePhase
@@ -23,7 +23,9 @@ from mcsd.errors import (
     ConflictError,
     EngineUnavailableError,
     ExhaustedError,
+    LabelSyntaxError,
     LedgerError,
+    Problem,
     VolumeFailedError,
     VolumeRefusedError,
 )
@@ -151,7 +153,7 @@ def test_a_level_that_a_process_still_carries_is_not_freed() -> None:
         a = world.create("a")
         await world.quiet()
         level = world.level(a)
-        left = ProcessLevel(77, f"system_u:system_r:container_t:{level}", level)
+        left = ProcessLevel(77, Context.parse(f"system_u:system_r:container_t:{level}"), level)
         world.kernel.foreign.append(left)
         world.docker.remove(a)
         world.clock.advance(601)
@@ -281,12 +283,38 @@ def test_a_conflict_of_levels_names_both_sides_and_labels_nothing_of_the_second(
     with_world(story)
 
 
+@pytest.mark.parametrize("label", ["system_u:system_r:container_t:nonsense", "system_u:system_r:container_t"])
+def test_a_label_that_cannot_be_read_fails_its_container_alone(label: str) -> None:
+    """Promise 9: `--security-opt label=level:nonsense`, or a policy without levels."""
+
+    async def story(world: World) -> None:
+        a = world.create("a", world.mount("/srv/a"), process_label=label)
+        b = world.create("b", world.mount("/srv/b"))
+        await world.quiet()
+        assert world.label("/srv/a") == BORN and world.mcsd.store.cache.grant_of(a) is None
+        assert world.sighting(b).verdict.isolated is True and world.level_on("/srv/b") == world.level(b)
+        with pytest.raises(LabelSyntaxError) as refused:
+            Context.parse(label)
+        seen = world.sighting(a)
+        assert (seen.error, seen.error_hint) == (refused.value.what, refused.value.hint)
+        told = [dict(one.fields) for one in world.papers.notices if one.kind is Kind.CONTAINER_FAILED]
+        assert {(one["name"], one["reason"], one["code"]) for one in told} == {
+            ("a", refused.value.what, Problem.LABEL_SYNTAX)
+        }
+        report = container_report(seen, world.mcsd.facade.snapshot())
+        assert (report.process_label, report.isolated) == (label, False)
+
+    with_world(story)
+
+
 def test_a_stranger_at_the_same_level_is_a_conflict_too() -> None:
     """Promises 1 and 2: a virtual machine or another engine's container."""
 
     async def story(world: World) -> None:
         level = Level.parse("s0:c0,c1")
-        world.kernel.foreign.append(ProcessLevel(42, f"system_u:system_r:svirt_t:{level}", level))
+        world.kernel.foreign.append(
+            ProcessLevel(42, Context.parse(f"system_u:system_r:svirt_t:{level}"), level)
+        )
         a = world.create("a", world.mount("/srv/a"))
         await world.quiet()
         assert world.level(a) == level
@@ -335,7 +363,9 @@ def test_what_another_engine_s_container_uses_is_not_taken_from_it() -> None:
     """Promises 2 and 9: its files carry its level, and it runs; when it is gone they are labelled."""
 
     async def story(world: World) -> None:
-        theirs = ProcessLevel(42, "system_u:system_r:container_t:s0:c500,c501", Level.of(500, 501), "b" * 64)
+        theirs = ProcessLevel(
+            42, Context.parse("system_u:system_r:container_t:s0:c500,c501"), Level.of(500, 501), "b" * 64
+        )
         world.kernel.foreign.append(theirs)
         there = "system_u:object_r:container_file_t:s0:c500,c501"
         world.volumes.make("/srv/theirs", label=there)
@@ -908,7 +938,9 @@ def test_a_claim_that_ends_wakes_those_it_refused(inside: str) -> None:
 def test_a_stranger_that_ends_wakes_those_it_refused() -> None:
     async def story(world: World) -> None:
         level = Level.parse("s0:c600,c700")
-        world.kernel.foreign.append(ProcessLevel(77, f"system_u:system_r:svirt_t:{level}", level))
+        world.kernel.foreign.append(
+            ProcessLevel(77, Context.parse(f"system_u:system_r:svirt_t:{level}"), level)
+        )
         world.mount("/srv/a")
         world.volumes.trees["/srv/a"].label = f"system_u:object_r:svirt_image_t:{level}"
         a = world.create("a", world.mount("/srv/a"))

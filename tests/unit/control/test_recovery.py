@@ -9,7 +9,7 @@ from mcsd.control.recovery import recover
 from mcsd.core.changes import LedgerContents
 from mcsd.core.containers import ContainerId
 from mcsd.core.grants import Grant, GrantState, Origin
-from mcsd.core.labels import Level
+from mcsd.core.labels import Context, Level, read_label
 from mcsd.core.state_cache import StateCache
 from mcsd.core.volumes import (
     Claim,
@@ -32,7 +32,9 @@ NOW = 5.0
 def stored(
     target: str = "s0:c1,c2", *, name: str = "v1", inode: int = 7, state: str = "complete"
 ) -> StoredVolume:
-    return StoredVolume(VolumeId(name), "/srv/a", Identity(1, inode), 1.0, f"{FILE}:{target}", state, 3)
+    return StoredVolume(
+        VolumeId(name), "/srv/a", Identity(1, inode), 1.0, Context.parse(f"{FILE}:{target}"), state, 3
+    )
 
 
 def grant(level: str, state: GrantState = GrantState.ACTIVE) -> Grant:
@@ -41,7 +43,12 @@ def grant(level: str, state: GrantState = GrantState.ACTIVE) -> Grant:
 
 def volume(target: str = "s0:c1,c2", *, name: str = "v1") -> Volume:
     return Volume(
-        VolumeId(name), "/srv/a", Identity(1, 7), f"{FILE}:{target}", VolumePhase.LABELLED, since=1.0
+        VolumeId(name),
+        "/srv/a",
+        Identity(1, 7),
+        Context.parse(f"{FILE}:{target}"),
+        VolumePhase.LABELLED,
+        since=1.0,
     )
 
 
@@ -82,7 +89,8 @@ def test_a_ledger_that_is_right_is_left_alone() -> None:
 
 
 def test_what_was_restored_or_is_damaged_or_not_ours_holds_nothing() -> None:
-    found = (stored(state="restored"), replace(stored(), target=""), replace(stored(), target="gibberish"))
+    none, others = replace(stored(), target=None), replace(stored(), target=read_label("gibberish"))
+    found = (stored(state="restored"), none, others)
     assert recover(found, StateCache(), NOW) == ()
 
 
@@ -91,7 +99,7 @@ def test_an_old_backup_learns_the_level_that_a_volume_has_by_now() -> None:
     cache = StateCache(LedgerContents((grant("s0:c1,c2"),), (volume(),), (CLAIM,), (), 2))
     recovered(cache, stored("s0:c8,c9"))
     (now,) = cache.volumes()
-    assert now.target.endswith(":s0:c8,c9") and now.phase is VolumePhase.LABELLING
+    assert now.level == Level.of(8, 9) and now.phase is VolumePhase.LABELLING
     assert quarantined(cache) == ["s0:c8,c9"]
     claim = cache.claim(GrantId(1), "/data")
     assert claim is not None and claim.state is ClaimState.PENDING, "nobody is told that it is ready"

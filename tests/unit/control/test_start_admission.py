@@ -39,9 +39,9 @@ async def reboot(world: World) -> None:
 
 def request(world: World, ident: ContainerId, *options: str) -> StartRequest:
     container = world.docker.present[ident]
-    return StartRequest(
-        ident, container.process_label, container.mount_label, options, container.ipc_mode, container.pid_mode
-    )
+    process, mount = container.process_label, container.mount_label
+    assert isinstance(process, Context) and isinstance(mount, Context), "Docker labels it"
+    return StartRequest(ident, process, mount, options, container.ipc_mode, container.pid_mode)
 
 
 async def ask(world: World, asked: StartRequest) -> StartLabels:
@@ -56,7 +56,7 @@ async def start(world: World, ident: ContainerId, *options: str, obstacle: str =
     with world.docker.starting(ident):
         admission = await world.mcsd.start_admission.create(asked)
         world.start(ident)
-        world.kernel.labels[ident] = admission.process_label or world.docker.present[ident].process_label
+        world.kernel.labels[ident] = admission.process_label or asked.process_label
     return admission
 
 
@@ -89,8 +89,9 @@ class Lines:
 
 
 def level_of(admission: StartLabels) -> Level:
-    assert Context.parse(admission.process_label).level == Context.parse(admission.mount_label).level
-    return Context.parse(admission.process_label).level
+    process, mount = admission.process_label, admission.mount_label
+    assert process is not None and mount is not None and process.level == mount.level
+    return process.level
 
 
 def test_everything_is_ready_before_the_first_instruction() -> None:
@@ -152,10 +153,10 @@ def test_a_container_that_runs_keeps_its_level_when_the_gate_is_switched_off() -
         assert world.sighting(a).verdict.isolated is True
         stop(world, a)
         await world.quiet()
-        own = Context.parse(world.docker.present[a].process_label).level
+        own = request(world, a).process_label.level
         assert world.level_on("/srv/a") == own == world.level(a), "ready for the next start"
         world.start(a)
-        world.kernel.labels[a] = world.docker.present[a].process_label
+        world.kernel.labels[a] = request(world, a).process_label
         await world.quiet()
         assert world.level_on("/srv/a") == own == world.level(a)
         assert world.sighting(a).verdict.isolated is True
@@ -441,7 +442,7 @@ def test_a_root_that_cannot_be_mounted_again_keeps_docker_s_level_as_configured(
         first = level_of(await ask(world, request(world, a)))
         # Only the attempt has shown that it cannot be: the gate asks a second time.
         admission = await start(world, a, obstacle=OBSTACLE)
-        own = Context.parse(world.docker.present[a].process_label).level
+        own = request(world, a).process_label.level
         assert level_of(admission) == own != first and "is btrfs" in admission.warning
         assert "START_UNPREPARED" in world.papers.kinds()
         assert world.level_on("/srv/a") == own == world.level(a)
@@ -472,7 +473,7 @@ def test_a_level_that_is_another_s_is_out_of_reach_for_who_keeps_docker_s() -> N
         one = level_of(await start(world, a))
         b = world.create("bb", runtime="mcsd", start=False, ipc_mode=f"container:{a}")
         admission = await start(world, b, obstacle=OBSTACLE)
-        assert f"it needs the level {one}" in admission.warning and admission.process_label == ""
+        assert f"it needs the level {one}" in admission.warning and admission.process_label is None
         await world.quiet()
         assert world.sighting(b).verdict.isolated is not True, "promise 8"
 
@@ -549,7 +550,7 @@ def test_a_ledger_that_cannot_be_written_with_on_error_start() -> None:
         a = world.create("aa", world.mount("/srv/a"), runtime="mcsd", start=False)
         world.ledger.failure = LedgerError("the disk is full")
         admission = await ask(world, request(world, a))
-        assert "the disk is full" in admission.warning and admission.process_label == ""
+        assert "the disk is full" in admission.warning and admission.process_label is None
         assert world.label("/srv/a") == BORN
         world.ledger.failure = None
 
@@ -651,9 +652,9 @@ def test_what_was_started_without_mcsd_has_what_it_needs_when_mcsd_is_back(
             world.docker.die(a)
         else:
             await ask(world, request(world, a))
-        own = Context.parse(world.docker.present[a].process_label).level
+        own = request(world, a).process_label.level
         world.start(a)
-        world.kernel.labels[a] = world.docker.present[a].process_label
+        world.kernel.labels[a] = request(world, a).process_label
         await world.quiet()
         assert world.level(a) == world.level_on("/srv/a") == own
         assert world.sighting(a).verdict.isolated is True
@@ -733,7 +734,7 @@ def test_a_container_started_without_the_gate_again_is_adopted_as_docker_has_it(
         await world.boot()
         world.start(a)
         await world.quiet()
-        assert world.level(a) == Context.parse(world.docker.present[a].process_label).level
+        assert world.level(a) == request(world, a).process_label.level
         assert world.level_on("/srv/a") == world.level(a)
         assert world.sighting(a).verdict.isolated is True
 

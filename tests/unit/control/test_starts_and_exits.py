@@ -14,6 +14,7 @@ import pytest
 from mcsd.core.containers import ContainerId
 from mcsd.core.daemon_json import NAME
 from mcsd.core.isolation import Why
+from mcsd.core.labels import Context
 from mcsd.core.processes import FirstProcess, Stage
 from mcsd.errors import HostError
 from mcsd.ports import PidWatcher
@@ -21,7 +22,8 @@ from mcsd.state.container_status import PASSING
 from tests.fakes.hostile import behind_the_gate, start, until
 from tests.fakes.world import RUNTIME, World, with_world
 
-CONTAINER = "system_u:system_r:container_t:s0:c1,c2"
+CONTAINER = Context.parse("system_u:system_r:container_t:s0:c1,c2")
+FORMER = Context.parse(RUNTIME)
 
 
 @pytest.mark.parametrize(
@@ -30,8 +32,8 @@ CONTAINER = "system_u:system_r:container_t:s0:c1,c2"
         (FirstProcess(None), Stage.ENDING),
         (FirstProcess(None, CONTAINER), Stage.ENDING),
         (FirstProcess(CONTAINER), Stage.RUNNING),
-        (FirstProcess(RUNTIME), Stage.RUNNING),
-        (FirstProcess(RUNTIME, CONTAINER), Stage.STARTING),
+        (FirstProcess(FORMER), Stage.RUNNING),
+        (FirstProcess(FORMER, CONTAINER), Stage.STARTING),
         (FirstProcess(CONTAINER, CONTAINER), Stage.RUNNING),
     ],
 )

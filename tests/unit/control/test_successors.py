@@ -39,7 +39,7 @@ def test_a_process_that_outlives_its_container_keeps_the_next_one_from_labelling
     async def story(world: World) -> None:
         first = world.create("web", world.mount("/srv/a"), process_label=FIXED)
         await world.quiet()
-        world.kernel.foreign.append(ProcessLevel(77, FIXED, Context.parse(FIXED).level, first))
+        world.kernel.foreign.append(ProcessLevel(77, Context.parse(FIXED), Context.parse(FIXED).level, first))
         world.docker.remove(first)
         await world.quiet()
         second = world.create("web", world.mount("/srv/b"), process_label=FIXED)

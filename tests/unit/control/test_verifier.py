@@ -9,7 +9,7 @@ import asyncio
 from dataclasses import replace
 
 from mcsd.core.containers import ContainerId
-from mcsd.core.labels import Level
+from mcsd.core.labels import Context, Level
 from mcsd.core.processes import ProcessLevel
 from mcsd.core.verification import Verification
 from mcsd.core.volumes import ClaimState, Identity, VolumeId, VolumePhase
@@ -125,7 +125,7 @@ def test_another_process_of_a_container_is_looked_at_too() -> None:
         a = world.create("a")
         await world.quiet()
         level = Level.parse("s0:c1000,c1001")
-        world.kernel.foreign.append(ProcessLevel(77, STRANGER + str(level), level, a))
+        world.kernel.foreign.append(ProcessLevel(77, Context.parse(STRANGER + str(level)), level, a))
         assert len((await verify(world, a)).processes) == 1
 
     with_world(story)
@@ -136,10 +136,10 @@ def test_others_are_only_told_of_when_they_are_not_separate() -> None:
         a = world.create("a")
         await world.quiet()
         level = Level.parse("s0:c1000,c1001")
-        world.kernel.foreign.append(ProcessLevel(77, STRANGER + str(level), level, ""))
+        world.kernel.foreign.append(ProcessLevel(77, Context.parse(STRANGER + str(level)), level, ""))
         assert is_good(await verify(world))
         level = world.level(a)
-        world.kernel.foreign.append(ProcessLevel(78, STRANGER + str(level), level, ""))
+        world.kernel.foreign.append(ProcessLevel(78, Context.parse(STRANGER + str(level)), level, ""))
         (sentence,) = (await verify(world)).pairs
         assert sentence.startswith("process 78 runs as") and sentence.endswith("of container a")
 
@@ -151,7 +151,7 @@ def test_originals_that_the_ledger_does_not_know_are_told_and_taken_up() -> None
         await world.quiet()
         target = "system_u:object_r:container_file_t:s0:c5,c6"
         found_on_disk = StoredVolume(
-            VolumeId("f" * 32), "/srv/lost", Identity(1, 999), 1.0, target, "complete", 3
+            VolumeId("f" * 32), "/srv/lost", Identity(1, 999), 1.0, Context.parse(target), "complete", 3
         )
         world.volumes.originals[found_on_disk.id] = found_on_disk
         told = await verify(world)

@@ -9,6 +9,7 @@ from typing import Any
 from mcsd.core.containers import ContainerId, MountKind
 from mcsd.core.disk import Loss, WatchEvent, Watching, What
 from mcsd.core.isolation import Why
+from mcsd.core.labels import read_label
 from mcsd.core.notices import Kind
 from mcsd.core.volumes import Identity, Volume
 from tests.fakes.volume_engine import BORN
@@ -160,11 +161,11 @@ def test_what_a_rule_leaves_alone_is_left_alone() -> None:
         world.disk_watch.tell(WatchEvent(here.id, What.RELABELLED, "/srv/a/f", BORN, HERE, links=2))
         secret = "system_u:object_r:shadow_t:s0"
         world.disk_watch.tell(WatchEvent(here.id, What.MOVED_IN, "/srv/a/g", secret, HERE))
-        world.disk_watch.tell(WatchEvent(here.id, What.RELABELLED, "/srv/a/h", here.target, HERE))
+        world.disk_watch.tell(WatchEvent(here.id, What.RELABELLED, "/srv/a/h", str(here.target), HERE))
         relabel(world, name="last")
         await until(lambda: is_right(world))
         assert world.volumes.amended == ["/srv/a/last"]
-        assert world.volumes.walked[len(walked) :] == [("amend", "/srv/a", here.target)]
+        assert world.volumes.walked[len(walked) :] == [("amend", "/srv/a", str(here.target))]
 
     with_world(story)
 
@@ -177,10 +178,10 @@ def test_the_root_and_what_is_too_much_is_walked_over() -> None:
             world.disk_watch.tell(WatchEvent(here.id, What.RELABELLED, f"/srv/a/{number}", SHARED, HERE))
         world.volumes.trees["/srv/a"].below = SHARED
         await until(lambda: is_right(world))
-        assert world.volumes.walked[-1] == ("relabel", "/srv/a", here.target)
+        assert world.volumes.walked[-1] == ("relabel", "/srv/a", str(here.target))
         world.volumes.trees["/srv/a"].label = SHARED
         world.disk_watch.tell(WatchEvent(here.id, What.RELABELLED, "/srv/a", SHARED, HERE, is_directory=True))
-        await until(lambda: world.volumes.trees["/srv/a"].label == here.target)
+        await until(lambda: world.volumes.trees["/srv/a"].label == str(here.target))
         assert world.volumes.amended == []
 
     with_world(story)
@@ -192,13 +193,13 @@ def test_what_was_moved_out_gets_its_original_back() -> None:
     async def story(world: World) -> None:
         a = await running(world)
         here = volume(world)
-        world.volumes.outside["/srv/bk/f"] = here.target
-        world.disk_watch.tell(WatchEvent(here.id, What.MOVED_OUT, "/srv/bk/f", here.target, HERE))
+        world.volumes.outside["/srv/bk/f"] = str(here.target)
+        world.disk_watch.tell(WatchEvent(here.id, What.MOVED_OUT, "/srv/bk/f", str(here.target), HERE))
         await until(lambda: world.volumes.outside["/srv/bk/f"] == BORN)
         world.docker.remove(a)
         await world.quiet()
-        world.volumes.outside["/srv/bk/g"] = here.target
-        world.disk_watch.tell(WatchEvent(here.id, What.MOVED_OUT, "/srv/bk/g", here.target, HERE))
+        world.volumes.outside["/srv/bk/g"] = str(here.target)
+        world.disk_watch.tell(WatchEvent(here.id, What.MOVED_OUT, "/srv/bk/g", str(here.target), HERE))
         await until(lambda: world.volumes.outside["/srv/bk/g"] == BORN)
         paths = ["/srv/bk/f", "/srv/bk/g"]
         await until(lambda: [one["path"] for one in told(world, Kind.FILE_FOLLOWED)] == paths)
@@ -210,7 +211,7 @@ def test_what_cannot_be_followed_is_told() -> None:
     async def story(world: World) -> None:
         await running(world)
         here = volume(world)
-        world.disk_watch.tell(WatchEvent(here.id, What.MOVED_OUT, "/srv/bk/gone", here.target, HERE))
+        world.disk_watch.tell(WatchEvent(here.id, What.MOVED_OUT, "/srv/bk/gone", str(here.target), HERE))
         await until(lambda: bool(told(world, Kind.FILE_ASTRAY)))
 
     with_world(story)
@@ -285,6 +286,21 @@ def test_new_files_are_watched_where_the_policy_gives_them_the_creator_s_level()
         await until(lambda: is_right(world))
         await world.quiet()
         assert warnings(world) == []
+
+    with_world(story)
+
+
+def test_new_files_are_watched_where_the_policy_cannot_be_asked_about_a_holder() -> None:
+    """Docker's label of a container was replaced by one that cannot be read."""
+
+    async def story(world: World) -> None:
+        a = world.create("a", world.mount("/srv/a", options=frozenset({"z"})))
+        await world.quiet()
+        assert world.disk_watch.with_files == set()
+        world.docker.change(a, process_label=read_label("system_u:system_r:container_t:nonsense"))
+        world.docker.emit(a, "update")
+        await until(lambda: world.disk_watch.with_files == {volume(world).id})
+        assert world.sighting(a).error and not told(world, Kind.INTERNAL)
 
     with_world(story)
 

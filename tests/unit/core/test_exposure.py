@@ -10,7 +10,7 @@ from mcsd.core.changes import PutClaim, PutGrant, PutVolume
 from mcsd.core.containers import Container, ContainerId, Mount, MountKind
 from mcsd.core.exposure import Barrier, Shown, Survey, Weak, Weakness, barrier_of, weaknesses
 from mcsd.core.grants import Grant, GrantState, Origin
-from mcsd.core.labels import Level
+from mcsd.core.labels import Context, Level
 from mcsd.core.state_cache import StateCache
 from mcsd.core.volumes import (
     Claim,
@@ -106,7 +106,14 @@ def others(mode: ClaimMode, state: GrantState = GrantState.ACTIVE) -> StateCache
     """A book in which db has /srv/a/data."""
     cache = StateCache()
     claim = Claim(GrantId(2), "/data", "/srv/a/data", mode, ClaimState.READY, VolumeId("v"))
-    path = Volume(VolumeId("v"), "/srv/a/data", Identity(1, 2), "", VolumePhase.LABELLED, 1.0)
+    path = Volume(
+        VolumeId("v"),
+        "/srv/a/data",
+        Identity(1, 2),
+        Context.parse("u:object_r:t:s0"),
+        VolumePhase.LABELLED,
+        1.0,
+    )
     cache.apply([PutGrant(replace(grant(2, "db"), state=state)), PutVolume(path), PutClaim(claim)])
     return cache
 

@@ -10,10 +10,10 @@ from mcsd.core.containers import Container, ContainerId, EngineInfo
 from mcsd.core.grants import Grant, GrantState, Origin
 from mcsd.core.host import Host, SelinuxStatus
 from mcsd.core.isolation import Conflict, Evidence, Verdict, Why, judge
-from mcsd.core.labels import Level
+from mcsd.core.labels import Context, Level, read_label
 from mcsd.core.volumes import Claim, ClaimMode, ClaimState, GrantId
 
-LABEL = "system_u:system_r:container_t:s0:c1,c2"
+LABEL = Context.parse("system_u:system_r:container_t:s0:c1,c2")
 SELINUX = SelinuxStatus("kernel", enabled=True, enforcing=True, mls=True, policy="targeted")
 HOST = Host(SELINUX, EngineInfo(True, "26.1", "1.45", "/var/lib/docker", "runc"))
 WEB = Container(ContainerId("a" * 64), "web", running=True, pid=7, process_label=LABEL)
@@ -32,7 +32,7 @@ def _fields(status: SelinuxStatus) -> dict[str, object]:
 
 
 def unlabelled(**changes: object) -> Evidence:
-    container = replace(WEB, process_label="", **changes)  # type: ignore[arg-type]
+    container = replace(WEB, process_label=None, **changes)  # type: ignore[arg-type]
     return replace(SOUND, container=container, grant=None, claims=())
 
 
@@ -57,8 +57,8 @@ def test_nothing_missing_is_isolated() -> None:
         (replace(SOUND, conflicts=(Conflict("db", "s0:c1"),)), Why.CONFLICT),
         (replace(SOUND, permissive_domain=True), Why.PERMISSIVE_DOMAIN),
         (replace(SOUND, process=None), Why.PROCESS_UNKNOWN),
-        (replace(SOUND, process="system_u:system_r:container_t:s0:c1,c3"), Why.PROCESS_LEVEL),
-        (replace(SOUND, process="nonsense"), Why.PROCESS_LEVEL),
+        (replace(SOUND, process=read_label("system_u:system_r:container_t:s0:c1,c3")), Why.PROCESS_LEVEL),
+        (replace(SOUND, process=read_label("nonsense")), Why.PROCESS_LEVEL),
         *[
             (replace(SOUND, claims=(replace(CLAIM, state=state),)), Why.VOLUME)
             for state in (ClaimState.PENDING, ClaimState.PARTIAL, ClaimState.REFUSED, ClaimState.FAILED)

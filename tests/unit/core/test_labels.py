@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from mcsd.core.labels import CategoryPair, Context, Level, LevelRange, category_mask
+from mcsd.core.labels import (
+    CategoryPair,
+    Context,
+    Level,
+    LevelRange,
+    UnreadableLabel,
+    category_mask,
+    level_in,
+    level_of,
+    read_label,
+    readable,
+)
 from mcsd.errors import LabelSyntaxError
 
 
@@ -140,3 +151,23 @@ def test_what_is_not_a_context_is_refused(text: str) -> None:
 def test_a_context_moves_to_another_level() -> None:
     context = Context.parse("u:object_r:a_t:s0-s0:c1")
     assert str(context.at(Level.of(4, 5))) == "u:object_r:a_t:s0:c4,c5"
+
+
+def test_a_label_that_is_no_context_is_kept_as_it_was_written() -> None:
+    kinds = {"kernel": "", "": "", "u:r:t": "t", "u:r:t:nonsense": "t", "\udcff:\0:\n": "\n"}
+    for text, kind in kinds.items():
+        label = read_label(text)
+        assert isinstance(label, UnreadableLabel)
+        assert (str(label), f"{label}", label.type, level_of(label)) == (text, text, kind, None)
+        with pytest.raises(LabelSyntaxError) as refused:
+            Context.parse(text)
+        with pytest.raises(LabelSyntaxError) as again:
+            readable(label)
+        assert (again.value.what, again.value.hint) == (refused.value.what, refused.value.hint)
+
+
+def test_a_label_that_is_a_context_is_one() -> None:
+    label = read_label("u:r:t:s0:c2,c1")
+    assert label == readable(label) == Context.parse("u:r:t:s0:c1,c2")
+    assert level_of(label) == level_in("u:r:t:s0:c1.c2") == Level.of(1, 2)
+    assert level_of(None) is level_in(None) is level_in("kernel") is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mcsd.core.labels import Level, LevelRange
+from mcsd.core.labels import Context, Level, LevelRange, read_label
 from mcsd.core.processes import ProcessLevel, carrier_of, held_level, is_overlord, may_carry
 
 ID = "0123456789abcdef" * 4
@@ -44,7 +44,7 @@ def test_level_that_counts_is_the_high_one_unless_that_means_no_limit(held: str,
     ],
 )
 def test_container_is_read_from_the_control_group(cgroup: str, container: str) -> None:
-    context = "system_u:system_r:container_t:s0:c1,c2"
+    context = Context.parse("system_u:system_r:container_t:s0:c1,c2")
     assert carrier_of(7, context, cgroup) == ProcessLevel(7, context, Level.of(1, 2), container)
 
 
@@ -60,13 +60,13 @@ def test_container_is_read_from_the_control_group(cgroup: str, container: str) -
     ],
 )
 def test_who_has_no_categories_carries_nothing(context: str) -> None:
-    assert carrier_of(7, context, "") is None
+    assert carrier_of(7, read_label(context), "") is None
 
 
 @pytest.mark.parametrize("level", ["s0:c0", "s0:c1,c2", "s15:c1023", "s0:c0.c3,c9"])
 def test_cheap_question_never_misses_a_carrier(level: str) -> None:
     context = f"u:r:t:{level}"
-    assert carrier_of(1, context, "") is not None
+    assert carrier_of(1, read_label(context), "") is not None
     assert may_carry(context)
 
 

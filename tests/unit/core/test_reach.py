@@ -9,7 +9,7 @@ import pytest
 from mcsd.core.exposure import Barrier, Weak, Weakness
 from mcsd.core.grants import GrantState
 from mcsd.core.isolation import Conflict
-from mcsd.core.labels import Level
+from mcsd.core.labels import Context, Level
 from mcsd.core.reach import MOST_BY_LEVEL, Cell, CellKind, How, ThingKind, cells_of
 from mcsd.core.snapshot import ForeignHolder
 from mcsd.core.strays import Stray
@@ -161,11 +161,11 @@ def test_an_unmanaged_mount_of_two_joins_them() -> None:
 
 
 def test_another_engines_process_is_a_conflict_only_at_a_comparable_level() -> None:
-    far = ForeignHolder("s0:c33,c34", "system_u:system_r:svirt_t:s0:c33,c34", 42)
-    near = ForeignHolder("s0:c7,c31", "system_u:system_r:svirt_t:s0:c7,c31", 43)
+    contexts = [Context.parse(f"system_u:system_r:svirt_t:{level}") for level in ("s0:c33,c34", "s0:c7,c31")]
+    far, near = (ForeignHolder(one.level, one, 42) for one in contexts)
     found = cells(quiet_scene(), foreign=(far, near))
-    assert cell_with(found, far.context).kind is CellKind.FOREIGN
-    assert cell_with(found, near.context) is cell_with(found, "db")
+    assert cell_with(found, str(far.context)).kind is CellKind.FOREIGN
+    assert cell_with(found, str(near.context)) is cell_with(found, "db")
 
 
 def test_a_container_that_has_not_started_and_holds_nothing_is_alone() -> None:

@@ -7,7 +7,7 @@ import pytest
 from mcsd.core.changes import DropClaim, PutClaim, PutGrant, PutVolume
 from mcsd.core.containers import ContainerId
 from mcsd.core.grants import Grant, GrantState, Origin
-from mcsd.core.labels import Level
+from mcsd.core.labels import Context, Level
 from mcsd.core.reclaim import Forget, Moment, Prove, Restore, next_due, reclaim
 from mcsd.core.state_cache import StateCache
 from mcsd.core.volumes import (
@@ -33,7 +33,7 @@ def grant(key: int, level: Level, state: GrantState = GrantState.QUARANTINED) ->
 
 def volume(key: str, path: str, *, device: int = 1, phase: VolumePhase = VolumePhase.LABELLED) -> PutVolume:
     identity = Identity(device, sum(map(ord, path)))
-    return PutVolume(Volume(VolumeId(key), path, identity, "u:object_r:t:s0", phase, 1000.0))
+    return PutVolume(Volume(VolumeId(key), path, identity, Context.parse("u:object_r:t:s0"), phase, 1000.0))
 
 
 def claim(key: int, on: str | None, state: ClaimState = ClaimState.READY, at: str = "/data") -> PutClaim:

@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from mcsd.core.host import SelinuxStatus
+from mcsd.core.labels import read_label
 from mcsd.core.selinux_state import Move, SelinuxState, Trouble, findings
 
 STATUS = SelinuxStatus("kernel", enabled=True, enforcing=True, mls=True, policy="targeted", generation=1)
-SOUND = SelinuxState(STATUS, own="system_u:system_r:mcsd_t:s0-s0:c0.c1023")
+SOUND = SelinuxState(STATUS, own=read_label("system_u:system_r:mcsd_t:s0-s0:c0.c1023"))
 
 
 def test_sound_ground_has_no_findings() -> None:
@@ -25,7 +26,8 @@ def test_sound_ground_has_no_findings() -> None:
         (replace(SOUND, status=replace(STATUS, mls=False)), Trouble.NO_MCS),
         (replace(SOUND, unreadable="the kernel cannot be asked"), Trouble.UNREADABLE),
         (replace(SOUND, file_type_error="no such type"), Trouble.NO_FILE_TYPE),
-        (replace(SOUND, own="system_u:object_r:unlabeled_t:s0"), Trouble.NO_OWN_DOMAIN),
+        (replace(SOUND, own=read_label("system_u:object_r:unlabeled_t:s0")), Trouble.NO_OWN_DOMAIN),
+        (replace(SOUND, own=read_label("system_u:object_r:unlabeled_t")), Trouble.NO_OWN_DOMAIN),
         (replace(SOUND, deaf="no socket"), Trouble.DEAF),
     ],
 )

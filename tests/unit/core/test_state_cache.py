@@ -19,7 +19,7 @@ from mcsd.core.changes import (
 from mcsd.core.changes import PutVolume as Put
 from mcsd.core.containers import ContainerId
 from mcsd.core.grants import Grant, GrantState, Origin
-from mcsd.core.labels import Level
+from mcsd.core.labels import Context, Level
 from mcsd.core.state_cache import StateCache
 from mcsd.core.volumes import (
     Claim,
@@ -40,7 +40,9 @@ def grant(key: int, level: Level, *, container: ContainerId = OWNER) -> Grant:
 
 
 def volume(key: str, path: str, inode: int = 1) -> Volume:
-    return Volume(VolumeId(key), path, Identity(1, inode), "u:r:t:s0", VolumePhase.LABELLED, 1.0)
+    return Volume(
+        VolumeId(key), path, Identity(1, inode), Context.parse("u:r:t:s0"), VolumePhase.LABELLED, 1.0
+    )
 
 
 def claim(key: int, at: str, on: str) -> Claim:

@@ -9,7 +9,7 @@ import pytest
 from mcsd.core.changes import Change, DropClaim, DropVolume, LedgerContents, PutClaim, PutGrant
 from mcsd.core.containers import ContainerId
 from mcsd.core.grants import Grant, GrantEvent, GrantState, Origin
-from mcsd.core.labels import Level
+from mcsd.core.labels import Context, Level
 from mcsd.core.state_cache import StateCache
 from mcsd.core.volumes import (
     Claim,
@@ -24,7 +24,7 @@ from mcsd.core.volumes import (
 from mcsd.core.waking import Ended, ended_by, woken_by
 
 TARGET = "system_u:object_r:container_file_t:s0:c1,c2"
-DATA = Volume(VolumeId("v"), "/srv/data", Identity(1, 2), TARGET, VolumePhase.LABELLED, 1.0)
+DATA = Volume(VolumeId("v"), "/srv/data", Identity(1, 2), Context.parse(TARGET), VolumePhase.LABELLED, 1.0)
 
 
 def grant(number: int, level: str, state: GrantState = GrantState.ACTIVE) -> Grant:

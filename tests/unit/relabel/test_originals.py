@@ -49,7 +49,7 @@ def test_everything_comes_back(store: OriginalsStore, written: Originals) -> Non
     with closing(opened(store)) as again:
         assert again.volume == written.volume
         assert (again.volume.path, again.volume.identity) == ("/srv/a", Identity(1, 2))
-        assert (again.volume.state, again.volume.target, again.volume.count) == ("complete", TARGET, 4)
+        assert (again.volume.state, again.target, again.volume.count) == ("complete", TARGET, 4)
         assert again.handle == Handle(1, b"\x07\x08")
         assert again.swept
         assert again.is_ours(TARGET.encode())

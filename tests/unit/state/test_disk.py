@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mcsd.core.changes import LedgerContents
 from mcsd.core.disk import MOST_FINDINGS, UNSEEN, Drift, What
+from mcsd.core.labels import Context
 from mcsd.core.state_cache import StateCache
 from mcsd.core.volumes import Identity, Volume, VolumeId, VolumePhase
 from mcsd.state.disk import Disk
@@ -13,7 +14,7 @@ TARGET = "system_u:object_r:container_file_t:s0:c1,c2"
 
 
 def volume(phase: VolumePhase = VolumePhase.LABELLED) -> Volume:
-    return Volume(ONE, "/srv/a", Identity(1, 2), TARGET, phase, since=100.0)
+    return Volume(ONE, "/srv/a", Identity(1, 2), Context.parse(TARGET), phase, since=100.0)
 
 
 def test_what_was_labelled_was_looked_at_then() -> None:
