@@ -182,6 +182,31 @@ def test_parts_are_counted() -> None:
     assert parts(PACKAGE / "control/verifier.py")["Sources"] == MOST_PARTS
 
 
+PARSERS = {"Context.parse", "Level.parse", "LevelRange.parse", "CategoryPair.parse", "read_label", "level_in"}
+READ_INSIDE = {
+    "core/denials/values.py": {"Context.parse"},
+    "core/strays.py": {"level_in"},
+    "core/watching.py": {"level_in"},
+    "core/wishes.py": {"LevelRange.parse"},
+    "control/reconciler.py": {"level_in"},
+}
+"""Modules inside that read the text of a label, and how. What a file carries is its owner's: it stays text,
+since walks compare bytes with bytes, and only its level is asked for (strays, watching, reconciler).
+`mcsctl why` shows what the kernel recorded as it is (denials), and a remark quotes an option as its user
+wrote it (wishes)."""
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if room(module_of(path)) in {"core", "control", "state"}], ids=name
+)
+def test_labels_are_read_at_the_edge(path: Path) -> None:
+    """Inside they are values, so that no check is forgotten and none is made twice."""
+    if name(path) == "core/labels.py":
+        return
+    called = {ast.unparse(node.func) for node in ast.walk(parsed(path)) if isinstance(node, ast.Call)}
+    assert called & PARSERS == READ_INSIDE.get(name(path), set())
+
+
 NATIVE = PACKAGE / "relabel" / "native"
 C_FLOORS = ["index", "tree", "tally", "requests", "queue", "attributes", "decide", "flush", "gather", "work"]
 """Of the engine's C files, the lowest first, as `_walk.h` names them."""
