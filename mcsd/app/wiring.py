@@ -38,7 +38,7 @@ from mcsd.control.verifier import Repairers, Sources, Verifier
 from mcsd.control.volume_watch import VolumeWatch
 from mcsd.core.allocation import Allocator, Holder, HolderKind, Randomness
 from mcsd.core.blocked import Blocked, Party, Subject
-from mcsd.core.containers import Container, ContainerId, MountKind
+from mcsd.core.containers import Container, ContainerId
 from mcsd.core.gating import is_gated
 from mcsd.core.labels import Level
 from mcsd.core.modes import PathRule, VolumePolicy
@@ -316,9 +316,7 @@ class Assembly:
     def _storage(self) -> tuple[str, ...]:
         """Return the storage paths that Docker and volume drivers report."""
         engine = self.host().engine
-        mounts = (mount for one in self.container_status.containers() for mount in one.mounts)
-        drivers = {m.source for m in mounts if m.kind is MountKind.VOLUME and m.driver not in {"", "local"}}
-        return (*([engine.root_directory] if engine else []), *sorted(drivers))
+        return (*([engine.root_directory] if engine else []), *self.container_status.driver_paths())
 
     async def _synced(self) -> None:
         self.booleans.wake()

@@ -50,6 +50,8 @@ AT_ONCE = 4
 PATIENCE = 10.0
 AGAIN = 600.0
 """Seconds until a volume that could not be watched is tried again."""
+PAUSE = 0.1
+"""Seconds between two updates of what is watched: each looks at all volumes, and starts come many at once."""
 SHARE = 0.2
 """The share of the time for correcting a volume that is changed again and again."""
 LONGEST_PAUSE = 60.0
@@ -139,6 +141,7 @@ class VolumeWatch:
             while True:
                 self._wake.clear()
                 await self.synchronise()
+                await asyncio.sleep(PAUSE)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._until_retry()):
                         await self._wake.wait()

@@ -57,6 +57,9 @@ class Judgement:
 NOTHING = Judgement()
 
 
+_SHARING = frozenset({ClaimMode.SHARED, ClaimMode.GROUP})
+
+
 def holders(volume: Volume, cache: StateCache) -> tuple[tuple[Claim, Grant], ...]:
     """Return the living claims that a volume is labelled for, with their grants."""
     found = ((claim, cache.grant(claim.grant)) for claim in cache.claims_on(volume.id))
@@ -74,10 +77,12 @@ def is_watchable(volume: Volume) -> bool:
 
 def is_shared_by_others(volume: Volume, cache: StateCache) -> tuple[Grant, ...]:
     """Return the grants whose level differs from the volume's: they share it with others."""
+    if not any(claim.mode in _SHARING for claim in cache.claims_on(volume.id)):
+        return ()  # as most volumes; this is asked of all at once
     return tuple(
         grant
         for claim, grant in holders(volume, cache)
-        if claim.mode in {ClaimMode.SHARED, ClaimMode.GROUP} and grant.level != volume.level
+        if claim.mode in _SHARING and grant.level != volume.level
     )
 
 

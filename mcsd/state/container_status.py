@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from mcsd.core.containers import Container, ContainerId
+from mcsd.core.containers import Container, ContainerId, MountKind
 from mcsd.core.exposure import Survey, Weakness, weaknesses
 from mcsd.core.grants import Grant
 from mcsd.core.host import Host
@@ -64,6 +64,7 @@ class ContainerStatus:
         self._host = host
         self._bus = bus
         self._seen: dict[ContainerId, _Seen] = {}
+        self._driver_paths: dict[ContainerId, tuple[str, ...]] = {}
         self._noted: dict[ContainerId, tuple[Note, ...]] = {}
         self._told: dict[ContainerId, tuple[Verdict | None, tuple[Conflict, ...]]] = {}
         self._listeners: list[Callable[[], None]] = []
@@ -90,6 +91,7 @@ class ContainerStatus:
         since = self._since(container, process)
         seen = _Seen(container, process, at, since, settled, error, hint, surveys or {})
         self._seen[container.id] = replace(seen, settled=settled and self._stage(seen) is Stage.RUNNING)
+        self._keep_driver_paths(container)
         self._tell_misread(container)
         self._tell(container.id)
         self._tell_others(container.id)
@@ -122,6 +124,7 @@ class ContainerStatus:
         self._seen.pop(container, None)
         self._told.pop(container, None)
         self._noted.pop(container, None)
+        self._driver_paths.pop(container, None)
         self._looked()
 
     def _tell_misread(self, container: Container) -> None:
@@ -145,6 +148,19 @@ class ContainerStatus:
     def containers(self) -> tuple[Container, ...]:
         """Return all containers as last observed."""
         return tuple(seen.container for seen in self._seen.values())
+
+    def driver_paths(self) -> tuple[str, ...]:
+        """Return the paths of volumes that other drivers than Docker's own provide, sorted."""
+        return tuple(sorted({path for paths in self._driver_paths.values() for path in paths}))
+
+    def _keep_driver_paths(self, container: Container) -> None:
+        """Kept at each observation: every look at a volume asks for the paths of all containers."""
+        volumes = (mount for mount in container.mounts if mount.kind is MountKind.VOLUME)
+        paths = tuple(mount.source for mount in volumes if mount.driver not in {"", "local"})
+        if paths:
+            self._driver_paths[container.id] = paths
+        else:
+            self._driver_paths.pop(container.id, None)
 
     def get(self, container: ContainerId) -> Container | None:
         """Return a container as last observed."""

@@ -106,8 +106,12 @@ class DockerStandIn(UnixHttpServer):
         mounts_of: Callable[[int], Sequence[Document]] | None = None,
         labels: Mapping[str, str] | None = None,
         running: bool = True,
+        pid: int = 0,
     ) -> list[str]:
-        """Have `count` more containers without an event each; `mounts_of` is told a number from 0."""
+        """Have `count` more containers without an event each; `mounts_of` is told a number from 0.
+
+        All run as process `pid`, or each as one that there is not.
+        """
 
         def work() -> list[str]:
             made = []
@@ -115,7 +119,7 @@ class DockerStandIn(UnixHttpServer):
                 mounts = mounts_of(number) if mounts_of else ()
                 made.append(self._new("", labels or {}, mounts, None, IMAGE_ID, None))
                 if running:
-                    self._set_running(made[-1], self._made + 2**22)
+                    self._set_running(made[-1], pid or self._made + 2**22)
             return made
 
         return self.on_loop(work)
