@@ -30,8 +30,35 @@ mkdir -p /srv/a /srv/b
 echo "what is a's" >/srv/a/secret
 echo "what is b's" >/srv/b/secret
 mkdir -p /etc/mcsd/conf.d
+
+comment "what everybody mounts of the host's own starts with the gate as it does without"
+everyday_starts() { # each of the eleven by itself; then in one container all those that the policy lets Docker mount
+  local mount name all=()
+  for mount in "${everyday[@]}"; do
+    name=${mount%%:*}
+    if run --rm -v "$mount" bb true >/dev/null 2>/root/why; then
+      echo "$name starts"; all+=(-v "$mount")
+    else
+      echo "$name does not start"; sed "s|^|$name: |" /root/why >&2
+    fi
+  done
+  run --rm "${all[@]}" bb true >/dev/null 2>/root/why && echo "$((${#all[@]} / 2)) together start" || sed 's/^/together: /' /root/why >&2
+}
+everyday=(/etc/localtime:/etc/localtime:ro /etc/hosts:/host/hosts:ro /usr/share/zoneinfo:/usr/share/zoneinfo:ro
+  /lib/modules:/lib/modules:ro /proc:/host/proc:ro /sys:/host/sys:ro /:/rootfs:ro /var/log:/var/log:ro
+  /run/dbus:/run/dbus:ro /var/run/docker.sock:/var/run/docker.sock /dev:/dev)
+mkdir -p /usr/share/zoneinfo
+[ -e /usr/share/zoneinfo/UTC ] || echo TZif2 >/usr/share/zoneinfo/UTC
+[ -e /etc/localtime ] || ln -s /usr/share/zoneinfo/UTC /etc/localtime
+restorecon -RF /usr/share/zoneinfo /etc/localtime
+everyday_starts >/root/without 2>/root/without.why
+sed 's/^/# without: /' /root/without /root/without.why
 configure '[volumes]' 'linger = "1s"' '[gate]' 'level = "fresh"'
 mcsctl gate enable --reload >/dev/null 2>&1
+everyday_starts >/root/with 2>/root/with.why
+sed 's/^/# with: /' /root/with /root/with.why
+ok "each by itself as without" diff /root/without /root/with
+says "and all that do, together" '^[1-9][0-9]* together start$' cat /root/with
 
 comment "what Docker has for a container, and shows of it"
 ok "a container starts" run -d --name one -v /srv/a:/data bb sleep 100000
