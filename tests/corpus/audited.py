@@ -1,10 +1,10 @@
 """Compares what `mcsctl audit` finds in the stacks with what it is known to find.
 
-    audited.py RESULTS
+    audited.py POLICY RESULTS
 
 RESULTS is what `runner.py --audit` wrote. Only rules about what a stack is given are compared: images are
 stand-ins, which run as root and have what privileges Docker gives, whatever the stack's own would do. What
-`audited.toml` lists has to be found, and nothing else. Standard library only.
+`audited.toml` lists for POLICY (`debian`, `fedora`) has to be found, and nothing else. Standard library only.
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ RULES = (
 """In the order of the manual's table."""
 
 
-def listed() -> dict[str, tuple[str, ...]]:
-    """Return which services (`stack/service`) each rule finds."""
-    found: dict[str, list[str]] = tomllib.loads(LISTED.read_text())["found"]
-    return {rule: tuple(services) for rule, services in found.items()}
+def listed(policy: str) -> dict[str, tuple[str, ...]]:
+    """Return which services (`stack/service`) each rule finds on a policy."""
+    tables: dict[str, dict[str, list[str]]] = tomllib.loads(LISTED.read_text())
+    more = tables.get(policy, {})
+    return {rule: (*services, *more.get(rule, ())) for rule, services in tables["found"].items()}
 
 
 def by_rule(results: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
@@ -62,10 +63,11 @@ def differing(
 
 def main() -> int:
     """See the module."""
-    results = json.loads(Path(sys.argv[1]).read_text())
+    policy, path = sys.argv[1:]
+    results = json.loads(Path(path).read_text())
     for rule, services in sorted(by_rule(results).items()):
         print(f"{rule} = {json.dumps(sorted(services))}")
-    more, less = differing(results, listed())
+    more, less = differing(results, listed(policy))
     for rule, service in sorted(more):
         print(f"FOUND, AND NOT LISTED: {rule} in {service}")
     for rule, service in sorted(less):

@@ -20,8 +20,12 @@ def entries() -> Iterator[str]:
 
 def open_in_stacks() -> Iterator[str]:
     """Return the lines of mcsd-audit(7): each rule, and the stacks in which it finds something."""
-    for rule, services in audited.listed().items():
-        stacks = sorted({service.partition("/")[0] for service in services})
+    everywhere = audited.listed("debian")
+    for rule, services in audited.listed("fedora").items():
+        stacks = sorted(
+            service.partition("/")[0] + ("" if service in everywhere[rule] else " (on Fedora's policy)")
+            for service in {one.partition("/")[0]: one for one in services}.values()
+        )
         lead = f"    {rule:<20}"
         for line in textwrap.wrap(", ".join(stacks), width=110 - len(lead), break_on_hyphens=False):
             yield f"{lead}{line}"

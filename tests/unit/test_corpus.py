@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 from mcsd.core.audit.findings import RULES
@@ -68,10 +69,19 @@ def test_what_is_open_in_them_is_in_the_manual() -> None:
 
 def test_what_is_found_is_of_rules_and_services_that_there_are() -> None:
     assert set(audited.RULES) <= set(RULES)
-    assert list(audited.listed()) == [rule for rule in audited.RULES if rule in audited.listed()]
-    for services in audited.listed().values():
+    everything = audited.listed("fedora")
+    assert list(everything) == [rule for rule in audited.RULES if rule in everything]
+    for services in everything.values():
         for stack, service in (one.split("/") for one in services):
             assert f"\n  {service}:\n" in STACKS[stack]
+
+
+def test_what_only_one_policy_leaves_open_is_listed_for_it_alone() -> None:
+    tables = tomllib.loads(audited.LISTED.read_text(encoding="utf-8"))
+    for rule, services in tables["fedora"].items():
+        assert not set(services) & set(audited.listed("debian")[rule])
+        assert set(services) < set(audited.listed("fedora")[rule])
+    assert audited.listed("debian") == {rule: tuple(services) for rule, services in tables["found"].items()}
 
 
 def test_more_and_less_than_listed_is_told() -> None:

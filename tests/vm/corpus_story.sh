@@ -16,7 +16,7 @@ corpus() {
   printf '[volumes]\nlinger = "1s"\n' >/etc/mcsd/conf.d/volumes.toml
   ok "mcsd starts" systemctl start mcsd.socket mcsd-gate.socket mcsd.service
   ok "the stacks are started" python3 "$here/runner.py" --write --audit audit.json watching.json "$@"
-  ok "what is open in them is found, and nothing else" python3 "$here/audited.py" audit.json
+  ok "what is open in them is found, and nothing else" python3 "$here/audited.py" "$policy" audit.json
   comment "with the gate"
   ok "it is switched on" mcsctl gate enable --reload
   ok "the stacks are started" python3 "$here/runner.py" --write gate.json "$@"
