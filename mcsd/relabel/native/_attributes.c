@@ -1,5 +1,5 @@
-/* Labels on disk, read and written: by name in the current directory, and through /proc/thread-self/fd, whose
- * links lead to the inode of a descriptor whatever its name has become.
+/* Reading and writing labels on disk: by name in the current directory, and through /proc/thread-self/fd, whose
+ * magic links lead to a descriptor's inode, wherever that has been renamed to.
  */
 #include "_attributes.h"
 
@@ -36,8 +36,8 @@ void note_change(struct walk *walk, const struct statx *found)
 
 typedef ssize_t reader(const char *path, const char *attribute, void *room, size_t size);
 
-/* Read a label; NULL with errno. The kernel clears as much memory as it is offered, for each inode anew, so
- * it is offered as much as labels take. */
+/* Read a label; NULL with errno. For each call the kernel allocates and clears a buffer of the size that it is
+ * given, so it is first given only as much as labels usually take. */
 static const struct label *read_label(struct worker *worker, reader *read, const char *path)
 {
     char text[LABEL_MAX];
@@ -54,7 +54,7 @@ const struct label *label_of(struct worker *worker, int descriptor)
 {
     char number[16];
     go_to(worker, worker->proc);
-    if (worker->here != worker->proc) /* a number would be a name in the volume */
+    if (worker->here != worker->proc) /* the number would be looked up as a name in the volume */
         return NULL;
     return read_label(worker, getxattr, as_number(descriptor, number));
 }

@@ -1,4 +1,4 @@
-/* Labels on disk, read and written: see _attributes.c. Floor 6. */
+/* Reading and writing labels on disk: see _attributes.c. Floor 6. */
 #ifndef MCSD_ATTRIBUTES_H
 #define MCSD_ATTRIBUTES_H
 
@@ -6,17 +6,17 @@
 
 struct statx;
 
-/* Make a descriptor the current directory; `here` says whether it is. */
+/* Make a descriptor's directory the current one; if that fails, `here` is not the descriptor. */
 void go_to(struct worker *worker, int descriptor);
-/* Write a descriptor's number, as /proc/thread-self/fd names it. */
+/* Return a descriptor's number as text, its name in /proc/thread-self/fd. */
 const char *as_number(int descriptor, char room[16]);
-/* Read what a descriptor's inode carries; NULL with errno. */
+/* Read the label of a descriptor's inode; NULL with errno. */
 const struct label *label_of(struct worker *worker, int descriptor);
-/* Read what a name in a directory carries; NULL where that cannot be told. */
+/* Read the label of a name in a directory, without following a link; NULL if it cannot be read. */
 const struct label *label_by_name(struct worker *worker, int descriptor, const char *name);
-/* Write or remove the label of a descriptor's inode; -1 with errno. `go_to(worker, worker->proc)` came first. */
+/* Write or remove the label of a descriptor's inode; -1 with errno. The current directory must be `proc`. */
 int write_label(int descriptor, const struct value *value);
-/* Note whether a directory has changed since the walk began, so that something may have been missed. */
+/* Set `is_disturbed` if a directory's content has changed since the walk began: it may have missed something. */
 void note_change(struct walk *walk, const struct statx *found);
 
 #endif

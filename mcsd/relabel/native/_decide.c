@@ -1,4 +1,4 @@
-/* What is to be done with an inode: the same rules as strategies.py, for the three kinds of walk. */
+/* Decides what to do with an inode, by the same rules as strategies.py, for the three kinds of walk. */
 #include "_decide.h"
 
 #include "_index.h"
@@ -57,7 +57,7 @@ struct value fallback_for(const struct walk *walk, const struct node *node)
     return value;
 }
 
-struct case_of { /* what is known of an inode when it is decided about */
+struct case_of { /* what a decision about an inode is made from */
     struct entry *entry;
     unsigned verdict;
     const struct origin *origin;
@@ -101,7 +101,7 @@ static enum reason decide_verify(const struct case_of *is, const struct statx *f
     return found->stx_nlink > 1 && !S_ISDIR(found->stx_mode) ? MULTIPLY_LINKED : DIFFERS;
 }
 
-/* Whether a file's names allow it to be written; counts it where they do not. */
+/* Tell whether a file has one name, so that it may be written. If not, count it or keep its name. */
 static bool may_write(struct worker *worker, struct entry *entry, const struct statx *found, const char *name)
 {
     struct walk *walk = worker->walk;
@@ -138,7 +138,7 @@ bool decide(struct worker *worker, struct entry *entry, const struct statx *foun
     if (reason != REASONS || !(entry->records || entry->writes))
         return false;
     if (S_ISDIR(found->stx_mode) || is_known) {
-        entry->is_unsure = false; /* it has one name, was recorded, or carries what no other volume's files do */
+        entry->is_unsure = false; /* one name, or an original, or a label of this volume alone */
         return true;
     }
     return may_write(worker, entry, found, name);

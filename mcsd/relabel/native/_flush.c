@@ -1,4 +1,4 @@
-/* Writes a batch: what is unsure is settled, originals go to disk, then labels are written. */
+/* Writes a batch: checks unsure entries again, has their originals recorded, then writes labels. */
 #include "_flush.h"
 
 #include "_attributes.h"
@@ -32,8 +32,9 @@ static bool is_stopped(const struct worker *worker)
     return atomic_load(&worker->walk->is_stopped);
 }
 
-/* Tell whether no link came or went between two looks. A change in the clock's last tick may not show, but
- * one that came with new content was no link; and a time yet to come would have been overwritten. */
+/* Tell whether the inode got or lost no link between two statx calls. link(2) and unlink(2) set ctime; but within one
+ * tick of the clock a second change leaves the same ctime. So an equal ctime only counts if it is older than a
+ * tick, or in the future (any change would have replaced it), or equal to mtime (the last change was a write). */
 static bool is_steady(const struct entry *entry, const struct statx *again)
 {
     int64_t changed = changed_at(again), now = clock_stamp();
@@ -62,7 +63,7 @@ static bool settle_one(struct worker *worker, struct entry *entry)
     return result == 0 && is_steady(entry, &found);
 }
 
-/* Look again at files that had just changed. What stays unsure is left alone. */
+/* Check again files that had changed while they were read. Those that stay unsure are skipped. */
 static void settle(struct worker *worker)
 {
     struct batch *batch = &worker->batch;
@@ -84,15 +85,15 @@ static void settle(struct worker *worker)
         }
 }
 
-/* Tell whether mounts have come or gone since this was asked last. */
+/* Tell whether mounts have come or gone since the last call, or cannot be watched. */
 static bool mounts_changed(const struct worker *worker)
 {
     struct pollfd mounts = {worker->mounts, POLLPRI, 0};
     return worker->mounts < 0 || poll(&mounts, 1, 0) != 0;
 }
 
-/* A mount over a name shows another inode there and changes nothing about the one below. So what was read by name
- * while mounts came and went is read once more through the descriptor; where it was another's the entry is left. */
+/* A mount over a name hides the inode below it without changing that inode's ctime. So if mounts have come or gone,
+ * the labels that were read by name are read again through the descriptors. Entries whose label differs are skipped. */
 static void distrust_names(struct worker *worker)
 {
     struct batch *batch = &worker->batch;
@@ -168,7 +169,8 @@ static void drop_groups(struct worker *worker)
     worker->group_count = 0;
 }
 
-/* Have the originals on disk, and the intent before the first of them. False: nothing may be written. */
+/* Have the caller record the batch's originals, and before the first of them the intent to label the volume. False:
+ * nothing may be written. */
 static bool record(struct worker *worker)
 {
     bool has_writes = false;
@@ -181,7 +183,7 @@ static bool record(struct worker *worker)
     return is_done;
 }
 
-struct whereabouts { /* is a directory still below the root? Asked through an inode found in it */
+struct whereabouts { /* whether a directory is still below the root, by the path of an inode found in it */
     char root[PATH_MAX], path[PATH_MAX];
     ssize_t root_length;
     const struct node *node;
@@ -193,14 +195,14 @@ static bool is_inside(struct worker *worker, struct whereabouts *are, int descri
     char number[16];
     ssize_t length = readlinkat(worker->proc, as_number(descriptor, number), are->path, PATH_MAX);
     if (length < 0)
-        return errno == ENAMETOOLONG; /* deeper than the kernel can say */
+        return errno == ENAMETOOLONG; /* longer than the kernel returns: nothing shows that it left */
     return length > are->root_length && memcmp(are->path, are->root, (size_t)are->root_length) == 0 &&
            are->path[are->root_length] == '/';
 }
 
 static bool is_still_inside(struct worker *worker, struct whereabouts *are, const struct entry *entry)
 {
-    if (are->node != entry->node || !are->is_inside) { /* one that moved by itself says nothing of others */
+    if (are->node != entry->node || !are->is_inside) { /* a file may be moved out alone: ask again */
         are->node = entry->node;
         are->is_inside = is_inside(worker, are, entry->descriptor);
     }
@@ -219,7 +221,7 @@ static void apply(struct worker *worker)
         are->node = NULL;
         are->root_length = readlinkat(worker->proc, as_number(walk->root, number), are->root, PATH_MAX);
     }
-    if (!are || are->root_length <= 1 || worker->here != worker->proc) { /* "/" is nobody's volume */
+    if (!are || are->root_length <= 1 || worker->here != worker->proc) { /* 1: the root directory, which is no volume */
         free(are);
         fail(walk, are ? EIO : ENOMEM);
         return;
@@ -233,7 +235,7 @@ static void apply(struct worker *worker)
             skip(walk, SWAPPED, entry->node, name_of(worker, entry));
         } else if (write_label(entry->descriptor, &entry->value) != 0) {
             int code = errno;
-            if (code == EINVAL || code == EROFS) /* so it will be for every other inode */
+            if (code == EINVAL || code == EROFS) /* every other inode would fail, too */
                 fail(walk, code);
             skip(walk, reason_for(code), entry->node, name_of(worker, entry));
         } else {
@@ -281,8 +283,8 @@ static void take_defaults(struct worker *worker)
     }
 }
 
-/* Write what is held. Few large batches where the disk is slow to flush, small ones, which stay in the
- * processor's cache, where it is quick. */
+/* Write the batch. If recording takes more than a sixteenth of the time, the next batch may be twice as large: a disk
+ * that is slow to sync gets few large batches, a quick one small batches, which stay in the processor's cache. */
 void flush(struct worker *worker)
 {
     struct batch *batch = &worker->batch;

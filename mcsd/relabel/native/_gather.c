@@ -1,10 +1,10 @@
-/* Looks at what a directory holds, and keeps by descriptor what is to be written.
+/* Examines the entries of a directory, and holds by descriptor those that are to be written.
  *
- * The label is read by name, relative to the current directory; then the name is opened, and the inode
- * looked at through the descriptor. If the inode's time of change is older than the first of these steps,
- * no link to it came or went since: so the label read is its label, the name was its name when it was
- * opened, and a link count of one means that this name is the only one. An inode that changed later is
- * read again through its descriptor, and its name and link count are settled before it is written (flush.c).
+ * The label is read by name, relative to the current directory; then the name is opened, and the descriptor is
+ * checked with statx. If the inode's ctime is older than the first of these steps, neither its label nor its links
+ * have changed since: so the label is the inode's own, the name was its name when it was opened, and a link count
+ * of one means that it has no other name. If the ctime is newer, the label is read again through the descriptor,
+ * and name and link count are checked again before the inode is written (`settle` in _flush.c).
  */
 #include "_gather.h"
 
@@ -27,18 +27,18 @@
 
 #define LARGE_LISTING (2 * 1024 * 1024)
 #define NAME_ROOM 512 /* more than one name takes in a listing */
-#define PART 1024     /* names in a part that another worker is given */
+#define PART 1024     /* names in a part of a listing that is given to another worker */
 #define CROWDED 4096
 #define MANY_CHILDREN 1024
 #define PINNED_MAX 64
 
-struct place { /* where names are looked up */
+struct place { /* the directory in which names are looked up */
     struct node *node;
     int descriptor;
-    int64_t since; /* a stamp from before anything in this part of the listing was looked at */
+    int64_t since; /* the time before the first of these names was examined */
 };
 
-/* A descriptor is needed where the table is full: make room by writing what is held already. */
+/* Open a name. If the descriptor table is full, flush the batch, which closes its descriptors, and try again. */
 static int open_name(struct worker *worker, const struct place *place, const char *name)
 {
     for (;;) {
@@ -86,7 +86,7 @@ static bool may_be_labelled(struct walk *walk, const struct statx *found, const 
     return false;
 }
 
-/* Hold an inode that was looked at, or leave it. True: the descriptor is held. */
+/* Decide about an inode, and put it into the batch if it is to be written. True: the batch owns the descriptor. */
 static bool consider(struct worker *worker, const struct place *place, const char *name, int descriptor,
                      const struct statx *found, const struct label *had)
 {
@@ -143,7 +143,7 @@ static void visit(struct worker *worker, const struct place *place, const struct
     }
     int descriptor = open_name(worker, place, name);
     if (descriptor < 0 && errno == ENOENT)
-        return; /* it was there when the directory was read; as if it had not been */
+        return; /* removed since the directory was read: not met, not counted */
     worker->seen++;
     if (descriptor < 0 || look_at(descriptor, &found) != 0)
         skip(walk, reason_for(errno), place->node, name);
@@ -172,8 +172,8 @@ static bool is_dots(const char *name)
     return name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]));
 }
 
-/* Put what a listing names into the worker's array, in the order of inode numbers: so they lie on disk, and
- * so few of its blocks are read, written and put in the file system's journal. Gives how many there are. */
+/* Put the names of a listing into the worker's array, sorted by inode number, and return how many there are. Inodes
+ * lie on disk in that order, so fewer blocks are read, written and journalled. */
 static size_t sort_names(struct worker *worker, const char *data, size_t size)
 {
     size_t count = 0;
@@ -234,7 +234,7 @@ static size_t waiting(const struct worker *worker)
     return worker->own.count - worker->own.first;
 }
 
-/* Leave a large directory half read, to walk what was found in it first. */
+/* Put a partly read directory with many subdirectories back, to walk those found so far first. */
 static bool put_off(struct worker *worker, struct node *node, size_t before)
 {
     if (waiting(worker) - before < MANY_CHILDREN || worker->pinned_count > PINNED_MAX)
@@ -251,8 +251,8 @@ static bool put_off(struct worker *worker, struct node *node, size_t before)
     return true;
 }
 
-/* Choose where the next listing of a large directory goes: the more names are sorted together the better, but
- * where very many directories wait already, no more of them are to be found at once. */
+/* Return the buffer for the next part of a large directory's listing. The more names are sorted together, the better;
+ * but while very many directories wait, a small buffer keeps their number from growing at once. */
 static char *room_for(struct worker *worker, size_t *room)
 {
     if (!worker->large)
@@ -269,7 +269,7 @@ static long list(int descriptor, char *room, size_t size)
         long more = syscall(SYS_getdents64, descriptor, room + used, size - used);
         if (more < 0 && !used)
             return more;
-        if (more <= 0) /* an error comes again with the next call */
+        if (more <= 0) /* end of the directory, or an error, which the next call meets again */
             break;
         used += (size_t)more;
     }

@@ -1,7 +1,8 @@
-/* Which inodes have an original: intervals of neighbouring inode numbers with the same origin.
+/* Which inodes have an original: intervals of consecutive inode numbers with the same origin.
  *
- * Trees are made file by file, so neighbours mostly share an origin and a million files are some thousand
- * intervals. New intervals are merged like a binary counter; the newer of two that overlap counts.
+ * Files of a tree are mostly created one after another, so neighbouring inodes mostly share an origin, and a million
+ * files take some thousand intervals. Added intervals form sorted runs. As in a binary counter, a new run is merged
+ * with the last one unless that is at least twice as long. Where two runs overlap, the newer one counts.
  */
 #include "_index.h"
 
@@ -35,11 +36,11 @@ static void emit(struct run *out, uint64_t first, uint64_t end, uint32_t origin)
     out->spans[out->count++] = (struct span){first, (uint32_t)(end - first), origin};
 }
 
-/* Merge two runs into `out`, which has room; where they overlap `newer` counts. */
+/* Merge two runs into `out`, which has enough room; where they overlap, `newer` counts. */
 static void merge(const struct run *older, const struct run *newer, struct run *out)
 {
     size_t i = 0, j = 0;
-    uint64_t from = older->count ? older->spans[0].first : 0; /* what is left of older's interval */
+    uint64_t from = older->count ? older->spans[0].first : 0; /* where the rest of older's current interval begins */
     while (i < older->count && j < newer->count) {
         const struct span *a = &older->spans[i], *b = &newer->spans[j];
         uint64_t a_end = a->first + a->count, b_end = b->first + b->count;
@@ -83,7 +84,7 @@ static int add_run(struct index *index, struct run run)
         struct span *fitting = realloc(merged.spans, merged.count * sizeof(struct span));
         run = (struct run){fitting ? fitting : merged.spans, merged.count};
     }
-    index->runs[index->run_count++] = run; /* lengths double, so 64 are never reached */
+    index->runs[index->run_count++] = run; /* each is at least twice as long as the next, so 64 are enough */
     return 0;
 }
 

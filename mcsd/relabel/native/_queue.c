@@ -1,7 +1,7 @@
-/* Who works on which directory: each worker's own list, and the one they share.
+/* Which worker walks which directory: each worker's own list, and the list that they share.
  *
- * A worker takes its newest directory, so that few wait; what it gives away are its oldest. Of a directory that
- * is being read parts of the listing can be given away, not the directory.
+ * A worker takes its newest directory, so that its list stays short, and gives away its oldest ones. Of a directory
+ * that it is reading, it can give away parts of the listing, but not the directory itself.
  */
 #include "_queue.h"
 
@@ -63,7 +63,7 @@ static bool put_shared(struct walk *walk, struct item item)
     return is_done;
 }
 
-/* There is work for more than one: have the caller's thread start the others, once. */
+/* Have the caller's thread start the other workers, once: there is work for more than one. */
 static void call_help(struct walk *walk)
 {
     if (atomic_load(&walk->has_help) || walk->worker_count == 1)
@@ -74,7 +74,7 @@ static void call_help(struct walk *walk)
     pthread_mutex_unlock(&walk->mutex);
 }
 
-/* One part for each worker is kept ready, so that nobody waits for the next while the directory's reader is busy. */
+/* As many parts as there are workers are kept ready, so that none has to wait while the directory's reader is busy. */
 bool donate_names(struct worker *worker, struct node *node, const struct dirent64 *const *names, size_t count)
 {
     struct walk *walk = worker->walk;
@@ -113,7 +113,7 @@ void share(struct worker *worker)
     pthread_mutex_lock(&walk->mutex);
     for (size_t i = 0; i < most && i < SHARED_AT_ONCE; i++) {
         struct item *oldest = &own->at[own->first];
-        if (oldest->node->descriptor >= 0) /* half read, or the owner's for another reason */
+        if (oldest->node->descriptor >= 0) /* open in this worker's table, partly read: stays here */
             break;
         oldest->node->owner = NO_OWNER;
         if (push(&walk->shared, *oldest) != 0)

@@ -1,14 +1,14 @@
-/* What a worker asks the caller's thread, and how a walk ends.
+/* Requests of the workers to the caller's thread, and how a walk ends early.
  *
- * No worker runs Python, so whatever takes a judgement or the store of originals is asked for. A request is in
- * one of four states, which only change under the walk's mutex:
+ * No worker runs Python, so verdicts on labels, default labels and writing originals are requested. A request has one
+ * of four states, which only change under the walk's mutex:
  *
  *     NOT_ASKED --ask--> WAITING --request_take--> TAKEN --request_answer--> ANSWERED --ask returns--> NOT_ASKED
  *
- * Until it is taken the worker may withdraw it, which it does when the walk is over. Once it is taken its
- * content (the label, the groups, the batch) is read by the caller's thread without the mutex, so the worker
- * waits, whatever else happens to the walk, until it is answered or let go. The caller's thread never waits for
- * a worker between taking and answering, so that ends.
+ * Until a request is taken, the worker may withdraw it, and does so when the walk is stopped. Once it is taken, the
+ * caller's thread reads its content (the label, the groups, the batch) without the mutex. So the worker then waits
+ * until the request is answered or `requests_let_go` is called, even if the walk is stopped meanwhile. This cannot
+ * deadlock: between taking a request and answering it, the caller's thread waits for no worker.
  */
 #include "_requests.h"
 

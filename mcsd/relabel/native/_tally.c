@@ -1,4 +1,4 @@
-/* What a walk counts, and every distinct label it met. Both are shared by the workers. */
+/* What a walk counts, and the distinct labels that it met. All workers share both. */
 #include "_tally.h"
 
 #include "_tree.h"
@@ -123,7 +123,7 @@ struct label *label_intern(struct walk *walk, const char *text, size_t length, b
     return label;
 }
 
-/* Most often it is the label met last. */
+/* Mostly it is the label met last, which is compared first. */
 const struct label *label_seen(struct worker *worker, const char *text, ssize_t length)
 {
     const struct label *last = worker->last_label;

@@ -1,7 +1,7 @@
-/* The directories of a volume: opened below one another by name, never by path, few of them at a time.
+/* The directories of a volume: each is opened by its name in the one above, never by a path, and few are open at once.
  *
- * A directory that was closed in between is opened again from the nearest open one above it, name by name,
- * and must be the inode that it was. So ten thousand levels need a hundred descriptors.
+ * A directory that has been closed meanwhile is opened again from the nearest open one above it, name by name, and
+ * each must have the inode number that it had. So a tree ten thousand levels deep takes about a hundred descriptors.
  */
 #include "_tree.h"
 
@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #define OPEN_MAX_NODES 128
-#define LOW_NUMBERS 64 /* what a worker has open besides */
+#define LOW_NUMBERS 64 /* descriptors that a worker has open besides directories and a batch */
 #define LIST_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
 
 struct node *node_new(struct node *parent, const char *name, size_t length, uint64_t inode, int64_t born,
@@ -68,7 +68,7 @@ static void link_open(struct worker *worker, struct node *node)
     worker->newest = node;
 }
 
-/* A descriptor is about to be closed, and its number to mean something else. */
+/* Forget the current directory if its descriptor is about to be closed: the number may be used for another. */
 void forget_here(struct worker *worker, int descriptor)
 {
     if (worker->here == descriptor)
@@ -85,12 +85,12 @@ static void close_node(struct worker *worker, struct node *node)
     node_release(node);
 }
 
-/* Keep a directory's descriptor away from the low numbers: those are then one run for a batch's files, which are
- * closed in one call. */
+/* Move a directory's descriptor to a high number. So the files of a batch get consecutive low numbers, and
+ * close_range(2) closes them in one call. */
 static int lifted(const struct worker *worker, int descriptor)
 {
     int high = fcntl(descriptor, F_DUPFD_CLOEXEC, (int)worker->walk->batch_most + LOW_NUMBERS);
-    if (high < 0) /* few are allowed */
+    if (high < 0) /* RLIMIT_NOFILE is too low */
         return descriptor;
     close(descriptor);
     return high;
@@ -140,13 +140,13 @@ bool is_in_volume(const struct walk *walk, const struct statx *found)
            found->stx_mnt_id == walk->mount;
 }
 
-/* Open a directory for listing; it must be the inode it was. Gives a descriptor or -1 with errno. */
+/* Open a directory for listing, if it still has its inode number. Return a descriptor, -1 with errno. */
 static int open_listing(struct worker *worker, int parent, const struct node *node)
 {
     struct open_how how = {.flags = LIST_FLAGS | O_NOATIME,
                            .resolve = RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS};
     int descriptor = (int)syscall(SYS_openat2, parent, node->name, &how, sizeof how);
-    if (descriptor < 0 && errno == EPERM) { /* O_NOATIME needs a capability */
+    if (descriptor < 0 && errno == EPERM) { /* O_NOATIME takes ownership or CAP_FOWNER */
         how.flags = LIST_FLAGS;
         descriptor = (int)syscall(SYS_openat2, parent, node->name, &how, sizeof how);
     }
@@ -199,7 +199,7 @@ int node_open(struct worker *worker, struct node *node, bool *is_temporary)
         return descriptor;
     }
     int descriptor = node->parent ? chain_of(worker, node, &count) : (count = 0, node->descriptor);
-    if (count == 0 && node->newer) { /* keep what is in use from being the oldest */
+    if (count == 0 && node->newer) { /* move it to the front: the oldest are closed first */
         unlink_open(worker, node);
         link_open(worker, node);
     }

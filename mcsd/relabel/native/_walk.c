@@ -1,6 +1,6 @@
-/* The Python side of the loop: `Index` and `Walk`. See _walk.h for how a walk works.
+/* The loop's interface to Python: `Index` and `Walk`. See _walk.h for how a walk works.
  *
- * A Walk belongs to the thread that runs it; what is called from here never holds the GIL while it waits.
+ * Only the thread that runs a Walk may call its methods. They release the GIL where they wait.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -38,7 +38,7 @@ static PyObject *label_object(const char *text, size_t length, bool absent)
     return PyBytes_FromStringAndSize(text, (Py_ssize_t)length);
 }
 
-/* Take bytes or None apart; false with an exception. */
+/* Return text and length of bytes, or `absent` for None; false with an exception set. */
 static bool label_parts(PyObject *object, char **text, Py_ssize_t *length, bool *absent)
 {
     static char nothing[1];
@@ -112,7 +112,7 @@ static PyObject *index_find_method(PyObject *self, PyObject *argument)
     unsigned long long inode = PyLong_AsUnsignedLongLong(argument);
     if (inode == (unsigned long long)-1 && PyErr_Occurred())
         return NULL;
-    const struct origin *origin = index_find(index, inode); /* the GIL keeps `add` away */
+    const struct origin *origin = index_find(index, inode); /* no lock: the GIL keeps `add` from running */
     if (!origin)
         Py_RETURN_NONE;
     return Py_BuildValue("(LN)", (long long)origin->time,

@@ -2,45 +2,49 @@
  *
  * Theory of operation
  *
- * A walk is one pass over everything below a volume's root. A few worker threads do it. Each has a descriptor
- * table and a current directory of its own (unshare), so descriptors cost no atomic operation, limits count for
- * each worker alone, and a name can be read relative to the current directory. No worker ever runs Python: the
- * thread that called the engine waits for requests (judge a label, put originals on disk, find a default label)
- * and answers them.
+ * A walk is one pass over everything below a volume's root, by a few worker threads. Each has its own descriptor
+ * table and current directory (unshare(2)): so the kernel uses descriptors without atomic operations, the limit of
+ * open files applies to each worker alone, and names can be read relative to the current directory. No worker
+ * runs Python. The thread that called the engine ("the caller's thread") waits for the workers' requests (judge a
+ * label, write originals to disk, look up default labels) and answers them.
  *
  * An inode goes through four steps, in this order and in one worker:
  *
- *     gather   its label is read by name, it is opened (O_PATH) and looked at through the descriptor
- *     decide   from label, inode, birth and links: nothing, count it, or hold it in the batch
- *     record   the batch's originals are on disk: asked of the caller's thread, one request for a batch
+ *     gather   read its label by name, open it (O_PATH), and statx the descriptor
+ *     decide   from label, inode number, time of birth and links: do nothing, count it, or put it into the batch
+ *     record   have the caller's thread write the batch's originals to disk, in one request
  *     write    through the descriptor held since the first step, so to the very inode that was judged
  *
  * What always holds:
  *
- * - Nothing is written to an inode before the request that records its batch was answered.
- * - A descriptor in a batch was looked at by statx: it is on the volume's device and mount, no device node, and
- *   for anything but a directory its only name was below the root (or its label proves whose it is).
- * - The label recorded of an inode was its own: it did not change since before its label was read by name, and no
- *   mount came or went that could have shown another there (or it was read again through the descriptor).
- * - No name is resolved from a path: each step is one name below a directory's descriptor, no link followed.
- * - `failure` is set once. Whoever sets it has stopped the walk; nobody writes after having seen `is_stopped`.
- * - A walk that ends with neither `failure` nor cancellation has counted every inode that it met, done or skipped.
+ * - No label is written to an inode before the request that records its batch has been answered.
+ * - Every descriptor in a batch has been checked with statx: it is on the volume's device and mount, and is no device
+ *   node. Anything but a directory had one name, below the root; or, when a volume is restored, it has an original,
+ *   or a label that no other volume's files carry.
+ * - The label recorded for an inode was its own. Its ctime shows that the inode did not change since before the
+ *   label was read by name, and no mount came or went that could have shown another inode under that name.
+ *   Otherwise the label was read again through the descriptor.
+ * - No path is resolved: each step is one name relative to a directory's descriptor, and follows no symbolic link.
+ * - `failure` is set once, by `fail`, which also sets `is_stopped`. No worker writes after it has seen `is_stopped`.
+ * - A walk that ends with neither a failure nor a cancellation has accounted for every inode it met: it needed
+ *   nothing, was changed, was counted by reason, or is in `linked`, for the caller to decide.
  *
- * What a failure means: of one inode (its reason is counted, the walk goes on); of the walk (`fail`: no memory, a
- * worker that cannot start, EROFS and EINVAL, which every other inode would meet too). Then every worker stops at
- * its next look at `is_stopped`, withdraws what it asked, drops its batch unwritten, and closes what it has open.
+ * An error with one inode is counted by its reason, and the walk goes on. `fail` ends the walk: no memory, a worker
+ * without /proc or a descriptor table of its own, a root whose path cannot be read, and EROFS and EINVAL, which
+ * every other inode would meet too. Then every worker stops when it next checks `is_stopped`, withdraws its request
+ * (or waits until it is answered, once it is taken), drops the rest of its batch, and closes its descriptors.
  *
- * Ownership: a node is used by the worker that owns it; the others only read its name, inode and parent,
- * which never change after it was published under the walk's mutex. Whoever holds a reference keeps a
- * node and, through it, its ancestors. An open descriptor belongs to the owner's table, so the owner's
- * list of open nodes holds a reference for as long. A request's content belongs to the caller's thread from
- * taking it to answering it (_requests.c). Locks are leaves: nobody holds two of them.
+ * Ownership: a node is used by the worker that owns it. The others only read its name, inode number, time of birth,
+ * parent and owner, none of which changes once anything below it has been published under the walk's mutex. A
+ * reference keeps a node, and through it its ancestors. An open descriptor is in the owner's table, so while a
+ * node is open, the owner's list of open nodes holds a reference. The content of a request belongs to the caller's
+ * thread from the moment it is taken until it is answered (_requests.c). No thread holds two locks at once.
  *
- * Floors. A file uses what is below it and nothing above; each header says its number, and a test holds it:
+ * Floors: a file uses only files on lower floors. Each header states its number, and a test checks it:
  *
  *     1 index  2 tree  3 tally  4 requests  5 queue  6 attributes  7 decide  8 flush  9 gather  10 work
  *
- * _walk.c on top is the Python side.
+ * _walk.c, on top, is the interface to Python.
  */
 #ifndef MCSD_WALK_H
 #define MCSD_WALK_H
@@ -57,16 +61,16 @@
 
 struct dirent64;
 
-#define LABEL_MAX 4096 /* longer ones are counted as errors; the kernel's are below 4096 */
+#define LABEL_MAX 4096 /* a longer label is an error (ERANGE); the kernel's are shorter */
 #define LABEL_USUAL 256
 #define NO_OWNER (-1)
 #define EXAMPLES 5
 #define LINKED_MAX 65536
 
-/* -- _index.c: which inodes have an original, as intervals of neighbours with the same one */
+/* -- _index.c: which inodes have an original, as intervals of inode numbers with the same origin */
 
 struct origin {
-    int64_t time; /* nanoseconds; a file born later is another one */
+    int64_t time; /* of recording, in nanoseconds: a file born later only has the same inode number */
     uint32_t length;
     bool absent;
     char *text;
@@ -91,7 +95,7 @@ struct index {
     size_t run_count;
 };
 
-/* -- _tree.c: directories, and who works on which */
+/* -- _tree.c: directories, and which worker has which */
 
 struct node {
     struct node *parent;
@@ -101,19 +105,19 @@ struct node {
     struct node *newer, *older; /* the owner's list of open nodes */
     uint64_t inode;
     int64_t born;
-    bool pinned; /* half read: must stay open */
+    bool pinned; /* partly read: must stay open */
     uint16_t length;
     char name[];
 };
 
-struct block { /* a part of a directory's listing, as getdents64 gives it */
+struct block { /* a part of a directory's listing, as getdents64(2) returns it */
     uint32_t size;
     char data[];
 };
 
 struct item {
     struct node *node;
-    struct block *block; /* or NULL: the whole directory, or the rest of it if the node is open */
+    struct block *block; /* NULL: the whole directory, or the rest of it if the node is open */
 };
 
 struct items {
@@ -121,7 +125,7 @@ struct items {
     size_t first, count, room; /* at[first] is the oldest */
 };
 
-/* -- _tally.c: every distinct label met, once, and what is counted */
+/* -- _tally.c: each distinct label once, and what is counted */
 
 enum verdict { JUDGED = 1, OURS = 2, TARGET = 4, LEFT_ALONE = 8, EXCLUSIVE = 16 };
 
@@ -159,7 +163,7 @@ struct example {
     char *path;
 };
 
-struct linked { /* a name of a file with more names */
+struct linked { /* one name of a file with several hard links */
     uint64_t inode;
     size_t length;
     char *path;
@@ -179,7 +183,7 @@ struct entry {
     struct value value;
     uint64_t inode;
     int64_t changed, born;
-    uint32_t name; /* place in the batch's names */
+    uint32_t name; /* offset in the batch's names */
     uint16_t mode;
     int descriptor;
     bool records, writes, needs_default, is_unsure;
@@ -187,7 +191,7 @@ struct entry {
 
 struct batch {
     struct entry *entries;
-    size_t count, room, limit; /* limit: flushed when so many are held */
+    size_t count, room, limit; /* limit: the count at which the batch is flushed */
     char *names;
     size_t names_used, names_room;
 };
@@ -215,10 +219,10 @@ struct worker {
     size_t open_count;
     size_t pinned_count;
     int proc;   /* /proc/thread-self/fd */
-    int mounts; /* /proc/thread-self/mountinfo, which polls as ready when mounts have come or gone; or -1 */
-    int here; /* the descriptor that is the current directory, -1 if unknown */
+    int mounts; /* /proc/thread-self/mountinfo, on which poll(2) reports a change of mounts; -1 if not open */
+    int here; /* the descriptor of the current directory, -1 if unknown */
     char *listing, *large;
-    const struct dirent64 **names; /* of a listing, sorted */
+    const struct dirent64 **names; /* of a listing, sorted by inode number */
     size_t names_room;
     struct batch batch;
     int64_t batch_began;
@@ -226,14 +230,14 @@ struct worker {
     struct node **chain;
     size_t chain_room;
     bool is_nice, is_apart;
-    unsigned long long seen; /* not yet added to the walk's */
-    /* the request: its state under the walk's mutex, its content whoever's turn it is */
+    unsigned long long seen; /* not yet added to the walk's count */
+    /* the request: its state is guarded by the walk's mutex, its content belongs to one thread at a time */
     enum request request;
     enum request_state request_state;
     const struct label *asked;
     struct group *groups;
     size_t group_count;
-    int64_t youngest; /* of what is in the groups: the latest time of birth */
+    int64_t youngest; /* the latest time of birth of the inodes in the groups */
     pthread_cond_t answered;
 };
 
@@ -254,7 +258,7 @@ struct walk {
     struct items shared;
     size_t idle, running;
     bool is_drained, wants_help;
-    atomic_size_t hungry, offered; /* workers with nothing to do; parts of listings nobody has taken yet */
+    atomic_size_t hungry, offered; /* waiting workers; parts of listings that are in `shared` */
     atomic_bool is_stopped, is_disturbed, is_yielding, is_begun, has_help;
     atomic_int failure; /* an errno that ended the walk */
     struct worker *workers;

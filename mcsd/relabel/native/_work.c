@@ -1,4 +1,4 @@
-/* Worker threads: how they start, share directories, ask the caller, and end. */
+/* Worker threads: how they start, work and end, and how the caller's thread waits for their requests. */
 #include "_work.h"
 
 #include "_attributes.h"
@@ -44,7 +44,7 @@ static bool settle_in(struct worker *worker)
         close_range(3, root - 1, 0);
     close_range(root + 1, ~0U, 0);
     worker->proc = open("/proc/thread-self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    worker->mounts = open("/proc/thread-self/mountinfo", O_RDONLY | O_CLOEXEC); /* without it one looks twice */
+    worker->mounts = open("/proc/thread-self/mountinfo", O_RDONLY | O_CLOEXEC); /* -1: labels are read twice */
     worker->here = -1;
     worker->listing = malloc(LISTING_ROOM);
     if (worker->proc >= 0 && worker->listing)
@@ -53,7 +53,8 @@ static bool settle_in(struct worker *worker)
     return false;
 }
 
-/* Let go of the volume: the kernel would, but only some time after the thread was joined. */
+/* Close everything in the volume. The kernel would, too, but possibly only after pthread_join(3) has returned; and
+ * until then the volume could not be unmounted. */
 static void settle_out(struct worker *worker)
 {
     nodes_close(worker);
@@ -92,7 +93,8 @@ static int start_one(struct walk *walk, struct worker *worker)
 {
     pthread_attr_t attributes;
     sigset_t all, before;
-    /* A signal handler would write to a descriptor that is something else in a worker's own table. */
+    /* Block all signals: a handler may write to a descriptor, such as Python's wakeup descriptor, whose number means
+     * something else in a worker's own table. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_attr_init(&attributes);
@@ -152,7 +154,7 @@ static void help(struct walk *walk)
     atomic_store(&walk->has_help, true);
     for (size_t i = 1; i < walk->worker_count; i++)
         if (start_one(walk, &walk->workers[i]) != 0)
-            return; /* fewer will do */
+            return; /* those that run are enough */
 }
 
 struct worker *walk_wait(struct walk *walk, int milliseconds, bool *is_over)
@@ -182,7 +184,7 @@ void walk_end(struct walk *walk)
         return;
     fail(walk, 0);
     requests_let_go(walk);
-    for (size_t i = 0; i < walk->worker_count; i++) /* all of them first: one that ends wakes the others */
+    for (size_t i = 0; i < walk->worker_count; i++) /* all, before any is freed: they signal each other */
         if (walk->workers[i].is_started)
             pthread_join(walk->workers[i].thread, NULL);
     for (size_t i = 0; i < walk->worker_count; i++) {

@@ -1,35 +1,36 @@
-/* mcsd-gate: the OCI runtime that Docker calls. The program in Python beside it does the work of the gate; this one
- * stands in front of it, so that calls which need nothing of mcsd do not wait for an interpreter to start.
+/* mcsd-gate: the OCI runtime that Docker calls. The gate itself is the Python program mcsd-gate.py, in the same
+ * directory. This one stands in front of it, so that calls which need nothing of mcsd do not wait for an interpreter.
  *
  * Theory of operation
  *
- * A call has the shape
+ * A call has the form
  *
- *     mcsd-gate [OPTION OF OURS]… [OPTION OF THE RUNTIME]… COMMAND [WORD]…
+ *     mcsd-gate [OPTION OF OURS]... [OPTION OF THE RUNTIME]... COMMAND [WORD]...
  *
- * It is passed on, by becoming the real runtime, where all of this holds:
+ * The real runtime is executed at once, in place of this program, if all of this holds:
  *
- * - every option before the command is in a table below, and has its value;
- * - the command is in `commands`, or is containerd's clean-up after an end of which the Python program has noted in the
- *   bundle that nothing is left to do, and no container of this name has been made since;
- * - no word after it could be an option of ours;
+ * - every option before the command is in one of the tables below, and has its value if it takes one;
+ * - the command is in `commands`; or it is the `delete --force` by which containerd cleans up after a container, the
+ *   Python program has noted in the bundle that nothing is left to do, and the runtime has no container of that name;
+ * - no word after the command could be an option of ours;
  * - there is a runtime that may be executed.
  *
- * Everything else is for the Python program, whose parser alone decides what such a call means: so a command or an
- * option that only a later one of either program knows is at worst slow. Where a call is passed on, that parser would
- * have chosen the same runtime and the same words (of a clean-up, after doing once more what has been done); tests hold
- * the two against each other.
+ * All other calls go to the Python program, whose parser alone decides what such a call means. So an option or command
+ * that this program does not know only makes the call slower. For the calls that go to the runtime, the Python program
+ * would have executed the same runtime with the same words; for a clean-up, after repeating what is done already. Tests
+ * compare the two programs.
  *
  * What always holds:
  *
- * - Words, environment, descriptors, directory and signals are handed on as they came: nothing is copied, opened,
- *   allocated or set before the exec. Options of ours come first, so what the runtime is to get is the end of `argv`,
- *   with its own name written over the last of them, or over ours.
- * - Nothing in the environment is read. The Python program is the one in this file's own directory.
- * - Where becoming the runtime fails, the Python program is told nothing of it: it fails in the same way, and says so.
+ * - Words, environment, descriptors, current directory and signals reach the runtime unchanged: nothing is copied,
+ *   opened, allocated or set before the exec. As options of ours come first, the words for the runtime are the end of
+ *   `argv`. The runtime's path is written over the word before them: the last one of ours, or `argv[0]`.
+ * - The environment is not used to decide anything. The Python program is the one in this file's own directory.
+ * - If the runtime cannot be executed, the Python program gets the original call. It fails at the same point, and
+ *   reports why.
  *
- * What a failure means: only that there is no Python program to be executed ends here, with status 1. Docker hears of
- * it by the runtime's log, as of all else that ends a start.
+ * Errors: this program fails by itself only if the Python program cannot be executed. It then exits with status 1, and
+ * writes the reason to the runtime's log, where Docker looks for the reason of a failed start, and to standard error.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -48,13 +49,13 @@
 #endif
 
 #define PYTHON "mcsd-gate.py"
-#define ENDED "mcsd-ended" /* the note in the bundle */
-#define ATTEMPTS 30 /* to execute it while a package is being replaced, which may lay it down after this program */
-#define PAUSE 100000000L /* between two of them, in nanoseconds */
+#define ENDED "mcsd-ended" /* the Python program's note in the bundle */
+#define ATTEMPTS 30 /* to execute PYTHON: while a package is replaced, it may be missing for a moment */
+#define PAUSE 100000000L /* between two attempts, in nanoseconds */
 
 static const char *const runtimes[] = {MCSD_RUNTIMES, NULL};
 
-/* What Docker and containerd call beside what the gate looks at. */
+/* The commands of Docker and containerd that need nothing of the gate. */
 static const char *const commands[] = {"events", "features", "kill",  "list",  "pause", "ps",
                                        "resume", "start",    "state", "update", NULL};
 
@@ -63,16 +64,16 @@ static const char *const with_value[] = {"--cgroup-manager", "--criu", "--log", 
                                          "--log-level",      "--root", "--rootless", NULL};
 static const char *const without_value[] = {"--debug", "--systemd-cgroup", NULL};
 
-/* A call, taken apart as far as it was understood. */
+/* A call, as far as it was understood. */
 struct call {
-    char **passed;       /* the first word for the runtime, inside argv; NULL: the Python program is to decide */
-    const char *runtime; /* the one that was named, "" where none was */
-    const char *root;    /* where the runtime keeps what it knows of containers, NULL where that was not said */
-    const char *log;     /* where the runtime is to tell what fails, NULL where nowhere */
-    bool is_json;        /* and in which format */
+    char **passed;       /* the first word for the runtime, inside argv; NULL: the Python program decides */
+    const char *runtime; /* of --mcsd-runtime, "" if it is not given */
+    const char *root;    /* of --root, where the runtime keeps the state of containers; NULL if it is not given */
+    const char *log;     /* of --log, where the runtime reports errors; NULL if it is not given */
+    bool is_json;        /* whether --log-format is json */
 };
 
-/* Whether the part of a word before its "=", or all of it, is in the table. */
+/* Tells whether a word, up to its "=" if it has one, is in the table. */
 static bool is_in(const char *const *table, const char *word) {
     size_t length = strcspn(word, "=");
     for (; *table; table++)
@@ -81,13 +82,13 @@ static bool is_in(const char *const *table, const char *word) {
     return false;
 }
 
-/* Whether a word is this option, with or without a value in it. */
+/* Tells whether a word is this option, with or without "=" and a value. */
 static bool is_option(const char *word, const char *name) {
     const char *const table[] = {name, NULL};
     return is_in(table, word);
 }
 
-/* The value of the option at `*word`, which moves on to its last word; NULL where there is none. */
+/* Returns the value of the option at `*word`, and moves `*word` to the last word of the option; NULL: it has none. */
 static const char *value_at(char ***word) {
     const char *equals = strchr(**word, '=');
     if (equals)
@@ -95,7 +96,7 @@ static const char *value_at(char ***word) {
     return (*word)[1] ? *++*word : NULL;
 }
 
-/* Takes the options of ours that come first; false where one has no value. */
+/* Takes our options, which come first; false if one has no value. */
 static bool take_ours(struct call *call, char ***word) {
     for (; **word && is_in(ours, **word); ++*word) {
         bool names = is_option(**word, "--mcsd-runtime");
@@ -108,7 +109,7 @@ static bool take_ours(struct call *call, char ***word) {
     return true;
 }
 
-/* Takes the runtime's options before the command; false at one that is not known, or has no value. */
+/* Takes the runtime's options before the command; false if one is not known, or has no value. */
 static bool take_theirs(struct call *call, char ***word) {
     for (; **word && ***word == '-'; ++*word) {
         const char *option = **word;
@@ -129,8 +130,8 @@ static bool take_theirs(struct call *call, char ***word) {
     return true;
 }
 
-/* Whether this is `delete --force ID`, called from ID's bundle, where the first `delete` has left nothing to do. A
- * bundle that was replaced by that of a new start is no directory any more, and has no path. */
+/* Tells whether this is `delete --force ID`, called in ID's bundle, after a `delete` that left nothing to do. If the
+ * bundle has been replaced by that of a new start, the current directory is a removed one, and getcwd() fails. */
 static bool is_clean_up(const struct call *call, char *const *word) {
     char path[PATH_MAX];
     if (!call->root || strcmp(word[0], "delete") || !word[1] || strcmp(word[1], "--force") || !word[2] || word[3])
@@ -142,7 +143,7 @@ static bool is_clean_up(const struct call *call, char *const *word) {
     return length > 0 && (size_t)length < sizeof path && access(path, F_OK) && errno == ENOENT;
 }
 
-/* Whether this command, with these words after it, needs nothing of mcsd. */
+/* Tells whether this command, with the words after it, needs nothing of mcsd. */
 static bool is_passed_on(const struct call *call, char *const *word) {
     if (!*word || strchr(*word, '=') || !(is_in(commands, *word) || is_clean_up(call, word)))
         return false;
@@ -163,7 +164,7 @@ static struct call understood(char **argv) {
     return call;
 }
 
-/* The real runtime: the one that was named, or the first that is there; NULL where none may be executed. */
+/* Returns the path of the real runtime: the one that was named, or else the first that may be executed; NULL: none. */
 static const char *runtime_of(const struct call *call) {
     if (*call->runtime)
         return access(call->runtime, X_OK) ? NULL : call->runtime;
@@ -173,26 +174,26 @@ static const char *runtime_of(const struct call *call) {
     return NULL;
 }
 
-/* Becomes the runtime; comes back, with argv as it was, where that cannot be. */
+/* Executes the runtime; returns, with argv as it was, only if that fails. */
 static void pass_on(const struct call *call) {
     const char *runtime = runtime_of(call);
     if (!runtime)
         return;
     char **words = call->passed - 1;
     char *former = *words;
-    *words = (char *)runtime; /* execv changes no word; its type is older than const */
+    *words = (char *)runtime; /* execv() changes no word; its declaration only lacks the const */
     execv(runtime, words);
     *words = former;
 }
 
-/* Tells why the Python program cannot be executed, in the runtime's log and on standard error. */
+/* Reports why the Python program cannot be executed, in the runtime's log and on standard error. */
 static void tell(const struct call *call, const char *reason) {
     static const char text[] = "mcsd: the gate's program " PYTHON " cannot be executed";
     static const char hint[] = "install the package mcsd again";
     dprintf(STDERR_FILENO, "%s: %s; %s\n", text, reason, hint);
     int log = call->log ? open(call->log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600) : -1;
     if (log < 0)
-        return; /* standard error has it */
+        return; /* it is on standard error */
     char stamp[sizeof "2026-01-01T00:00:00Z"] = "";
     time_t now = time(NULL);
     struct tm parts;
@@ -205,7 +206,7 @@ static void tell(const struct call *call, const char *reason) {
     close(log);
 }
 
-/* Becomes the Python program beside this one; comes back with errno where that cannot be. */
+/* Executes the Python program beside this one; returns, with errno set, only if that fails. */
 static void become_python(char **argv) {
     char path[PATH_MAX];
     const size_t most = sizeof path - sizeof PYTHON;
