@@ -1,5 +1,6 @@
 #!/bin/bash
-# What else is open: found on a real host, by Docker, the kernel and the disk; mended as it is told; told anew once.
+# mcsctl audit on a real host: its findings from Docker, the kernel and the disk; its remedies, followed to the letter;
+# and that a finding which is known is not new in the next run.
 # policies: debian
 # long policies: fedora-like
 set -u

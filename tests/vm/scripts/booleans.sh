@@ -1,7 +1,7 @@
 #!/bin/bash
-# Booleans and the state of SELinux, on a kernel that enforces: a lease follows its container's life, and so does what the
-# kernel lets other containers do; what others change is set back; a policy that is loaded,
-# lost, or switched to permissive is noticed. All of it as mcsd_t, without a denial of its own.
+# Booleans and the state of SELinux, on a kernel that enforces: a lease begins and ends with its container, and while it
+# lasts the kernel allows all containers what the boolean stands for; changes by others are set back; setenforce and a
+# newly loaded policy are noticed. mcsd does all of this as mcsd_t, and is denied nothing.
 # policies: debian fedora-like
 set -u
 . "$TAP"

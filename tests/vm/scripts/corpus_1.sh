@@ -1,7 +1,7 @@
 #!/bin/bash
 # policies: debian
 # long policies: fedora-like
-# Everyday compose files, those whose names begin with a-i: started without mcsd, with it watching, and with the gate.
+# Everyday compose files whose names begin with a to i: started without mcsd, with mcsd watching, and through the gate.
 set -u
 . "$TAP"
 . "$MCSD_TREE/tests/vm/corpus_story.sh"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # long policies: debian fedora-like
-# Everyday compose files, those whose names begin with j-z: started without mcsd, with it watching, and with the gate.
+# Everyday compose files whose names begin with j to z: started without mcsd, with mcsd watching, and through the gate.
 set -u
 . "$TAP"
 . "$MCSD_TREE/tests/vm/corpus_story.sh"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The main job as a story: two containers, their volumes, and a kernel that keeps them apart.
+# mcsd's main job as a story: two containers, their volumes, and a kernel that denies each the other's files.
 set -u
 . "$TAP"
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Volumes in use are watched: what Docker does for a container that is refused, restorecon, chcon and mv is put right
-# within a moment, what was moved out is followed, and everything gets back what it had.
+# Volumes in use are watched. Labels that restorecon, chcon, mv or dockerd (for a container that is then refused) have
+# changed are corrected at once, files that were moved out are found, and in the end all have their original labels.
 # policies: debian fedora-like
 set -u
 . "$TAP"

@@ -1,6 +1,7 @@
 #!/bin/bash
-# The gate as a story: switched on, ready before a container's first instruction, switched off.
-# With an argument it reads that many times, `tests/vm/run tests/vm/scripts/gate.sh -- 50`, which takes its time.
+# The gate as a story: it is switched on, volumes are ready before a container's first instruction, it is switched off.
+# An argument says how many starts have to find their volumes ready, 5 unless given; many take long:
+# `tests/vm/run tests/vm/scripts/gate.sh -- 50`.
 # policies: debian fedora-like
 set -u
 . "$TAP"

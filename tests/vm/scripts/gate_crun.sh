@@ -1,7 +1,8 @@
 #!/bin/bash
-# crun behind the gate, which needs an argument for it. Docker calls a runtime that has one through a script in its own
-# directory. Where the engine's domain is unconfined (Fedora's policy) it is the same as with runc; refpolicy runs that
-# script as spc_t, which may start no container, the gate or no gate, and there the story is that limit.
+# The gate with crun as the real runtime. The gate is told of crun by an argument, and Docker calls a runtime that has
+# arguments through a script in Docker's own directory. On Fedora's policy, where the engine's domain is unconfined, all
+# works as with runc. On refpolicy the script runs as spc_t, which may not start containers, with the gate or without;
+# there the story shows only that.
 set -u
 . "$TAP"
 . "$MCSD_TREE/tests/vm/gate_story.sh"

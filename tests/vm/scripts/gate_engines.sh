@@ -1,7 +1,6 @@
 #!/bin/bash
-# Other ways of Docker's through the gate: compose, Swarm with secrets and configs, user namespaces, and the
-# containerd image store. Not crun: behind the gate it needs an argument, Docker calls a runtime that has one through
-# a script in its own directory, and refpolicy runs that as spc_t, which may start no container, the gate or no gate.
+# Other ways in which Docker starts containers through the gate: compose, Swarm with secrets and configs, user
+# namespaces, and the containerd image store. crun has a story of its own: gate_crun.sh says why.
 set -u
 . "$TAP"
 . "$MCSD_TREE/tests/vm/gate_story.sh"

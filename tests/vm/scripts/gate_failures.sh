@@ -1,6 +1,6 @@
 #!/bin/bash
-# What happens to a start when something is missing: refused by default, with the reason and what to do; or let
-# through as configured, and told. A container reaches less after a failure, never more.
+# What happens to a start that the gate cannot prepare. By default it is refused, with the reason and what to do; with
+# `on_error = "start"` the container starts, and the journal says so. After a failure it reaches less, never more.
 set -u
 . "$TAP"
 . "$MCSD_TREE/tests/vm/gate_story.sh"

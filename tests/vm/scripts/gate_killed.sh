@@ -1,6 +1,6 @@
 #!/bin/bash
-# Killed between any two steps of a start or of its end, the gate leaves nothing half done: no half-mounted root file
-# system, no level that nobody has, and a container that starts.
+# The gate is killed between any two steps of a container's start and of its end. Nothing stays half done: no mount of a
+# root file system is left, no level stays taken, and the container can be started again.
 set -u
 . "$TAP"
 . "$MCSD_TREE/tests/vm/gate_story.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Whose level it is: another one at each start or the same, nobody's after the end, and out of reach from then on.
+# Which level a container gets from the gate, by `[gate] level`: a new one at each start, its last one, or Docker's.
+# When it exits its level is free, and what carries that level later is denied to it.
 set -u
 . "$TAP"
 . "$MCSD_TREE/tests/vm/gate_story.sh"

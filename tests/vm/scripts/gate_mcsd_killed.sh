@@ -1,8 +1,7 @@
 #!/bin/bash
-# Killed at any step of a start or of its end, mcsd leaves no level that nobody has and no volume half done; and
-# Docker's start succeeds, because systemd has mcsd back before the gate gives up.
-# Its own system calls stand for its steps: what it writes to the ledger, to the originals, to the volume, and what it
-# answers.
+# mcsd is killed at a step of a container's start or of its end. No level stays taken, and no volume stays labelled in
+# part. The start succeeds, because systemd has started mcsd again before the gate gives up.
+# The steps are chosen by mcsd's system calls: writing to the ledger, to the originals and to the volume, and answering.
 set -u
 . "$TAP"
 . "$MCSD_TREE/tests/vm/gate_story.sh"

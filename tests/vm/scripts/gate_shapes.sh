@@ -1,5 +1,5 @@
 #!/bin/bash
-# All shapes of containers through the gate: images, mounts, namespaces, what Docker does to one that runs.
+# All kinds of containers through the gate: images, mounts, namespaces, and what Docker does with a running container.
 set -u
 . "$TAP"
 . "$MCSD_TREE/tests/vm/gate_story.sh"

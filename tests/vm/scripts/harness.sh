@@ -1,5 +1,5 @@
 #!/bin/bash
-# The guest is what every other script takes it for: SELinux enforces, Docker labels, mcsd is installed.
+# The guest is what all other scripts expect: SELinux enforces, Docker labels containers, mcsd is installed.
 . "$TAP"
 
 level() { docker inspect --format '{{.MountLabel}}' "$1" | grep -oE 's0:c[0-9]+,c[0-9]+$'; }

@@ -1,6 +1,6 @@
 #!/bin/bash
-# One host, several holders: strangers from another engine, levels chosen by hand, reservations, groups, and
-# one directory claimed by two. Promises 1, 2 and 8, with the kernel as the judge.
+# One host, several holders of levels: a container of another engine, levels chosen by hand, reservations, groups, and
+# one directory claimed by two containers. Promises 1, 2 and 8, as the kernel enforces them.
 set -u
 . "$TAP"
 tree=/usr/src/mcsd

@@ -1,6 +1,6 @@
 #!/bin/bash
-# What the documentation tells people to type, typed: every command of the README's and the manual's examples, in an
-# order in which it makes sense, on defaults. None is left out in silence: ELSEWHERE lists what cannot run here.
+# Every command in the examples of README.md and the manual is run as it is written there, in an order that makes sense,
+# with the default configuration. The last claim is that none was left out; ELSEWHERE lists those that cannot run here.
 set -u
 . "$TAP"
 

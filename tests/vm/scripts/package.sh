@@ -1,7 +1,7 @@
 #!/bin/bash
 # guest: --no-install --packages
-# The life of a package: installed with rpm, at work, upgraded and refused a downgrade while containers run, removed
-# without a trace but its ledger and its configuration, and installed again.
+# The life of the packages: installed with rpm, in use, upgraded while containers run, refused a downgrade, removed, and
+# installed again. After the removal only the state, the configuration and what a running container needs are left.
 # policies: debian
 # long policies: fedora-like
 set -u

@@ -1,8 +1,8 @@
 #!/bin/bash
 # guest: --own-kernel --no-install --packages
 # long policies: debian
-# The whole demo once more, with what rpm has installed, and on the distribution's own kernel: the main job, the gate
-# and the package are never shown by a newer kernel alone.
+# The whole demo again, with the installed packages and the distribution's own kernel: the other stories may run on a
+# newer kernel, which alone would not show that the main job, the gate and the packages work here.
 set -u
 . "$TAP"
 . "$MCSD_TREE/tests/vm/packages.sh"

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Docker and Podman on one host, each with a list of pairs of its own, and a virtual machine's domain beside
-# them: mcsd looks at all of it. Promises 1, 2 and 8, with the kernel as the judge.
+# Docker and Podman on one host, which choose pairs without knowing of each other's, and a process in a virtual
+# machine's domain: mcsd sees all of them. Promises 1, 2 and 8, as the kernel enforces them.
 set -u
 . "$TAP"
 export XDG_RUNTIME_DIR=/run/user/0

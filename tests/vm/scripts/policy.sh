@@ -1,6 +1,6 @@
 #!/bin/bash
-# The domain mcsd runs in, on a kernel that enforces: what the loaded policy grants, what the unit is worth, and
-# that mcsd does its work without a denial of its own.
+# mcsd's domain on a kernel that enforces: what the loaded policy allows it, how well its unit confines it, and that
+# mcsd does its work without being denied anything.
 set -u
 . "$TAP"
 tree=/usr/src/mcsd

@@ -1,6 +1,7 @@
 #!/bin/bash
-# mcsd_groups.cil: what a container makes in a shared volume can be read by the others from its first moment, on a
-# policy where a new file would otherwise carry all the categories of whoever made it until mcsd has put it right.
+# mcsd_groups.cil: a file that a container creates in a shared volume can be read by the other containers at once.
+# Without the module, on a policy like refpolicy, it carries all categories of the process that created it until mcsd
+# corrects the label.
 set -u
 . "$TAP"
 . "$MCSD_TREE/tests/vm/packages.sh"

@@ -1,6 +1,6 @@
 #!/bin/bash
-# The relabel engine's own suites where the kernel has its say on labels: attacks, kills, errors, exact undo.
-# Promises 3 to 6 and 9. With the C loop, the one that packages have; the machine's own tests run both.
+# The relabel engine's test suites on a kernel with SELinux: attacks, kills, errors, exact undo. Promises 3 to 6 and 9.
+# They run with the C loop, which packages have; `make test-host` runs them with the Python loop as well.
 set -u
 . "$TAP"
 cd /usr/src/mcsd || exit 125

@@ -1,6 +1,7 @@
 #!/bin/bash
-# Copies that carry a level are found by a scan, and hold it until they are gone; so is what left a volume while mcsd
-# was away. What cannot be looked at is not forgotten.
+# A scan finds copies that carry a level, and files that were moved out of a volume while mcsd did not run. Their level
+# is granted to nobody until they are gone. Strays on a disk that is not mounted stay known, and a lost list of strays
+# is made anew by a scan.
 # policies: debian
 # long policies: fedora-like
 set -u

@@ -1,6 +1,7 @@
 #!/bin/bash
-# What people meet on hosts where somebody else changes the disk too: parts of volumes, stale pairs, what a walk leaves
-# out, what was never written, refusals that end, clocks that are set, and a journal that is quiet when all is well.
+# What happens on hosts where others change the disk, too: two parts of one volume, a pair that another container left
+# on a directory, files that a walk leaves out, a read-only file system, a refused container whose volume becomes free,
+# a clock that is set back, and a journal without warnings when all is well.
 # policies: debian
 # long policies: fedora-like
 set -u

@@ -1,7 +1,7 @@
 #!/bin/bash
 # guest: --own-kernel --no-install --packages --boot "systemd.unified_cgroup_hierarchy=0 SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"
-# A stranger's host: control groups of version 1, as older distributions have them. The main job works all the same.
-# The distribution's own kernel, because the one that runs natively has no memory controller of version 1.
+# A host unlike ours: control groups of version 1, as on older distributions. The main job works all the same.
+# It needs the distribution's own kernel: the User Mode Linux kernel has no memory controller of version 1.
 set -u
 . "$TAP"
 . "$MCSD_TREE/tests/vm/packages.sh"

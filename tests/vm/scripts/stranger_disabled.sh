@@ -1,6 +1,6 @@
 #!/bin/bash
 # guest: --no-install --packages --boot security=none
-# A stranger's host: SELinux is disabled in the kernel. mcsd installs, runs, says so, and changes nothing.
+# A host unlike ours: SELinux is disabled in the kernel. mcsd can be installed, runs, says so, and labels nothing.
 set -u
 . "$TAP"
 . "$MCSD_TREE/tests/vm/packages.sh"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # guest: --no-install --packages
-# A stranger's host: no Docker, and Podman's Docker-compatible socket in its place.
+# A host unlike ours: Podman's Docker-compatible socket instead of Docker.
 set -u
 . "$TAP"
 . "$MCSD_TREE/tests/vm/packages.sh"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # guest: --no-install --packages
-# A stranger's host: SELinux permissive, Docker that labels nothing, a policy without containers. Each time mcsd
-# runs, and says in one line what is missing.
+# Hosts unlike ours: SELinux is permissive, Docker does not label containers, the policy has no types for containers.
+# mcsd runs on each, and says in one line what is missing.
 set -u
 . "$TAP"
 . "$MCSD_TREE/tests/vm/packages.sh"

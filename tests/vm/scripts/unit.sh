@@ -1,6 +1,6 @@
 #!/bin/bash
-# The unit: what each of its capabilities is for, that a hanging daemon is ended and started again, and that Docker
-# starts and stops as if mcsd were not there.
+# mcsd.service: what each of its capabilities is for, that systemd ends a hanging daemon and starts it again, and that
+# Docker starts and stops without waiting for mcsd.
 # policies: debian fedora-like
 set -u
 . "$TAP"

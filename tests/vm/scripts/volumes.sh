@@ -1,5 +1,5 @@
 #!/bin/bash
-# Every shape that a volume comes in, as mcsd(8) decides about it: the kernel and the labels say whether it does.
+# Every kind of volume in mcsd(8): the labels on disk and the kernel show that it is treated as described there.
 # policies: debian fedora-like
 set -u
 . "$TAP"

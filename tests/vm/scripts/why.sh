@@ -1,5 +1,5 @@
 #!/bin/bash
-# Why something was denied, and what to do: a story for each cause, and each remedy typed as it is told.
+# mcsctl why: a story for each cause of a denial, and each remedy typed as it is printed.
 # policies: debian
 # long policies: fedora-like
 set -u
