@@ -50,8 +50,8 @@ def _kind(value: str) -> str:
 
 
 _NAME = Matching(
-    r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}",
-    "up to 128 letters, digits, '_', '.' or '-', the first one a letter or a digit",
+    r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}",
+    "up to 63 letters, digits, '_', '.' or '-', the first one a letter or a digit",
 )
 
 EventKind = Annotated[str, AfterValidator(_kind), Field(json_schema_extra={"enum": list(KINDS)})]

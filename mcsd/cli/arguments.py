@@ -225,7 +225,7 @@ def _why(add: Any) -> None:
     why.add_argument("--since", metavar="TIME", help="how long back: 10min, 2h, 1d (unless given), or a date")
     why.add_argument("-n", "--lines", type=_count, metavar="N", help="at most so many kinds of denials (10)")
     why.add_argument(
-        "--tell", action="store_true", help="with --follow: tell mcsd of what is denied, and print nothing"
+        "--tell", action="store_true", help="follow: tell mcsd of what is denied, and print nothing"
     )
     why.add_argument("--log", metavar="FILE", help="auditd's log, /var/log/audit/audit.log unless given")
 
@@ -298,7 +298,7 @@ def _always() -> argparse.ArgumentParser:
     """Return the options that each command has."""
     always = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     always.add_argument("--socket", metavar="PATH", help=f"the daemon's socket ({DEFAULT_SOCKET})")
-    always.add_argument("--json", action="store_true", help="print the API's own objects")
+    always.add_argument("--json", action="store_true", help="print JSON, most of it the API's own objects")
     return always
 
 

@@ -31,7 +31,7 @@ end
 complete -c mcsctl -f
 complete -c mcsctl -s h -l help -d 'show this help message and exit'
 complete -c mcsctl -l socket -r -F -d 'the daemon'\''s socket (/run/mcsd/mcsd.sock)'
-complete -c mcsctl -l json -d 'print the API'\''s own objects'
+complete -c mcsctl -l json -d 'print JSON, most of it the API'\''s own objects'
 complete -c mcsctl -l version -d 'show program'\''s version number and exit'
 complete -c mcsctl -n __fish_use_subcommand -a status -d 'show everything at one glance'
 complete -c mcsctl -n __fish_use_subcommand -a containers -d 'list containers and whether they are isolated'
@@ -85,7 +85,7 @@ complete -c mcsctl -n __fish_use_subcommand -a why -d 'say why something was den
 complete -c mcsctl -n '__fish_seen_subcommand_from why' -s f -l follow -d 'go on with what is denied'
 complete -c mcsctl -n '__fish_seen_subcommand_from why' -l since -x -d 'how long back'
 complete -c mcsctl -n '__fish_seen_subcommand_from why' -s n -l lines -x -d 'at most so many kinds of denials (10)'
-complete -c mcsctl -n '__fish_seen_subcommand_from why' -l tell -d 'with --follow'
+complete -c mcsctl -n '__fish_seen_subcommand_from why' -l tell -d 'follow'
 complete -c mcsctl -n '__fish_seen_subcommand_from why' -l log -x -d 'auditd'\''s log, /var/log/audit/audit.log unless given'
 complete -c mcsctl -n '__mcsctl_position why 0' -a '(__mcsctl_ask containers) (__mcsctl_ask volumes)'
 complete -c mcsctl -n __fish_use_subcommand -a audit -d 'look at what else is open on this host'

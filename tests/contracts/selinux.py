@@ -142,12 +142,12 @@ class SelinuxContract:
         pid = world.run("s0:c7,c8")
         context = world.selinux.process_context(pid)
         assert context is not None
-        for kind in (stat.S_IFREG, stat.S_IFDIR):
-            own = str(world.selinux.file_context("container_file_t", "s0:c7,c8"))
-            assert world.selinux.lets_in(context, own, kind | 0o600)
-            assert not world.selinux.lets_in(context, "system_u:object_r:shadow_t:s0", kind | 0o600)
+        own = str(world.selinux.file_context("container_file_t", "s0:c7,c8"))
         other = str(world.selinux.file_context("container_file_t", "s0:c1,c2"))
-        assert not world.selinux.lets_in(context, other, stat.S_IFREG | 0o600)
+        for kind in (stat.S_IFREG, stat.S_IFDIR):
+            assert world.selinux.lets_in(context, own, kind | 0o600), kind
+            assert not world.selinux.lets_in(context, other, kind | 0o600), kind
+        assert not world.selinux.lets_in(context, "system_u:object_r:shadow_t:s0", stat.S_IFREG | 0o600)
         refusal(lambda: world.selinux.lets_in(context, "system_u:object_r:bliss_t:s0", stat.S_IFREG))
         world.end(pid)
 

@@ -132,5 +132,8 @@ ok "and get their own labels back" all_are_back
 ok "mcsd stops" systemctl stop mcsd.service
 ok "and its sockets bring it back" answers
 not "none of this was denied to mcsd" denials
+
+comment "what mcsd asks of the kernel, by the contract that its fakes keep"
+ok "the kernel's answers are as it says" "$tree/tests/vm/scripts/selinux_contract.py"
 journalctl -u mcsd --no-pager -o cat | tail -n 40 | sed 's/^/# /'
 plan

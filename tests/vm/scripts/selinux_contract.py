@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 """Holds the adapter of the kernel's SELinux to the contract of `Selinux`, where SELinux enforces.
 
-Runs as root in the guest (`tests/vm/run tests/vm/scripts/selinux_contract.py`); needs Docker with
-`selinux-enabled` and an image that has `sleep` (the first one there is). Speaks TAP; the exit status tells
-whether all held.
+Runs as root in the guest, from `policy.sh` or alone (`tests/vm/run tests/vm/scripts/selinux_contract.py`);
+needs Docker with `selinux-enabled` and an image that has `sleep` (the first one there is). Speaks TAP; the
+exit status tells whether all held.
 """
 
 from __future__ import annotations
