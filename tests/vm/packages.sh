@@ -37,10 +37,11 @@ is_isolated() { mcsctl --json show "$1" | grep -Eq '"isolated": *true'; }
 looks_after() {
   mkdir -p /srv/stranger && echo text >/srv/stranger/file
   ok "a container is made" "$@" create --name stranger --network none -v /srv/stranger:/data bb sleep 100000
-  ok "mcsd has its volume ready" mcsctl wait --timeout 60 stranger
+  # Where each instruction is translated, a file system may take longer than mcsd is patient; it goes on when it answers.
+  ok "mcsd has its volume ready" wait_for 180 mcsctl wait --timeout 60 stranger
   ok "it starts" "$@" start stranger
   says "the container reads it" text "$@" exec stranger cat /data/file
-  ok "mcsd says that it is isolated" wait_for 30 is_isolated stranger
+  ok "mcsd says that it is isolated" wait_for 90 is_isolated stranger
 }
 labels_come_back() { # when the container is gone
   ok "its labels are given back" mcsctl restore /srv/stranger
