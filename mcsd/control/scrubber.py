@@ -98,6 +98,10 @@ class Scrubber:
         self._suspects &= self._confirmed.keys()
         if walk is not None:
             await self._judge(volume, walk)
+        elif volume.id in self._suspects:
+            self.look_soon(volume.id, LONGEST_PAUSE)  # what was found stays until a check says otherwise
+        if volume.id in self._suspects:
+            return SECOND_LOOK
         return rest_after(walk.seconds if walk is not None else 0.0)
 
     def _is_time(self) -> bool:
@@ -112,6 +116,7 @@ class Scrubber:
             volume = self._store.cache.volume(key)
             if volume is not None and is_confirmable(volume, self._store.cache):
                 return volume
+            self._suspects.discard(key)
         return None
 
     async def _walk(self, volume: Volume) -> Walk | None:

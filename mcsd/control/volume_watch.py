@@ -343,7 +343,8 @@ class VolumeWatch:
             if error:
                 self._look_soon(volume_id, 0.0)
             else:
-                self._disk.put(volume_id, self._disk.state(volume_id).put_right())
+                paths = {one.path for one in judgement.findings}
+                self._disk.put(volume_id, self._disk.state(volume_id).amended(paths))
         if changed and judgement.who:
             self._tell_changed(volume, judgement, changed)
         self._container_status.tell_changes()

@@ -12,7 +12,8 @@ What always holds:
 - A state with findings says that part of the volume does not carry the target; then no container that has
   the volume is isolated.
 - At most `MOST_FINDINGS` findings are kept with their paths; the count is always exact.
-- Only a complete check removes findings. The absence of events proves nothing.
+- Only a complete check, or a correction of what was found, removes findings. The absence of events proves
+  nothing; and what a complete check has found, only a correction of that, or the next check, removes.
 
 What a failure means: if a watch fails or loses events, the volume is checked in rounds instead, and the state
 has the reason. A failure never makes a volume count as correct.
@@ -20,6 +21,7 @@ has the reason. A failure never makes a volume count as correct.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -107,6 +109,15 @@ class DiskState:
     def put_right(self) -> DiskState:
         """Return the state after all findings were corrected, one by one."""
         return replace(self, findings=(), count=0)
+
+    def amended(self, paths: Collection[str]) -> DiskState:
+        """Return the state after what changed at these paths was corrected.
+
+        What a check of all of the volume has found elsewhere stays: the next check clears it.
+        """
+        left = tuple(one for one in self.findings if one.what is What.DIFFERS and one.path not in paths)
+        gone = len(self.findings) - len(left)
+        return replace(self, findings=left, count=self.count - gone if left else 0)
 
     def with_findings(self, findings: tuple[Drift, ...], count: int) -> DiskState:
         """Return the state after `count` more things have drifted, of which `findings` are examples."""

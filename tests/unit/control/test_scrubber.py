@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from mcsd.control.scrubber import SECOND_LOOK
 from mcsd.core.isolation import Why
 from mcsd.core.notices import Kind
 from mcsd.core.scrubbing import SHORTEST
@@ -69,7 +70,7 @@ def test_what_the_watch_corrects_meanwhile_is_no_drift() -> None:
         tree = world.volumes.trees["/srv/a"]
         tree.below = BORN
         world.clock.advance(DAY)
-        await world.mcsd.scrubber.confirm_next()
+        assert await world.mcsd.scrubber.confirm_next() == SECOND_LOOK, "however long the first took"
         assert (drifts(world), tree.below) == ([], BORN), "it is looked at once more"
         assert world.sighting(a).verdict.isolated is not True, "from the first look on"
         tree.below = tree.label
@@ -80,6 +81,27 @@ def test_what_the_watch_corrects_meanwhile_is_no_drift() -> None:
         world.clock.advance(DAY)
         await world.mcsd.scrubber.confirm_next()
         assert drifts(world) == [], "what was suspected then counts no longer"
+
+    with_world(story)
+
+
+def test_a_second_look_that_fails_is_made_again() -> None:
+    async def story(world: World) -> None:
+        a = world.create("a", world.mount("/srv/a"))
+        await world.quiet()
+        tree = world.volumes.trees["/srv/a"]
+        tree.below = BORN
+        world.clock.advance(DAY)
+        await world.mcsd.scrubber.confirm_next()
+        tree.error = VolumeFailedError("it does not answer")
+        assert await world.mcsd.scrubber.confirm_next() == SECOND_LOOK
+        assert world.mcsd.scrubber.is_pressed and drifts(world) == []
+        assert world.sighting(a).verdict.isolated is not True, "what was found stays"
+        tree.error = None
+        await world.mcsd.scrubber.confirm_next()
+        assert drifts(world) == ["/srv/a"]
+        await world.quiet()
+        assert (tree.below, world.sighting(a).verdict.isolated) == (tree.label, True)
 
     with_world(story)
 

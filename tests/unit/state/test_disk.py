@@ -49,3 +49,11 @@ def test_volumes_that_are_gone_are_forgotten() -> None:
     disk.seen_right(ONE, 1.0)
     disk.keep([])
     assert disk.state(ONE) == UNSEEN
+
+
+def test_a_correction_removes_what_was_corrected_and_not_what_a_check_has_found_elsewhere() -> None:
+    seen, unseen = Drift("/srv/a/f", What.RELABELLED), Drift("/srv/a/g", What.DIFFERS)
+    state = UNSEEN.with_findings((seen, unseen), 2)
+    assert (state.amended({"/srv/a/f"}).findings, state.amended({"/srv/a/f"}).count) == ((unseen,), 1)
+    assert not state.amended({"/srv/a/f", "/srv/a/g"}).is_drifting
+    assert not UNSEEN.with_findings((seen,), 1).amended({"/srv/a/f"}).is_drifting
