@@ -89,8 +89,9 @@ class Connection(asyncio.Protocol):
                 self._collect(data)
             return
         self._pass_on(data)
-        if self._received > self._limits.head_size + 2 * self._limits.body_size and self._transport:
-            self._transport.pause_reading()
+        most = self._limits.head_size + 2 * self._limits.body_size
+        if not self._body_left and self._received > most and self._transport:
+            self._transport.pause_reading()  # what comes is nobody's; a body's pace is the HTTP server's
 
     def eof_received(self) -> bool | None:
         return self._inner.eof_received() if self._inner is not None else False

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from operator import itemgetter
@@ -164,9 +165,28 @@ class Dispatcher:
         self._limits = limits
         self._admission = admission
         self._answered = answered
+        self._at_work = 0
+        self._all_answered = asyncio.Event()
+        self._all_answered.set()
+
+    async def wait(self, within: float) -> None:
+        """Wait so many seconds for answers in work, also those whose client is gone."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self._all_answered.wait()
 
     async def answer(self, connection: Connection, request: BaseRequest) -> StreamResponse:
         """Answer one request; the connection ends with it."""
+        self._at_work += 1
+        self._all_answered.clear()
+        try:
+            return await self._answer(connection, request)
+        finally:
+            self._at_work -= 1
+            if not self._at_work:
+                self._all_answered.set()
+
+    async def _answer(self, connection: Connection, request: BaseRequest) -> StreamResponse:
         route: Route | None = None
         try:
             route, name = self._route(request)

@@ -105,7 +105,8 @@ class ApiServer:
         await self._stop_listening()
         for connection in self._connections:
             connection.interrupt()
-        await asyncio.gather(*(one.shutdown(self.limits.stop_time) for one in self._http.values()))
+        answers = [one.shutdown(self.limits.stop_time) for one in self._http.values()]
+        await asyncio.gather(self._dispatcher.wait(self.limits.stop_time), *answers)
         for connection in tuple(self._connections):
             connection.evict()
         while self._connections:

@@ -320,6 +320,16 @@ def test_what_is_drawn_piece_by_piece_is_what_is_drawn_at_once(page: Browser) ->
                 if (pieces.innerHTML !== whole.innerHTML)
                     wrong.push(pieces.innerHTML);
             }
+            const mounted = node => node.childElementCount === 2 || wrong.push("a dialog in pieces");
+            const buttons = ["yes", "no"].map(key => h("b", { key }, key));
+            const dialog = h("dialog", { key: "d", mounted }, buttons);
+            patch(pieces, [...first.map(number => item(`n${number}`)), dialog], { left: 3, cut: false });
+            if (!pieces.querySelector("dialog"))
+                wrong.push("no dialog");
+            for (let calls = 0; calls < 9; calls += 1)
+                patch(whole, [item("same"), item("same"), item("other")]);
+            if (whole.childElementCount !== 3)
+                wrong.push(`one key twice: ${whole.childElementCount}`);
             return wrong;
         })
         """

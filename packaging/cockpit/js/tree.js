@@ -93,7 +93,7 @@ export function patch(parent, wanted, budget = { left: Infinity, cut: false }) {
     const plain = [];
     for (const node of parent.childNodes) {
         const key = keyOf(node);
-        if (key === undefined)
+        if (key === undefined || keyed.has(key)) // a key that is there twice is found once
             plain.push(node);
         else
             keyed.set(key, node);
@@ -111,14 +111,15 @@ export function patch(parent, wanted, budget = { left: Infinity, cut: false }) {
         else if (node)
             keyed.delete(key);
         const isNew = !node;
-        if (isNew && key !== undefined && budget.left <= 0) {
+        const isWhole = Boolean(one.props?.mounted); // a dialog is shown with its buttons
+        if (isNew && key !== undefined && budget.left <= 0 && !isWhole) {
             budget.cut = true;
             continue;
         }
         if (isNew)
             budget.left -= 1;
         node ??= create(one, parent);
-        update(node, one, budget);
+        update(node, one, isWhole ? undefined : budget);
         if (node === place)
             place = place.nextSibling;
         else

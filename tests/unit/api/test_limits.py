@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from mcsd.api.connection import Connection
 from mcsd.api.limits import ConnectionLimiter, Limits
+from mcsd.errors import NotFoundError
 from tests.fakes.service import FakeService, quiet_scene
 from tests.fakes.serving import Served, receive_all, serving
 from tests.fakes.settled import settled
@@ -152,6 +155,37 @@ def test_what_is_not_http_is_refused_as_a_problem(tight: Served, sent: bytes) ->
     assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 ")), answer
     assert b"application/problem+json" in answer
     assert tight.service.bugs == []
+
+
+def test_an_answer_whose_client_is_gone_is_waited_for_at_the_end(tmp_path: Path) -> None:
+    """What it works with is closed after the server."""
+    begun, ended = threading.Event(), threading.Event()
+
+    async def restore(path: str) -> NoReturn:
+        begun.set()
+        await asyncio.sleep(0.3)
+        ended.set()
+        raise NotFoundError(f"there is no {path}")
+
+    with settled(), serving(FakeService(quiet_scene()), tmp_path / "s") as served:
+        served.service.restore = restore  # type: ignore[method-assign]
+        with served.connect() as sock:
+            body = b'{"path": "/srv/a"}'
+            sock.sendall(POST + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            assert begun.wait(10)
+        while served.on_loop(lambda: served.server.admission.connected):
+            time.sleep(0.01)
+    assert ended.is_set()
+
+
+def test_a_body_in_pieces_is_read_to_its_end(tmp_path: Path) -> None:
+    with settled(), serving(FakeService(quiet_scene()), tmp_path / "s") as served, served.connect() as sock:
+        body = b" " * 600_000
+        sock.sendall(POST.replace(b"restore", b"audit") + b"Content-Length: %d\r\n\r\n" % len(body))
+        for place in range(0, len(body), 60_000):
+            sock.sendall(body[place : place + 60_000])
+            time.sleep(0.01)
+        assert receive_all(sock).startswith(b"HTTP/1.1 400 ")
 
 
 def test_there_is_one_request_on_a_connection(tight: Served) -> None:
