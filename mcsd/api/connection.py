@@ -148,7 +148,7 @@ class Connection(asyncio.Protocol):
             self._refuse(Problem.REQUEST, f"this is not HTTP: {flaw}", "send an HTTP/1.1 request")
             return
         self._admission.begin_work(self)
-        # The body's own limit is lower; this one is for a header that is not valid HTTP.
+        # The body's own limit is lower; this one holds whatever the HTTP server makes of the request.
         self._start_timer(2 * self._limits.request_time, self.evict)
         self._inner = self._make_inner(self)
         self._inner.connection_made(self._transport)

@@ -126,19 +126,19 @@ class Scrubber:
             return None  # gone, replaced, hung: reported when its container is observed
 
     async def _judge(self, volume: Volume, walk: Walk) -> None:
+        is_second_look = volume.id in self._suspects
+        self._suspects.discard(volume.id)
         if not walk.skipped.get(SkipReason.DIFFERS):
-            self._suspects.discard(volume.id)
             self._disk.seen_right(volume.id, self._clock.now())
-        elif self._store.cache.volume(volume.id) != volume:
-            self._suspects.discard(volume.id)  # it was changed during the walk
-        elif volume.id not in self._suspects and self._disk.state(volume.id).watching is Watching.WATCHED:
-            self._suspects.add(volume.id)
-            self._differs(volume, walk)
-            self.look_soon(volume.id, SECOND_LOOK)
-        else:
-            self._suspects.discard(volume.id)
-            self._differs(volume, walk)
+            return
+        if self._store.cache.volume(volume.id) != volume:
+            return  # it was changed during the walk
+        self._differs(volume, walk)
+        if is_second_look or self._disk.state(volume.id).watching is not Watching.WATCHED:
             await self._drifted(volume, walk)
+        else:
+            self._suspects.add(volume.id)
+            self.look_soon(volume.id, SECOND_LOOK)
 
     def _differs(self, volume: Volume, walk: Walk) -> None:
         """Record what a check of all of a volume found, instead of what was known before."""
@@ -151,8 +151,8 @@ class Scrubber:
             for why, name in walk.examples
             if why is SkipReason.DIFFERS
         )
-        state = self._disk.state(volume.id).put_right()
-        self._disk.put(volume.id, state.with_findings(found, walk.skipped[SkipReason.DIFFERS]))
+        state = self._disk.state(volume.id).found(found, walk.skipped[SkipReason.DIFFERS])
+        self._disk.put(volume.id, state)
 
     async def _drifted(self, volume: Volume, walk: Walk) -> None:
         """Report a drifted volume, and label it again as a repair does: the ledger first."""

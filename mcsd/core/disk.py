@@ -106,9 +106,9 @@ class DiskState:
         """Return the state after all of it was found correct, or corrected, at `now`."""
         return replace(self, looked=now, findings=(), count=0)
 
-    def put_right(self) -> DiskState:
-        """Return the state after all findings were corrected, one by one."""
-        return replace(self, findings=(), count=0)
+    def found(self, findings: tuple[Drift, ...], count: int) -> DiskState:
+        """Return the state after a check of all of it has found `count` things, for example `findings`."""
+        return replace(self, findings=findings[:MOST_FINDINGS], count=count)
 
     def amended(self, paths: Collection[str]) -> DiskState:
         """Return the state after what changed at these paths was corrected.

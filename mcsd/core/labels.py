@@ -263,6 +263,11 @@ def read_label(text: str) -> Label:
         return UnreadableLabel(text, exc.what, exc.hint)
 
 
+def label_in(text: str | None) -> Label | None:
+    """Read a label of somebody else's that need not be there; None if there is none."""
+    return read_label(text) if text else None
+
+
 def readable(label: Label) -> Context:
     """Return the context that a label is; raise `LabelSyntaxError` if it cannot be read."""
     if isinstance(label, Context):
@@ -277,4 +282,4 @@ def level_of(label: Label | None) -> Level | None:
 
 def level_in(text: str | None) -> Level | None:
     """Return the level in a file's label; None if there is none."""
-    return level_of(read_label(text)) if text else None
+    return level_of(label_in(text))

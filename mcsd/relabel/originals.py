@@ -28,7 +28,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mcsd.core.labels import Label, read_label
+from mcsd.core.labels import label_in
 from mcsd.core.volumes import Identity, VolumeId
 from mcsd.core.walks import RawLabel, StoredVolume
 from mcsd.errors import VolumeFailedError
@@ -281,7 +281,7 @@ class Originals:
             self.ours.add(label)
         if not self.is_at(state, target):
             self._append(RecordKind.STATE, records.state(state, target, 0))
-            self.volume = replace(self.volume, state=state, target=_label(target))
+            self.volume = replace(self.volume, state=state, target=label_in(target))
         self.flush()
 
     def record(self, groups: Iterable[tuple[RawLabel, bytes]], latest: int) -> None:
@@ -305,7 +305,7 @@ class Originals:
             os.ftruncate(self._descriptor, self._length)
         self._end = self._length
         self.swept = True
-        self.volume = replace(self.volume, state=state, target=_label(target), count=count)
+        self.volume = replace(self.volume, state=state, target=label_in(target), count=count)
         if self._records > _REWRITE_AFTER:
             self._rewrite()
 
@@ -364,12 +364,8 @@ def _described(stored: StoredVolume, kind: RecordKind, payload: bytes) -> Stored
         return replace(stored, path=path, identity=identity, created=created / 1_000_000_000)
     if kind is RecordKind.STATE:
         state, target, count = records.read_state(payload)
-        return replace(stored, state=state, target=_label(target), count=count or stored.count)
+        return replace(stored, state=state, target=label_in(target), count=count or stored.count)
     return stored
-
-
-def _label(target: str) -> Label | None:
-    return read_label(target) if target else None
 
 
 def _unreadable(volume: VolumeId, name: str, why: object) -> VolumeFailedError:

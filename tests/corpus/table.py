@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from tests.corpus import audited
 from tests.corpus.compare import Listed, listed
@@ -18,14 +18,16 @@ def entries() -> Iterator[str]:
         yield f"{row.title}\n    {_said(row)}"
 
 
+def _stacks(services: Iterable[str]) -> set[str]:
+    return {service.partition("/")[0] for service in services}
+
+
 def open_in_stacks() -> Iterator[str]:
     """Return the lines of mcsd-audit(7): each rule, and the stacks in which it finds something."""
     everywhere = audited.listed("debian")
     for rule, services in audited.listed("fedora").items():
-        stacks = sorted(
-            service.partition("/")[0] + ("" if service in everywhere[rule] else " (on Fedora's policy)")
-            for service in {one.partition("/")[0]: one for one in services}.values()
-        )
+        common = _stacks(everywhere[rule])
+        stacks = sorted(common | {f"{one} (on Fedora's policy)" for one in _stacks(services) - common})
         lead = f"    {rule:<20}"
         for line in textwrap.wrap(", ".join(stacks), width=110 - len(lead), break_on_hyphens=False):
             yield f"{lead}{line}"

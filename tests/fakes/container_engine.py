@@ -24,7 +24,7 @@ from mcsd.core.containers import (
     EngineInfo,
     Mount,
 )
-from mcsd.core.labels import Label, read_label
+from mcsd.core.labels import Label, label_in
 from mcsd.errors import ContainerGoneError, EngineUnavailableError, McsdError
 
 _CREATED = "2026-11-24T08:46:26.779285273Z"
@@ -233,7 +233,7 @@ class FakeContainerEngine:
 
 def _label(written: str | Label) -> Label | None:
     """Read what a test writes as a label of the engine's, which may be none."""
-    return (read_label(written) if written else None) if isinstance(written, str) else written
+    return label_in(written) if isinstance(written, str) else written
 
 
 def _whole(mount: Mount) -> Mount:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from mcsd.core.host import SWITCH_ON, SelinuxStatus
-from mcsd.core.labels import CATEGORY_COUNT, Context, Label, read_label, readable
+from mcsd.core.labels import CATEGORY_COUNT, Context, Label, label_in, readable
 from mcsd.errors import LabelSyntaxError, SelinuxError
 
 ENFORCING = SelinuxStatus("kernel", enabled=True, enforcing=True, mls=True, policy="targeted", generation=1)
@@ -73,7 +73,7 @@ class FakeSelinux:
             return None
         if pid in self.unreadable:
             raise SelinuxError(f"the label of process {pid} cannot be read")
-        return _label(self.processes.get(pid))
+        return label_in(self.processes.get(pid))
 
     def next_context(self, pid: int) -> Label | None:
         """See `mcsd.ports.Selinux`."""
@@ -81,7 +81,7 @@ class FakeSelinux:
             return None
         if pid in self.unreadable:
             raise SelinuxError(f"the label of process {pid} cannot be read")
-        return _label(self.upcoming.get(pid)) if pid in self.processes else None
+        return label_in(self.upcoming.get(pid)) if pid in self.processes else None
 
     def is_permissive(self, context: Label) -> bool:
         """See `mcsd.ports.Selinux`."""
@@ -119,7 +119,3 @@ class FakeSelinux:
     def close(self) -> None:
         """See `mcsd.ports.Selinux`."""
         self.is_closed = True
-
-
-def _label(shown: str | None) -> Label | None:
-    return None if shown is None else read_label(shown)

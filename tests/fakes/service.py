@@ -32,7 +32,7 @@ from mcsd.core.hints import Hint
 from mcsd.core.host import Host, SelinuxStatus
 from mcsd.core.interfaces import Interface, Network, NetworkKind
 from mcsd.core.isolation import Conflict, Evidence, judge
-from mcsd.core.labels import CategoryPair, Context, Level, read_label
+from mcsd.core.labels import CategoryPair, Context, Level, label_in
 from mcsd.core.snapshot import Event, ForeignHolder, PairCounts, Sighting, Snapshot, WalkProgress
 from mcsd.core.state_cache import StateCache
 from mcsd.core.strays import Catch, ScanState, Stray
@@ -102,7 +102,7 @@ class Scene:
             name=name,
             running=running,
             pid=1000 + number if running else None,
-            process_label=read_label(PROCESS + level) if level else None,
+            process_label=label_in(PROCESS + level if level else None),
             image="alpine:3",
             status="running" if running else "exited",
             **more,  # type: ignore[arg-type]
@@ -193,7 +193,7 @@ class Scene:
         return tuple(self._sighting(c, process, error, cache) for c, process, error in self.containers)
 
     def _sighting(self, container: Container, process: str | None, error: str, cache: StateCache) -> Sighting:
-        grant, context = cache.grant_of(container.id), read_label(process) if process else None
+        grant, context = cache.grant_of(container.id), label_in(process)
         conflicts = self.conflicts.get(container.id, ())
         evidence = Evidence(
             host=self.host,

@@ -26,7 +26,7 @@ from mcsd.core.containers import (
     Mount,
     MountKind,
 )
-from mcsd.core.labels import Label, read_label
+from mcsd.core.labels import label_in
 from mcsd.core.matching import Matching
 from mcsd.errors import EngineProtocolError
 
@@ -248,8 +248,8 @@ def container_of(seen: InspectAnswer) -> Container:
         name=seen.name.removeprefix("/"),
         running=running,
         pid=state.pid or None if running else None,
-        process_label=_label(seen.process_label),
-        mount_label=_label(seen.mount_label),
+        process_label=label_in(seen.process_label),
+        mount_label=label_in(seen.mount_label),
         privileged=host.privileged,
         pid_mode=host.pid_mode,
         ipc_mode=host.ipc_mode,
@@ -337,11 +337,6 @@ def _pair(version: str) -> tuple[int, int]:
 
 def _addressed_labels(labels: Mapping[str, str] | None) -> Labels:
     return tuple(sorted(pair for pair in (labels or {}).items() if pair[0].startswith(LABEL_PREFIX)))
-
-
-def _label(text: str) -> Label | None:
-    """Return a label of the engine's, None for the empty one of what it does not confine."""
-    return read_label(text) if text else None
 
 
 def _mount(mount: _Mount) -> Mount:

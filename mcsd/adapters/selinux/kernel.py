@@ -23,7 +23,7 @@ import selinux
 from mcsd.adapters.selinux.paths import PathLabels
 from mcsd.adapters.selinux.types import file_types
 from mcsd.core.host import SWITCH_ON, SelinuxStatus
-from mcsd.core.labels import CATEGORY_COUNT, Context, Label, Level, read_label, readable
+from mcsd.core.labels import CATEGORY_COUNT, Context, Label, Level, label_in, read_label, readable
 from mcsd.errors import LabelSyntaxError, McsdError, SelinuxError
 from mcsd.ports import Selinux
 
@@ -142,13 +142,12 @@ class KernelSelinux:
                 f"what process {pid} will run as cannot be read: {exc.strerror}",
                 hint="mcsd's domain needs getattr on the processes of all domains; see ausearch -m avc",
             ) from exc
-        upcoming = asked.rstrip(b"\0\n").decode("utf-8", "surrogateescape")
-        return read_label(upcoming) if upcoming else None
+        return label_in(asked.rstrip(b"\0\n").decode("utf-8", "surrogateescape"))
 
     def is_permissive(self, context: Label) -> bool:
         """See `mcsd.ports.Selinux`."""
         self._require()
-        decision = self._decide(str(context), str(context), "process")
+        decision = self._decide(context, context, "process")
         return bool(decision.flags & selinux.SELINUX_AVD_FLAGS_PERMISSIVE)
 
     def separates(self, context: Label, file_type: str) -> bool:
@@ -159,8 +158,8 @@ class KernelSelinux:
         if stranger is None or not level.categories:
             return False
         access = _permissions("file", "read", "write")
-        own = self._decide(str(context), str(self.file_context(file_type, str(level))), "file")
-        other = self._decide(str(context), str(self.file_context(file_type, str(stranger))), "file")
+        own = self._decide(context, self.file_context(file_type, str(level)), "file")
+        other = self._decide(context, self.file_context(file_type, str(stranger)), "file")
         # It must have access to its own files: a domain that is denied both proves nothing about categories.
         return own.allowed & access == access and not other.allowed & access
 
@@ -169,7 +168,7 @@ class KernelSelinux:
         self._require()
         kind, permission = _way_in(mode)
         access = _permissions(kind, permission)
-        return bool(self._decide(str(context), label, kind).allowed & access == access)
+        return bool(self._decide(context, label, kind).allowed & access == access)
 
     def may_relabel(self, label: str) -> bool:
         """See `mcsd.ports.Selinux`."""
@@ -218,13 +217,14 @@ class KernelSelinux:
             self._has_status_page = False
             selinux.selinux_status_close()
 
-    def _decide(self, source: str, target: str, kind: str) -> selinux.av_decision:
+    def _decide(self, source: Label | str, target: Label | str, kind: str) -> selinux.av_decision:
         decision = selinux.av_decision()
+        subject, thing = str(source), str(target)
         with _asking(
-            f"the kernel cannot judge what {source!r} may do to {target!r}",
+            f"the kernel cannot judge what {subject!r} may do to {thing!r}",
             "mcsd's domain needs the permission security:compute_av; see ausearch -m avc",
         ):
-            selinux.security_compute_av_flags_raw(source, target, _class(kind), 0, decision)
+            selinux.security_compute_av_flags_raw(subject, thing, _class(kind), 0, decision)
         return decision
 
     def _require(self) -> None:

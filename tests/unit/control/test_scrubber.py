@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 
 from mcsd.control.scrubber import SECOND_LOOK
+from mcsd.core.containers import ContainerId
 from mcsd.core.isolation import Why
 from mcsd.core.notices import Kind
 from mcsd.core.scrubbing import SHORTEST
 from mcsd.errors import LedgerError, VolumeFailedError
-from tests.fakes.volume_engine import BORN
+from tests.fakes.volume_engine import BORN, Tree
 from tests.fakes.world import World, with_world
 
 DAY = 86400.0
@@ -22,6 +23,15 @@ async def confirm(world: World) -> float:
     while world.mcsd.scrubber.is_pressed:
         rest = await world.mcsd.scrubber.confirm_next()
     return rest
+
+
+async def born(world: World) -> tuple[ContainerId, Tree]:
+    """A container with a volume that is labelled, and in which what is below the root is not."""
+    a = world.create("a", world.mount("/srv/a"))
+    await world.quiet()
+    tree = world.volumes.trees["/srv/a"]
+    tree.below = BORN
+    return a, tree
 
 
 def drifts(world: World) -> list[object]:
@@ -46,10 +56,7 @@ def test_what_drifted_is_told_and_labelled_again() -> None:
     """A start would not have found it: below a root that is right nothing is looked at."""
 
     async def story(world: World) -> None:
-        a = world.create("a", world.mount("/srv/a"))
-        await world.quiet()
-        tree = world.volumes.trees["/srv/a"]
-        tree.below = BORN
+        a, tree = await born(world)
         await world.quiet()
         assert tree.below == BORN, "known is not walked"
         await confirm(world)
@@ -65,10 +72,7 @@ def test_what_the_watch_corrects_meanwhile_is_no_drift() -> None:
     """A check may see a change before its event is handled; the event says what was done, and by whom."""
 
     async def story(world: World) -> None:
-        a = world.create("a", world.mount("/srv/a"))
-        await world.quiet()
-        tree = world.volumes.trees["/srv/a"]
-        tree.below = BORN
+        a, tree = await born(world)
         world.clock.advance(DAY)
         assert await world.mcsd.scrubber.confirm_next() == SECOND_LOOK, "however long the first took"
         assert (drifts(world), tree.below) == ([], BORN), "it is looked at once more"
@@ -87,10 +91,7 @@ def test_what_the_watch_corrects_meanwhile_is_no_drift() -> None:
 
 def test_a_second_look_that_fails_is_made_again() -> None:
     async def story(world: World) -> None:
-        a = world.create("a", world.mount("/srv/a"))
-        await world.quiet()
-        tree = world.volumes.trees["/srv/a"]
-        tree.below = BORN
+        a, tree = await born(world)
         world.clock.advance(DAY)
         await world.mcsd.scrubber.confirm_next()
         tree.error = VolumeFailedError("it does not answer")
@@ -108,10 +109,8 @@ def test_a_second_look_that_fails_is_made_again() -> None:
 
 def test_until_it_is_labelled_again_its_container_is_not_called_isolated() -> None:
     async def story(world: World) -> None:
-        a = world.create("a", world.mount("/srv/a"))
-        await world.quiet()
-        world.volumes.trees["/srv/a"].below = BORN
-        world.volumes.trees["/srv/a"].partial = True
+        a, tree = await born(world)
+        tree.partial = True
         await confirm(world)
         await world.quiet()
         verdict = world.sighting(a).verdict
@@ -123,9 +122,7 @@ def test_until_it_is_labelled_again_its_container_is_not_called_isolated() -> No
 
 def test_whoever_needs_the_volume_does_not_wait_for_the_look() -> None:
     async def story(world: World) -> None:
-        a = world.create("a", world.mount("/srv/a"))
-        await world.quiet()
-        world.volumes.trees["/srv/a"].below = BORN
+        a, _ = await born(world)
         world.volumes.gate.clear()
         world.clock.advance(DAY)
         looking = asyncio.create_task(world.mcsd.scrubber.confirm_next())
@@ -156,10 +153,7 @@ def test_while_the_ledger_cannot_be_written_nothing_is_labelled() -> None:
     """Promises 3 and 9: it comes round again."""
 
     async def story(world: World) -> None:
-        world.create("a", world.mount("/srv/a"))
-        await world.quiet()
-        tree = world.volumes.trees["/srv/a"]
-        tree.below = BORN
+        _, tree = await born(world)
         world.ledger.failure = LedgerError("the disk is full")
         await confirm(world)
         assert tree.below == BORN
