@@ -18,6 +18,7 @@ from mcsd.core.exposure import Survey
 from mcsd.core.host import SelinuxStatus as SelinuxStatus
 from mcsd.core.interfaces import Network
 from mcsd.core.labels import Context, Label, Level
+from mcsd.core.lives import ProcessLife, UnitLife
 from mcsd.core.notices import Notice
 from mcsd.core.processes import ProcessLevel
 from mcsd.core.selinux_state import NetlinkEvent
@@ -187,7 +188,7 @@ class NetlinkEvents(Protocol):
 
 
 class PidWatcher(Protocol):
-    """A followed process."""
+    """A followed process or unit."""
 
     def release(self) -> None:
         """Stop following it; idempotent."""
@@ -201,6 +202,42 @@ class PidWatchers(Protocol):
         """Call `ended` once when the process ends; None if that container's process does not exist.
 
         Raises `HostError` if it cannot be followed; then its end is only known from the engine."""
+        ...
+
+
+class ProcessLives(Protocol):
+    """Processes as lives. Call it from the event loop's thread; nothing blocks."""
+
+    def identify(self, pid: int) -> ProcessLife | None:
+        """Return the process that has this pid now; None if there is none.
+
+        Raises `HostError` if the kernel refuses to tell."""
+        ...
+
+    def follow(self, life: ProcessLife, ended: Callable[[], None]) -> PidWatcher | None:
+        """Call `ended` once when the process ends; None if it has ended already, whoever has its pid now.
+
+        The call is a hint: following it again says whether it is over. Raises `HostError` if it cannot be
+        followed.
+        """
+        ...
+
+
+class UnitLives(Protocol):
+    """Starts of systemd's units as lives. Call it from the event loop's thread; nothing blocks."""
+
+    def identify(self, name: str) -> UnitLife | None:
+        """Return the present start of a unit; None if it is not active, or systemd does not run.
+
+        Raises `HostError` if the system refuses to tell."""
+        ...
+
+    def follow(self, life: UnitLife, ended: Callable[[], None]) -> PidWatcher | None:
+        """Call `ended` once when that start of the unit has ended; None if it has ended already.
+
+        The call is a hint: following it again says whether it is over. Raises `HostError` if it cannot be
+        followed.
+        """
         ...
 
 

@@ -24,6 +24,7 @@ from mcsd.core.denials.telling import Newest, ToldDenial
 from mcsd.core.figures import Figures
 from mcsd.core.grants import Grant
 from mcsd.core.hints import Hint
+from mcsd.core.lives import NO_LIFE, LifeRequest
 from mcsd.core.notices import Kind, Notice
 from mcsd.core.selinux_state import SelinuxState, findings
 from mcsd.core.snapshot import Event, ForeignHolder, PairCounts, Snapshot
@@ -213,9 +214,9 @@ class ApiFacade:
         fields = {"findings": str(audit.open), "containers": str(audit.containers)}
         self._parts.state.bus.emit(Notice(Kind.AUDITED, fields))
 
-    async def reserve(self, name: str, *, group: str | None) -> Grant:
+    async def reserve(self, name: str, *, group: str | None, life: LifeRequest = NO_LIFE) -> Grant:
         """Set a level aside under a name."""
-        return await self._parts.control.reservations.reserve(name, group=group)
+        return await self._parts.control.reservations.reserve(name, group=group, life=life)
 
     async def release(self, name: str) -> None:
         """Release a reservation."""

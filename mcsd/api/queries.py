@@ -5,15 +5,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated, Any, TypeVar, get_origin
+from typing import Annotated, Any, Self, TypeVar, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mcsd.api.reports.models import ContainerState, PairState, VolumeState
 from mcsd.api.reports.pages import LONGEST
 from mcsd.core.audit.told import MOST_FINDINGS, MOST_NAME, MOST_REASON, MOST_TEXT, ToldAudit, ToldFinding
 from mcsd.core.booleans import Order
 from mcsd.core.labels import Level
+from mcsd.core.lives import LARGEST_PID, LifeRequest
 from mcsd.core.matching import Matching
 from mcsd.core.notices import Kind
 from mcsd.errors import LabelSyntaxError, RequestError
@@ -222,10 +223,36 @@ class AuditRequest(NoQuery):
 
 
 class ReservationRequest(NoQuery):
-    """Set a level aside under a name."""
+    """Set a level aside under a name, at most for one life: as long as a process, a unit, or until a time."""
 
     name: Name
     group: Name | None = Field(default=None, description="let it reach this group's volumes too")
+    pid: int | None = Field(
+        default=None, ge=1, le=LARGEST_PID, description="until this process of the host's ends"
+    )
+    unit: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=255,
+        description="until this unit of systemd's, a service or scope, is inactive or failed",
+    )
+    until: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=64,
+        description="until this time (RFC 3339 with an offset), or for this long (such as 2h)",
+    )
+
+    @model_validator(mode="after")
+    def _one_life(self) -> Self:
+        if sum(life is not None for life in (self.pid, self.unit, self.until)) > 1:
+            raise ValueError("expected at most one of pid, unit and until")
+        return self
+
+    @property
+    def life(self) -> LifeRequest:
+        """The life that is asked for."""
+        return LifeRequest(self.pid, self.unit or "", self.until or "")
 
 
 class BooleanRequest(NoQuery):

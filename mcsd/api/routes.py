@@ -236,7 +236,7 @@ async def reserve(call: ApiRequest) -> StreamResponse:
     """Set a level aside under a name; repeating it returns the same level."""
     body = call.body
     assert isinstance(body, ReservationRequest)
-    grant = await call.service.reserve(body.name, group=body.group)
+    grant = await call.service.reserve(body.name, group=body.group, life=body.life)
     return as_response(grant_report(grant, call.service.snapshot().cache))
 
 
@@ -375,11 +375,11 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "POST",
         "/v1/reservations",
-        "set a level aside under a name; the same again for a name that is taken",
+        "set a level aside under a name, for a life if one is named; the same again for a name that is taken",
         reserve,
         models.PairReport,
         body=ReservationRequest,
-        problems=(Problem.CONFLICT, Problem.EXHAUSTED, *_UNAVAILABLE),
+        problems=(Problem.NOT_FOUND, Problem.CONFLICT, Problem.EXHAUSTED, Problem.HOST, *_UNAVAILABLE),
     ),
     Route(
         "DELETE",

@@ -10,6 +10,7 @@ from mcsd.core.booleans import BooleanView, Refusal
 from mcsd.core.denials.telling import ToldDenial
 from mcsd.core.figures import Figures
 from mcsd.core.grants import Grant
+from mcsd.core.lives import NO_LIFE, LifeRequest
 from mcsd.core.snapshot import Event, Snapshot
 from mcsd.core.strays import Catch
 from mcsd.core.verification import Restoration, Verification
@@ -89,7 +90,7 @@ class Service(Protocol):
         """Store an audit, replacing the one before, and report it as an event."""
         ...
 
-    async def reserve(self, name: str, *, group: str | None) -> Grant:
+    async def reserve(self, name: str, *, group: str | None, life: LifeRequest = NO_LIFE) -> Grant:
         """Set a level aside under a name; for a name that is taken already, return the same level."""
         ...
 

@@ -25,6 +25,7 @@ from mcsd.adapters.host.storages import storages_of_homes, storages_of_host
 from mcsd.adapters.host.strays import StrayFile
 from mcsd.adapters.ledger.database import SqliteLedger, set_aside
 from mcsd.adapters.proc.interfaces import KernelNetworks
+from mcsd.adapters.proc.lives import PidFdLives
 from mcsd.adapters.proc.pidfds import PidFds
 from mcsd.adapters.proc.processes import ProcProcesses
 from mcsd.adapters.selinux.booleans import KernelBooleans
@@ -33,6 +34,7 @@ from mcsd.adapters.selinux.netlink import SelinuxNetlink
 from mcsd.adapters.selinux.semanage import StoredBooleans
 from mcsd.adapters.systemd.journal import SystemdJournal
 from mcsd.adapters.systemd.service import Notifier, inherited_sockets
+from mcsd.adapters.systemd.units import SystemdUnits
 from mcsd.api.gate_socket import GateServer
 from mcsd.api.reports.status import headline
 from mcsd.api.server import ApiServer, open_socket
@@ -120,6 +122,8 @@ def _outside(config: Config, state: Path, stack: AsyncExitStack) -> Outside:
         writer=writer,
         switches=KernelBooleans(),
         pid_watchers=PidFds(),
+        process_lives=PidFdLives(),
+        unit_lives=SystemdUnits(),
         netlink=SelinuxNetlink(),
         networks=KernelNetworks(),
         stored_booleans=StoredBooleans(state),

@@ -25,6 +25,7 @@ from mcsd.control.booleans.keeper import Booleans, nothing_stored
 from mcsd.control.engine_watch import Watcher
 from mcsd.control.executor import DraftInputs
 from mcsd.control.exit_watch import ExitWatch
+from mcsd.control.life_watch import LifeWatch, Lives
 from mcsd.control.observer import Observer, VolumeRules
 from mcsd.control.reclaimer import Reclaimer
 from mcsd.control.reconciler import Reconciler
@@ -61,8 +62,10 @@ from mcsd.ports import (
     Networks,
     PidWatchers,
     Processes,
+    ProcessLives,
     Selinux,
     StrayStore,
+    UnitLives,
     VolumeEngine,
 )
 from mcsd.state.container_status import ContainerStatus
@@ -116,6 +119,8 @@ class Outside:
     writer: Executor
     switches: BooleanSwitches
     pid_watchers: PidWatchers
+    process_lives: ProcessLives
+    unit_lives: UnitLives
     netlink: NetlinkEvents
     networks: Networks
     stored_booleans: Callable[[], Mapping[str, bool]] = nothing_stored
@@ -184,6 +189,7 @@ class Assembly:
 
     def _make_control(self) -> None:
         outside, state = self._outside, self.state
+        lives = Lives(outside.process_lives, outside.unit_lives, outside.clock)
         self.reclaimer = Reclaimer(
             self.store,
             self.walks,
@@ -199,9 +205,11 @@ class Assembly:
             self.process_levels,
             self.reclaimer,
             self.bus,
-            outside.clock,
+            lives,
             knows_nobody=self.store.cache.next_grant == 1,
         )
+        self.life_watch = LifeWatch(lives, self.reservations.lives, self.reservations.end)
+        self.reservations.listen(self.life_watch.wake)
         means = DraftInputs(self.store.allocator, outside.clock.now, _new_volume_id)
         observer = self._make_observer()
         self.reconciler = Reconciler(
@@ -468,6 +476,7 @@ class Assembly:
                 else ()
             ),
             self.exit_watch.run,
+            self.life_watch.run,
         )
 
     def stop(self) -> None:

@@ -61,6 +61,9 @@ class Arguments:
     background: bool = False
     status: bool = False
     group: str | None = None
+    pid: int | None = None
+    unit: str | None = None
+    until: str | None = None
     state_wanted: str = ""
     dry_run: bool = False
     reload: bool = False
@@ -279,6 +282,15 @@ def _scan(add: Any) -> None:
     scan.add_argument("--status", action="store_true", help="only show what was found, and how far a scan is")
 
 
+def _reserve(add: Any) -> None:
+    reserve = _named(add, "reserve", "set a level aside for a container to come", "NAME", "a name for it")
+    reserve.add_argument("--group", metavar="G", help="let it reach this group's volumes too")
+    life = reserve.add_mutually_exclusive_group()
+    life.add_argument("--pid", type=_number, metavar="PID", help="until this process ends")
+    life.add_argument("--unit", metavar="UNIT", help="until this unit of systemd's is not active any more")
+    life.add_argument("--until", metavar="TIME", help="until this time, or for this long: 90min, 2h, 1d")
+
+
 def _gate(add: Any) -> None:
     gate = _named(
         add,
@@ -340,8 +352,7 @@ def _add_commands(add: Any) -> None:
     _verify(add)
     _named(add, "restore", "put a volume's original labels back", "PATH", "the volume's path on the host")
     _scan(add)
-    reserve = _named(add, "reserve", "set a level aside for a container to come", "NAME", "a name for it")
-    reserve.add_argument("--group", metavar="G", help="let it reach this group's volumes too")
+    _reserve(add)
     _gate(add)
     _why(add)
     _audit(add)

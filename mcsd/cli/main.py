@@ -293,7 +293,10 @@ def _show_strays(session: Session, answer: Object) -> None:
 
 def _reserve(session: Session) -> Exit:
     arguments = session.arguments
-    answer = session.client.post("/v1/reservations", {"name": arguments.name, "group": arguments.group})
+    lives = {"pid": arguments.pid, "unit": arguments.unit, "until": arguments.until}
+    body: dict[str, object] = {"name": arguments.name, "group": arguments.group}
+    body |= {key: value for key, value in lives.items() if value is not None}
+    answer = session.client.post("/v1/reservations", body)
     if not session.give(answer):
         session.screen.line(answer["level"])
         if session.screen.out.isatty():

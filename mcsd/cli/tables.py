@@ -220,6 +220,8 @@ def show_pairs(screen: Screen, page: Object) -> None:
         notes = [
             f"{key} {item[key]}" for key in ("reservation", "group") if item.get(key) not in (None, holder)
         ]
+        if item.get("life"):
+            notes.append(item["life"]["text"])
         rows.append(
             [
                 item["level"],

@@ -3,25 +3,31 @@
 A reservation is a grant in state *reserved*; a container that is created with its level occupies it, and
 when that container is gone the reservation gets it back together with the volumes, so the next one finds its
 files labelled already. A group has its own pair, which its members' levels contain; see `mcsd.core.groups`.
+
+A reservation may have a life (`mcsd.core.lives`), and ends with it as if it were released: its level goes
+into quarantine, like that of any container that is gone. If a container has the level by then, nothing is
+taken from it: it keeps the level as an ordinary grant, and the name is free for another reservation.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from mcsd.control.executor import grant_notice
+from mcsd.control.life_watch import Lives
 from mcsd.control.reclaimer import Reclaimer
 from mcsd.core.changes import Change, Group, PutGrant, PutGroup
 from mcsd.core.containers import ContainerId
-from mcsd.core.grants import Grant, GrantEvent, GrantState, Origin
+from mcsd.core.grants import Grant, GrantState, Origin
 from mcsd.core.groups import member_level
 from mcsd.core.hints import Hint
 from mcsd.core.labels import Level
-from mcsd.core.notices import Kind
+from mcsd.core.lives import NO_LIFE, Life, LifeRequest
+from mcsd.core.notices import Kind, Notice
 from mcsd.core.volumes import GrantId
 from mcsd.errors import ConflictError, EngineUnavailableError, NotFoundError, RequestError
-from mcsd.ports import Clock
 from mcsd.state.events import EventBus
 from mcsd.state.process_levels import ProcessLevels
 from mcsd.state.store import Store, holder_of_group
@@ -41,7 +47,7 @@ class Reservations:
         process_levels: ProcessLevels,
         reclaimer: Reclaimer,
         bus: EventBus,
-        clock: Clock,
+        lives: Lives,
         *,
         knows_nobody: bool,
     ) -> None:
@@ -51,13 +57,21 @@ class Reservations:
         self._process_levels = process_levels
         self._reclaimer = reclaimer
         self._bus = bus
-        self._clock = clock
+        self._lives = lives
+        self._clock = lives.clock
+        self._changed: Callable[[], None] = lambda: None
 
-    async def reserve(self, name: str, *, group: str | None = None) -> Grant:
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call `listener` when a reservation with a life was made or has got another."""
+        self._changed = listener
+
+    async def reserve(self, name: str, *, group: str | None = None, life: LifeRequest = NO_LIFE) -> Grant:
         """Set a level aside; for a name that is taken already, return the same level again.
 
-        Raises `RequestError` for an invalid name, `ConflictError` if the name has another group,
-        `ExhaustedError` if no pair is left, `EngineUnavailableError` if the holders are not known yet.
+        The life that was asked for last counts; without one, a present one stays. Raises `RequestError` for
+        an invalid name or life, `NotFoundError` for a process or unit that does not live, `ConflictError` if
+        the name has another group, `ExhaustedError` if no pair is left, `EngineUnavailableError` if the
+        holders are not known yet, `HostError` if the host does not tell who lives.
         """
         for text in filter(None, (name, group)):
             if not _NAME.fullmatch(text):
@@ -70,15 +84,18 @@ class Reservations:
                 "no level can be chosen yet: the ledger is new, and Docker has not told who holds which",
                 hint=Hint.ASK_LATER.say(),
             )
-        return await self._reclaimer.relieve(lambda: self._reserve(name, group))
+        begun = self._lives.begin(life)
+        grant = await self._reclaimer.relieve(lambda: self._reserve(name, group, begun))
+        self._changed()
+        return grant
 
-    async def _reserve(self, name: str, group: str | None) -> Grant:
+    async def _reserve(self, name: str, group: str | None, life: Life | None) -> Grant:
         if self._named(name) is None:
             await self._process_levels.refresh()  # before the lock for decisions is taken: it may take time
         async with self._store.deciding:
             present = self._named(name)
             if present is not None:
-                return self._same(present, group)
+                return await self._again(present, group, life)
             changes, level = self.choose(group)
             grant = Grant(
                 id=GrantId(self._store.cache.next_grant),
@@ -90,6 +107,7 @@ class Reservations:
                 since=self._clock.now(),
                 group=group or "",
                 reservation=name,
+                life=life,
             )
             await self._store.commit([*changes, PutGrant(grant)])
         self._bus.emit(grant_notice(grant, Kind.GRANTED))
@@ -106,22 +124,40 @@ class Reservations:
                     f"the reservation {name!r} is in use by container {grant.name}",
                     hint=Hint.REMOVE_FIRST.say(name=grant.name),
                 )
-            given_up = replace(grant.after(GrantEvent.RELEASED, self._clock.now()), reservation="")
-            await self._store.commit([PutGrant(given_up)])
+            await self._store.commit([PutGrant(grant.without_reservation(self._clock.now()))])
+        self._reclaimer.wake()
+
+    def lives(self) -> Mapping[GrantId, Life]:
+        """Return the lives of reservations, by grant."""
+        return {grant.id: grant.life for grant in self._store.cache.grants() if grant.life is not None}
+
+    async def end(self, key: GrantId, life: Life) -> None:
+        """End a reservation whose life is over; nothing if it has another by now. Raises `LedgerError`."""
+        async with self._store.deciding:
+            grant = self._store.cache.grant(key)
+            if grant is None or grant.life != life:
+                return
+            await self._store.commit([PutGrant(grant.without_reservation(self._clock.now()))])
+        fields = {"name": grant.reservation, "level": str(grant.level), "reason": life.end}
+        self._bus.emit(Notice(Kind.RESERVATION_ENDED, fields, grant.container))
         self._reclaimer.wake()
 
     def _named(self, name: str) -> Grant | None:
         return next((grant for grant in self._store.cache.grants() if grant.reservation == name), None)
 
-    @staticmethod
-    def _same(grant: Grant, group: str | None) -> Grant:
+    async def _again(self, grant: Grant, group: str | None, life: Life | None) -> Grant:
+        """Return a reservation that is there already, with the life that is asked for now."""
         if grant.group != (group or ""):
             raise ConflictError(
                 f"the reservation {grant.reservation!r} is there already, "
                 + (f"as a member of the group {grant.group!r}" if grant.group else "without a group"),
                 hint=Hint.RELEASE_OR_RENAME.say(name=grant.reservation),
             )
-        return grant
+        if life is None or life == grant.life:
+            return grant
+        renewed = replace(grant, life=life)
+        await self._store.commit([PutGrant(renewed)])
+        return renewed
 
     def choose(self, group: str | None) -> tuple[list[Change], Level]:
         """Choose a level, a member's if a group is named; the changes create the group if it is new.

@@ -115,6 +115,12 @@ _LEVELS: Mapping[Kind, Explanation] = {
         "No process, no file that mcsd labelled and no claim carries the level any more.",
         "It can be granted again.",
     ),
+    Kind.RESERVATION_ENDED: Explanation(
+        "What the reservation was to last as long as is over: its process has ended, its unit is not active "
+        "any more, or its time is past.",
+        "Its level waits in quarantine until nothing carries it any more. A container that has the level "
+        "keeps it until it is gone itself.",
+    ),
     Kind.CONFLICT: Explanation(
         "Two holders that should be separate are not: one level equals or dominates the other. Most often "
         "somebody chose a level by hand (--security-opt label=level:…), or two engines share the host.",

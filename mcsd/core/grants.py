@@ -27,6 +27,7 @@ from enum import StrEnum
 
 from mcsd.core.containers import ContainerId
 from mcsd.core.labels import Level
+from mcsd.core.lives import Life
 from mcsd.core.volumes import GrantId
 
 
@@ -107,9 +108,10 @@ def next_state(state: GrantState, event: GrantEvent) -> GrantState:
 class Grant:
     """A container's hold on a level.
 
-    `container` is "" for an unused reservation. `since` is when the present state began, in
-    seconds since the epoch. `shares_with` names the container whose level this one holds on purpose
-    (`--ipc/--pid=container:X`). `group` and `reservation` are names the administrator gave.
+    `container` is "" for an unused reservation. `since` is when the present state began, in seconds since the
+    epoch. `shares_with` names the container whose level this one holds on purpose
+    (`--ipc/--pid=container:X`). `group` and `reservation` are names the administrator gave. `life` is what
+    the reservation lasts as long as; None for one that lasts until it is released.
     """
 
     id: GrantId
@@ -122,6 +124,15 @@ class Grant:
     shares_with: str = ""
     group: str = ""
     reservation: str = ""
+    life: Life | None = None
+
+    def without_reservation(self, now: float) -> Grant:
+        """Return the grant when its reservation has ended.
+
+        A container that has the level keeps it, as an ordinary grant; otherwise it goes into quarantine.
+        """
+        left = self if self.container else self.after(GrantEvent.RELEASED, now)
+        return replace(left, reservation="", life=None)
 
     def after(self, event: GrantEvent, now: float) -> Grant:
         """Return the grant one step on; raise `KeyError` for a step that is not in the table."""

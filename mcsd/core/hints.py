@@ -77,6 +77,15 @@ class Hint(Enum):
     REMOVE_FIRST = "remove that container first: docker rm {name}"
     RELEASE_OR_RENAME = "release it first, with mcsctl release {name}, or take another name"
     PROPER_NAME = "up to 63 letters, digits, dots, dashes and underscores; a letter or digit first"
+    LIVING_PROCESS = "name a process that runs, by the pid that ps shows for it on the host"
+    FOLLOWED_UNIT = "name a service or a scope of the system's, such as web.service"
+    ACTIVE_UNIT = (
+        "start it first, or have the unit ask itself, with ExecStartPre=+mcsctl reserve NAME --unit %n; "
+        "systemctl show -P Id {unit} prints the name of a unit that has several"
+    )
+    TIME_FORM = (
+        "write a time to come, such as 2030-01-31T18:00:00+01:00, or a duration such as 90min, 2h or 1d"
+    )
     ASK_LATER = "try again when mcsctl status says that Docker answers"
 
     def say(self, **names: object) -> str:

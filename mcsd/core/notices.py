@@ -56,6 +56,11 @@ class Kind(Enum):
         6,
         "level {level} of container {name} is free again",
     )
+    RESERVATION_ENDED = MessageSpec(
+        "59e6587ed39342ac9118273e59e4d19c",
+        6,
+        "reservation {name} at {level} has ended: {reason}",
+    )
     CONFLICT = MessageSpec(
         "f12adb90adbc472c9a5a033ea0a9a683",
         3,

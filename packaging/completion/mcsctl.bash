@@ -7,7 +7,7 @@ _mcsctl()
         word=${COMP_WORDS[i]}
         case $word in
             --socket) i=$((i + 1)); socket=(--socket "${COMP_WORDS[i]}") ;;
-            --config|--container|--file|--group|--ignore|--inodes|--isolated|--kind|--known|--level|--lines|--log|--path|--priority|--severity|--since|--state|--timeout|-n) i=$((i + 1)) ;;
+            --config|--container|--file|--group|--ignore|--inodes|--isolated|--kind|--known|--level|--lines|--log|--path|--pid|--priority|--severity|--since|--state|--timeout|--unit|--until|-n) i=$((i + 1)) ;;
             -*) ;;
             *) if [[ -z $command ]]; then command=$word; else position=$((position + 1)); fi ;;
         esac
@@ -32,6 +32,9 @@ _mcsctl()
         "events --priority") wanted='words 0 1 2 3 4 5 6 7' ;;
         "wait --timeout") wanted='none' ;;
         "reserve --group") wanted='none' ;;
+        "reserve --pid") wanted='none' ;;
+        "reserve --unit") wanted='none' ;;
+        "reserve --until") wanted='none' ;;
         "gate --file") wanted='files' ;;
         "why --since") wanted='none' ;;
         "why -n"|"why --lines") wanted='none' ;;
@@ -55,7 +58,7 @@ _mcsctl()
             verify) wanted='words -h --help --socket --json --repair' ;;
             restore) wanted='words -h --help --socket --json' ;;
             scan) wanted='words -h --help --socket --json --background --status' ;;
-            reserve) wanted='words -h --help --socket --json --group' ;;
+            reserve) wanted='words -h --help --socket --json --group --pid --unit --until' ;;
             gate) wanted='words -h --help --socket --json --dry-run --reload --file' ;;
             why) wanted='words -h --help --socket --json -f --follow --since -n --lines --tell --log' ;;
             audit) wanted='words -h --help --socket --json -q --quiet --sarif --all --severity --ignore --inodes --known --tell --config' ;;

@@ -24,6 +24,7 @@ from mcsd.core.changes import (
 )
 from mcsd.core.grants import GrantState, Origin
 from mcsd.core.labels import Level
+from mcsd.core.lives import LARGEST_PID, ProcessLife, TimeLife, UnitLife
 from mcsd.core.volumes import ClaimMode, ClaimState, GrantId, VolumePhase
 from mcsd.errors import LedgerError
 from mcsd.ports import Ledger
@@ -66,12 +67,21 @@ class TestLedger(LedgerContract):
 GRANTS = st.integers(1, 4)
 PLACES = st.sampled_from(["/data", "/logs", "/\udc80"])
 VOLUMES = st.sampled_from("abc").map(volume)
+LIVES = st.one_of(
+    st.none(),
+    st.builds(ProcessLife, st.integers(1, LARGEST_PID), st.integers(0, 2**62), st.text(max_size=36)),
+    st.builds(UnitLife, st.text(max_size=20), st.text(max_size=32)),
+    st.builds(TimeLife, st.floats(0, 2**40)),
+)
 GRANT_CHANGES = st.builds(
-    lambda number, state, origin, level: PutGrant(grant(number, state=state, origin=origin, level=level)),
+    lambda number, state, origin, level, life: PutGrant(
+        grant(number, state=state, origin=origin, level=level, life=life)
+    ),
     GRANTS,
     st.sampled_from(GrantState),
     st.sampled_from(Origin),
     st.integers(0, (1 << 1024) - 1).map(lambda mask: Level(0, mask)),
+    LIVES,
 )
 VOLUME_CHANGES = st.builds(
     lambda put, phase, inodes: PutVolume(volume(put.id[0], phase=phase, inodes=inodes)),

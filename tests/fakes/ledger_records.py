@@ -20,6 +20,7 @@ from mcsd.core.changes import (
 from mcsd.core.containers import ContainerId
 from mcsd.core.grants import Grant, GrantState, Origin
 from mcsd.core.labels import CategoryPair, Context, Level
+from mcsd.core.lives import ProcessLife, TimeLife, UnitLife
 from mcsd.core.volumes import (
     CONCEDED,
     Claim,
@@ -106,4 +107,10 @@ STORY: tuple[tuple[Change, ...], ...] = (
         PutTurn(CategoryPair(5, 6)),
     ),
     (PutTurn(CategoryPair(1022, 1023)), PutTurn(CategoryPair(12, 900))),
+    tuple(
+        PutGrant(grant(number, container="", state=GrantState.RESERVED, reservation=f"r{number}", life=life))
+        for number, life in enumerate(
+            (ProcessLife(42, 4711, "b" * 36), UnitLife("web.service", "f" * 32), TimeLife(1764003600.5)), 5
+        )
+    ),
 )

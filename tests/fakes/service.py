@@ -33,6 +33,7 @@ from mcsd.core.host import Host, SelinuxStatus
 from mcsd.core.interfaces import Interface, Network, NetworkKind
 from mcsd.core.isolation import Conflict, Evidence, judge
 from mcsd.core.labels import CategoryPair, Context, Level, label_in
+from mcsd.core.lives import NO_LIFE, Life, LifeRequest, ProcessLife, TimeLife, UnitLife
 from mcsd.core.snapshot import Event, ForeignHolder, PairCounts, Sighting, Snapshot, WalkProgress
 from mcsd.core.state_cache import StateCache
 from mcsd.core.strays import Catch, ScanState, Stray
@@ -319,6 +320,8 @@ def troubled_scene() -> Scene:
         ),
     )
     scene.grant("backup", "s0:c60,c61", state=GrantState.RESERVED, reservation="backup")
+    build = scene.grant("build", "s0:c62,c63", state=GrantState.RESERVED, reservation="build")
+    scene.grants[build - 1] = replace(scene.grants[build - 1], life=ProcessLife(4242, 12345, "0" * 32))
     scene.groups.append(Group("finance", 70, 71, scene.now - 86400))
     scene.container("evil", "s0:c500,c501")
     scene.claim(
@@ -395,6 +398,15 @@ def problem_events(scene: Scene) -> tuple[Event, ...]:
         Event(number, scene.now - ago, kind, message, priority, container_id(who) if who else "", fields)
         for number, (ago, kind, message, priority, who, fields) in enumerate(told, 1)
     )
+
+
+def _life(wanted: LifeRequest) -> Life | None:
+    """The life that a reservation gets, whoever lives."""
+    if wanted.pid is not None:
+        return ProcessLife(wanted.pid, 12345, "0" * 32)
+    if wanted.unit:
+        return UnitLife(wanted.unit, "1" * 32)
+    return TimeLife(NOW + 3600) if wanted.until else None
 
 
 class FakeService:
@@ -518,8 +530,8 @@ class FakeService:
     def tell_audit(self, audit: ToldAudit) -> None:
         self.audited = replace(audit, time=self.scene.now)
 
-    async def reserve(self, name: str, *, group: str | None) -> Grant:
-        self.done.append(f"reserve {name} {group}")
+    async def reserve(self, name: str, *, group: str | None, life: LifeRequest = NO_LIFE) -> Grant:
+        self.done.append(f"reserve {name} {group}" + ("" if life == NO_LIFE else f" {life}"))
         return Grant(
             GrantId(50),
             ContainerId(""),
@@ -530,6 +542,7 @@ class FakeService:
             self.scene.now,
             group=group or "",
             reservation=name,
+            life=_life(life),
         )
 
     async def release(self, name: str) -> None:

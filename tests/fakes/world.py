@@ -36,6 +36,7 @@ from tests.fakes.disk import DiskFiles, DiskVolumes, FakeDisk
 from tests.fakes.disk_watch import FakeDiskWatch
 from tests.fakes.files import FakeFiles, FakeStrays
 from tests.fakes.ledger import MemoryLedger, Tables
+from tests.fakes.lives import FakeProcessLives, FakeUnitLives
 from tests.fakes.netlink import FakeNews
 from tests.fakes.volume_engine import FakeVolumes
 
@@ -255,6 +256,8 @@ class World:
         self.papers = Papers()
         self.booleans = FakeBooleans({})
         self.pid_watchers: PidWatchers = AllAlive()
+        self.lives = FakeProcessLives()
+        self.units = FakeUnitLives()
         self._random = random.Random(seed)
         self.patience: Callable[[Subject], float] = lambda _: 3600.0
         """Seconds after which a call that blocks is overdue."""
@@ -288,6 +291,8 @@ class World:
                 writer=self._writer,
                 switches=cast(Any, _Blocking(self.booleans)),
                 pid_watchers=self.pid_watchers,
+                process_lives=self.lives,
+                unit_lives=self.units,
                 netlink=FakeNews(),
                 networks=cast(Any, _Blocking(self.kernel)),
                 random=self._random,

@@ -14,7 +14,7 @@ PROGRAMS = (PACKAGE, ROOT / "packaging" / "generate-catalog", ROOT / "packaging"
 
 CALLED_BY_LIBRARIES = {
     *("_range_is_one_run", "_reserved_are_levels", "_path_is_absolute_and_plain"),  # pydantic's validators
-    "_ignored_are_rules_with_reasons",  # another
+    *("_ignored_are_rules_with_reasons", "_one_life"),  # two more
     "collect",  # prometheus_client
 }
 ASKED_BY_TESTS = {"holders_of", "why_not", "is_pressed", "is_at_work"}

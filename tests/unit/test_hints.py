@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,12 +18,15 @@ from mcsd.control.start_admission import StartRequest
 from mcsd.core.containers import ContainerId
 from mcsd.core.hints import Hint
 from mcsd.core.labels import Context, Level
+from mcsd.core.lives import LifeRequest
 from mcsd.core.processes import ProcessLevel
 from mcsd.core.volumes import Claim, ClaimState
 from mcsd.errors import (
     ConflictError,
     EngineUnavailableError,
     GateError,
+    McsdError,
+    NotFoundError,
     RequestError,
     VolumeFailedError,
 )
@@ -43,6 +47,7 @@ REFUSING = (
     "relabel/opening.py",
     "relabel/places.py",
     "control/reservations.py",
+    "control/life_watch.py",
 )
 """Modules that refuse a volume, a start or a reservation, or leave it alone."""
 _LAST_IS_HINT = {"_refuse", "_leave", "_failed", "Unusable"}
@@ -484,6 +489,36 @@ def test_a_name_that_is_free_and_proper_is_reserved() -> None:
             await world.mcsd.facade.reserve("-" + "x" * 70, group=None)
         assert improper.value.hint == Hint.PROPER_NAME.say()
         await world.mcsd.facade.reserve("x" + "._-" * 20 + "9", group=None)
+
+    with_world(story)
+
+
+@follows(Hint.LIVING_PROCESS, Hint.ACTIVE_UNIT, Hint.FOLLOWED_UNIT, Hint.TIME_FORM)
+def test_a_reservation_lasts_as_long_as_what_lives_or_until_a_time_to_come() -> None:
+    async def story(world: World) -> None:
+        async def hint(error: type[McsdError], **life: Any) -> str:
+            with pytest.raises(error) as refused:
+                await world.mcsd.facade.reserve("web", group=None, life=LifeRequest(**life))
+            return refused.value.hint
+
+        async def taken(**life: Any) -> bool:
+            return (
+                await world.mcsd.facade.reserve("web", group=None, life=LifeRequest(**life))
+            ).life is not None
+
+        assert "process that runs" in await hint(NotFoundError, pid=42)
+        world.lives.begin(42)
+        assert await taken(pid=42)
+        (proper,) = re.findall(r"such as (\S+)$", await hint(RequestError, unit="web.timer"))
+        said = await hint(NotFoundError, unit=proper)
+        assert said.startswith("start it first") and f"systemctl show -P Id {proper}" in said
+        world.units.begin(proper)
+        assert await taken(unit=proper)
+        said = await hint(RequestError, until="yesterday")
+        times = re.findall(r"2030-\S+(?=,)|\d+(?:min|h|d)\b", said)
+        assert len(times) == 4
+        for time in times:
+            assert await taken(until=time)
 
     with_world(story)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from mcsd.core.changes import Group
@@ -15,6 +16,7 @@ from mcsd.core.containers import ContainerId
 from mcsd.core.grants import Grant, GrantState, Origin
 from mcsd.core.labels import Context, Level
 from mcsd.core.leftout import left_out
+from mcsd.core.lives import Life, LifeKind, ProcessLife, TimeLife, UnitLife
 from mcsd.core.volumes import (
     Claim,
     ClaimMode,
@@ -39,8 +41,9 @@ GRANT_COLUMNS = (
     "shares_with",
     "group_name",
     "reservation",
+    "life",
 )
-HISTORY_COLUMNS = tuple(column for column in GRANT_COLUMNS if column != "state")
+HISTORY_COLUMNS = tuple(column for column in GRANT_COLUMNS if column not in {"state", "life"})
 VOLUME_COLUMNS = (
     "id",
     "path",
@@ -113,6 +116,7 @@ def grant_row(grant: Grant) -> Row:
         stored_text(grant.shares_with),
         stored_text(grant.group),
         stored_text(grant.reservation),
+        _stored_life(grant.life),
     )
 
 
@@ -127,7 +131,7 @@ def history_row(grant: Grant) -> Row:
 
 def read_grant(row: Row) -> Grant:
     """Read a grant."""
-    key, container, name, level, origin, state, since, shares_with, group, reservation = row
+    key, container, name, level, origin, state, since, shares_with, group, reservation, life = row
     return Grant(
         id=GrantId(key),
         container=ContainerId(read_text(container)),
@@ -139,7 +143,26 @@ def read_grant(row: Row) -> Grant:
         shares_with=read_text(shares_with),
         group=read_text(group),
         reservation=read_text(reservation),
+        life=_read_life(life),
     )
+
+
+def _stored_life(life: Life | None) -> str:
+    return "" if life is None else json.dumps({"kind": life.kind.value, **asdict(life)}, sort_keys=True)
+
+
+def _read_life(stored: str) -> Life | None:
+    if not stored:
+        return None
+    match json.loads(stored):
+        case {"kind": LifeKind.PROCESS, "pid": int(pid), "start": int(start), "boot": str(boot)}:
+            return ProcessLife(pid, start, boot)
+        case {"kind": LifeKind.UNIT, "unit": str(unit), "invocation": str(invocation)}:
+            return UnitLife(unit, invocation)
+        case {"kind": LifeKind.TIME, "until": float() | int() as until}:
+            return TimeLife(until)
+        case _:
+            raise TypeError(f"expected a life, found {stored!r}")
 
 
 def volume_row(volume: Volume) -> Row:

@@ -131,9 +131,14 @@ _VERSION_3 = (
     "UPDATE claims SET conceded = 1 WHERE mode = 'shared' AND reason <> ''",
 )
 
+_VERSION_4 = (
+    # What a reservation lasts as long as, in JSON; "" for as long as nobody releases it.
+    "ALTER TABLE grants ADD COLUMN life TEXT NOT NULL DEFAULT ''",
+)
+
 Migration = Sequence[str]
 
-MIGRATIONS: tuple[Migration, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
+MIGRATIONS: tuple[Migration, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
 
 
 def version_of(database: sqlite3.Connection) -> int:

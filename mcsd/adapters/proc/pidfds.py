@@ -33,7 +33,7 @@ class PidFds:
             return None
         except OSError as exc:
             raise _unfollowed(pid, exc) from exc
-        line = _PidFd(descriptor)
+        line = PidFd(descriptor)
         try:
             groups = (self._proc / str(pid) / "cgroup").read_text(encoding="utf-8", errors="replace")
         except OSError as exc:
@@ -55,7 +55,7 @@ def _unfollowed(pid: int, exc: OSError) -> HostError:
     )
 
 
-class _PidFd:
+class PidFd:
     """One descriptor, readable once its process has ended."""
 
     def __init__(self, descriptor: int) -> None:
@@ -63,6 +63,7 @@ class _PidFd:
         self._loop = asyncio.get_running_loop()
 
     def watch(self, ended: Callable[[], None]) -> None:
+        """Call `ended` once when the process has ended."""
         if self._descriptor is not None:
             self._loop.add_reader(self._descriptor, self._end, ended)
 
@@ -71,6 +72,7 @@ class _PidFd:
         ended()
 
     def release(self) -> None:
+        """Stop following it; idempotent."""
         if self._descriptor is not None:
             self._loop.remove_reader(self._descriptor)
             os.close(self._descriptor)

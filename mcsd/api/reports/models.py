@@ -14,6 +14,7 @@ from mcsd.core.disk import Watching
 from mcsd.core.exposure import Barrier, Weak
 from mcsd.core.grants import Origin
 from mcsd.core.isolation import Why
+from mcsd.core.lives import LifeKind
 from mcsd.core.processes import Stage
 from mcsd.core.snapshot import Work
 from mcsd.core.volumes import ClaimMode, ClaimState
@@ -226,6 +227,16 @@ class VolumeReport(Answer):
     progress: ProgressReport | None
 
 
+class LifeReport(Answer):
+    """What a reservation lasts as long as."""
+
+    kind: LifeKind
+    pid: int | None = Field(description="of the process, on the host")
+    unit: Text | None = Field(description="the unit's full name")
+    until: datetime | None
+    text: Text = Field(description="the life in words")
+
+
 class PairReport(Answer):
     """A level that is held."""
 
@@ -242,6 +253,9 @@ class PairReport(Answer):
     pid: int | None = Field(description="of a process outside this engine's containers")
     volumes: Count = Field(description="volumes that carry the level on this grant's behalf")
     reason: Text = Field(default="", description="what keeps a level in quarantine; empty for the others")
+    life: LifeReport | None = Field(
+        default=None, description="what the reservation lasts as long as; null: until it is released"
+    )
 
 
 class PairSummary(Answer):

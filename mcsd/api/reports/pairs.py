@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mcsd.api.reports.models import PairReport, PairState, PairSummary
+from mcsd.api.reports.models import LifeReport, PairReport, PairState, PairSummary
 from mcsd.core.changes import Group
 from mcsd.core.grants import Grant, GrantState
 from mcsd.core.json_values import moment
 from mcsd.core.labels import CategoryPair, Level
+from mcsd.core.lives import Life, ProcessLife, TimeLife, UnitLife
 from mcsd.core.snapshot import ForeignHolder, PairCounts, Snapshot
 from mcsd.core.state_cache import StateCache
 from mcsd.core.volumes import Volume, VolumePhase
@@ -17,6 +18,19 @@ from mcsd.core.volumes import Volume, VolumePhase
 def _pair(level: Level) -> str | None:
     pair = CategoryPair.from_level(level)
     return str(pair) if pair else None
+
+
+def life_report(life: Life | None) -> LifeReport | None:
+    """Report what a reservation lasts as long as."""
+    if life is None:
+        return None
+    return LifeReport(
+        kind=life.kind,
+        pid=life.pid if isinstance(life, ProcessLife) else None,
+        unit=life.unit if isinstance(life, UnitLife) else None,
+        until=moment(life.until) if isinstance(life, TimeLife) else None,
+        text=life.text,
+    )
 
 
 def grant_report(grant: Grant, cache: StateCache) -> PairReport:
@@ -36,6 +50,7 @@ def grant_report(grant: Grant, cache: StateCache) -> PairReport:
         pid=None,
         volumes=len(volumes),
         reason=_kept_by(grant, cache) if grant.state is GrantState.QUARANTINED else "",
+        life=life_report(grant.life),
     )
 
 

@@ -36,6 +36,8 @@ from tests.fakes.settled import settled
 
 VERSION_1 = Path(__file__).parents[2] / "fakes" / "ledgers" / "version-1.sql"
 
+VERSION_3 = VERSION_1.with_name("version-3.sql")
+
 NOON = 1795521600.0
 """2026-11-24 12:00:00 UTC."""
 
@@ -269,6 +271,28 @@ class TestVersions:
             tables = tables.apply(changes)
         known = [rank(5, 6), rank(12, 900)]  # the group's and the grant's; a member's level is no pair
         assert loaded(path) == replace(tables.contents(), turns=array("I", known))
+
+    def test_ledger_that_version_3_wrote_is_read(self, path: Path) -> None:
+        """Its reservations last until they are released."""
+        path.parent.mkdir(mode=0o700)
+        with closing(sqlite3.connect(path)) as database:
+            database.executescript(VERSION_3.read_text(encoding="utf-8"))
+        tables = Tables()
+        for changes in STORY[:5]:
+            tables = tables.apply(changes)
+        found = loaded(path)
+        assert found == tables.contents()
+        assert [grant.life for grant in found.grants] == [None, None]
+
+    @pytest.mark.parametrize(
+        "life",
+        ["{}", "7", '{"kind": "process", "pid": "1", "start": 1, "boot": ""}', '{"kind": "moon"}', "{"],
+    )
+    def test_life_that_makes_no_sense_is_damage(self, path: Path, told: LedgerContents, life: str) -> None:
+        """Taken for none, a level would never be given back; taken for over, it would be too early."""
+        sql(path, f"UPDATE grants SET life = '{life}'")
+        with pytest.raises(LedgerDamagedError):
+            SqliteLedger(path)
 
     def test_what_version_1_shared_on_a_conflict_stays_so(self, path: Path) -> None:
         path.parent.mkdir(mode=0o700)

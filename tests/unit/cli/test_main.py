@@ -104,7 +104,7 @@ def test_filters_are_the_sockets(served: Served) -> None:
         "/mnt/usb\n/srv/old\n"
     )
     assert run(served.path, "volumes", "-q", "--container", "db").out == "/srv/db\n"
-    assert run(served.path, "pairs", "-q", "--state", "reserved").out == "s0:c60,c61\n"
+    assert run(served.path, "pairs", "-q", "--state", "reserved").out == "s0:c60,c61\ns0:c62,c63\n"
 
 
 def test_lists_longer_than_a_page_are_whole(tmp_path: Path) -> None:
@@ -275,6 +275,28 @@ def test_reserve_prints_the_level_alone_where_a_program_reads(served: Served) ->
     assert run(served.path, "release", "backup") == Told(Exit.DONE, "", "")
     assert run(served.path, "release", "other").status == Exit.NOT_FOUND
     assert served.service.done == ["reserve ci builders", "release backup", "release other"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "life"),
+    [
+        ("--pid", "42", "LifeRequest(pid=42, unit='', until='')"),
+        ("--unit", "web.service", "LifeRequest(pid=None, unit='web.service', until='')"),
+        ("--until", "2h", "LifeRequest(pid=None, unit='', until='2h')"),
+    ],
+)
+def test_a_reservation_is_asked_for_with_a_life(served: Served, option: str, value: str, life: str) -> None:
+    told = run(served.path, "--json", "reserve", "ci", option, value)
+    assert json.loads(told.out)["life"]["text"]
+    assert served.service.done == [f"reserve ci None {life}"]
+
+
+def test_a_reservation_has_one_life_at_most(served: Served) -> None:
+    told = run(served.path, "reserve", "ci", "--pid", "1", "--until", "2h")
+    assert (told.status, "not allowed with" in told.err) == (Exit.USAGE, True)
+    told = run(served.path, "reserve", "ci", "--pid", "no")
+    assert told.err.startswith("mcsctl: argument --pid: 'no' is not a number above 0\nhint: ")
+    assert served.service.done == []
 
 
 def test_a_boolean_is_held_and_let_go(served: Served) -> None:

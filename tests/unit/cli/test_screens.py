@@ -102,6 +102,7 @@ ANSWERS = (
     "wait web",
     "restore /srv/old",
     "reserve nightly --group finance",
+    "reserve nightly --until 2h",
     "release backup",
     "verify --repair",
     "booleans docker_connect_any",
