@@ -85,6 +85,14 @@ class Selinux(Protocol):
         `SelinuxError` if the policy does not accept it."""
         ...
 
+    def container_domain(self, domain: str) -> Context:
+        """Return the context that the policy has for containers' processes, at `s0`, with another type if
+        `domain` names one.
+
+        Raises `SelinuxError` if the policy does not accept it, or there is no SELinux.
+        """
+        ...
+
     def process_context(self, pid: int) -> Label | None:
         """Return a process's context, None when it is gone or there is no SELinux.
 

@@ -14,6 +14,7 @@ from mcsd.blocking.calls import Blocking
 from mcsd.control.engine_watch import Watcher
 from mcsd.control.reclaimer import Reclaimer
 from mcsd.control.reservations import Reservations
+from mcsd.control.runs import Runs
 from mcsd.control.scanner import Scanner
 from mcsd.control.verifier import Verifier, volume_at
 from mcsd.control.volume_watch import VolumeWatch
@@ -24,8 +25,10 @@ from mcsd.core.denials.telling import Newest, ToldDenial
 from mcsd.core.figures import Figures
 from mcsd.core.grants import Grant
 from mcsd.core.hints import Hint
+from mcsd.core.labels import Context
 from mcsd.core.lives import NO_LIFE, LifeRequest
 from mcsd.core.notices import Kind, Notice
+from mcsd.core.runs import Run, RunRequest
 from mcsd.core.selinux_state import SelinuxState, findings
 from mcsd.core.snapshot import Event, ForeignHolder, PairCounts, Snapshot
 from mcsd.core.strays import Catch
@@ -54,6 +57,7 @@ class Control:
     scanner: Scanner
     volume_watch: VolumeWatch
     booleans: BooleanKeeper
+    runs: Runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +225,14 @@ class ApiFacade:
     async def release(self, name: str) -> None:
         """Release a reservation."""
         await self._parts.control.reservations.release(name)
+
+    async def create_run(self, wanted: RunRequest, pid: int) -> tuple[Run, Context]:
+        """Give a process a run; see `Runs.create`."""
+        return await self._parts.control.runs.create(wanted, pid)
+
+    async def start_run(self, key: str) -> None:
+        """Wait until a run is ready; see `Runs.start`."""
+        await self._parts.control.runs.start(key)
 
     async def set_boolean(self, name: str, order: str) -> BooleanView:
         """Hold a boolean, or end that; see `Booleans.set`."""

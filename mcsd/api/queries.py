@@ -17,6 +17,8 @@ from mcsd.core.labels import Level
 from mcsd.core.lives import LARGEST_PID, LifeRequest
 from mcsd.core.matching import Matching
 from mcsd.core.notices import Kind
+from mcsd.core.runs import RunRequest, RunVolume
+from mcsd.core.volumes import ClaimMode
 from mcsd.errors import LabelSyntaxError, RequestError
 
 M = TypeVar("M", bound=BaseModel)
@@ -54,6 +56,8 @@ _NAME = Matching(
     r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}",
     "up to 63 letters, digits, '_', '.' or '-', the first one a letter or a digit",
 )
+
+_TYPE = Matching(r"[A-Za-z0-9_]{1,128}", "the name of a type: letters, digits and '_'")
 
 EventKind = Annotated[str, AfterValidator(_kind), Field(json_schema_extra={"enum": list(KINDS)})]
 HostPath = Annotated[
@@ -253,6 +257,37 @@ class ReservationRequest(NoQuery):
     def life(self) -> LifeRequest:
         """The life that is asked for."""
         return LifeRequest(self.pid, self.unit or "", self.until or "")
+
+
+class RunVolumeRequest(NoQuery):
+    """A volume for a run."""
+
+    path: HostPath
+    mode: ClaimMode | None = Field(default=None, description="null: as the configuration says")
+
+
+class CreateRunRequest(NoQuery):
+    """Give the process that asks for it a level of its own, for as long as it runs."""
+
+    name: Name | None = Field(default=None, description="null: run- and its pid")
+    group: Name | None = Field(default=None, description="let it reach this group's volumes too")
+    type: Annotated[str, _TYPE] | None = Field(
+        default=None, description="the domain of its command; null: the policy's own for containers"
+    )
+    command: str = Field(default="", max_length=4096, description="what it will execute, for people")
+    volumes: list[RunVolumeRequest] = Field(default=[], max_length=64)
+
+    def wanted(self) -> RunRequest:
+        """Return what is asked for; of a path that is named twice, the last mode counts."""
+        return RunRequest(
+            name=self.name or "",
+            group=self.group or "",
+            domain=self.type or "",
+            command=self.command,
+            volumes=tuple(
+                RunVolume(path, mode) for path, mode in {one.path: one.mode for one in self.volumes}.items()
+            ),
+        )
 
 
 class BooleanRequest(NoQuery):

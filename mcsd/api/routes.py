@@ -13,6 +13,7 @@ from mcsd.api.queries import (
     AuditRequest,
     BooleanRequest,
     ContainersQuery,
+    CreateRunRequest,
     DenialsRequest,
     EventsQuery,
     Isolation,
@@ -38,6 +39,7 @@ from mcsd.api.reports.denials import denials_report
 from mcsd.api.reports.pages import place_of_container, place_of_pair, place_of_volume
 from mcsd.api.reports.pairs import grant_report, pair_reports, pair_summary
 from mcsd.api.reports.reach import ReachPage, lacking, place_of_cell, reach_reports
+from mcsd.api.reports.runs import run_report
 from mcsd.api.reports.status import health_report, status_report
 from mcsd.api.reports.strays import strays_report
 from mcsd.api.reports.volumes import check_report, volume_reports
@@ -246,6 +248,21 @@ async def release(call: ApiRequest) -> StreamResponse:
     return Response(status=HTTPStatus.NO_CONTENT)
 
 
+async def create_run(call: ApiRequest) -> StreamResponse:
+    """Give the process that asks a run."""
+    body = call.body
+    assert isinstance(body, CreateRunRequest)
+    run, file_context = await call.service.create_run(body.wanted(), call.peer.pid)
+    return as_response(run_report(run, file_context, call.service.snapshot().host))
+
+
+async def start_run(call: ApiRequest) -> StreamResponse:
+    """Wait until a run's volumes are ready."""
+    await call.service.start_run(call.name)
+    snapshot = call.service.snapshot()
+    return as_response(container_report(find_container(snapshot, call.name), snapshot))
+
+
 AUDIT_SIZE = 4 * 1024 * 1024
 """The most bytes of an audit; only root may send one."""
 
@@ -389,6 +406,29 @@ ROUTES: tuple[Route, ...] = (
         None,
         status=HTTPStatus.NO_CONTENT,
         problems=(Problem.NOT_FOUND, Problem.CONFLICT, *_UNAVAILABLE),
+    ),
+    Route(
+        "POST",
+        "/v1/runs",
+        "give the process that asks a level of its own, for as long as it runs",
+        create_run,
+        models.RunReport,
+        body=CreateRunRequest,
+        problems=(
+            *(Problem.NOT_FOUND, Problem.CONFLICT, Problem.EXHAUSTED, Problem.HOST, Problem.SELINUX),
+            *_UNAVAILABLE,
+        ),
+    ),
+    Route(
+        "POST",
+        "/v1/runs/{run}/start",
+        "wait until a run's volumes are ready; it may execute its command then",
+        start_run,
+        models.ContainerReport,
+        problems=(
+            *(Problem.NOT_FOUND, Problem.CONFLICT, Problem.VOLUME_FAILED, Problem.HOST, Problem.SELINUX),
+            *_UNAVAILABLE,
+        ),
     ),
 )
 """All routes except the OpenAPI document and the metrics, which the server adds."""

@@ -10,7 +10,9 @@ from mcsd.core.booleans import BooleanView, Refusal
 from mcsd.core.denials.telling import ToldDenial
 from mcsd.core.figures import Figures
 from mcsd.core.grants import Grant
+from mcsd.core.labels import Context
 from mcsd.core.lives import NO_LIFE, LifeRequest
+from mcsd.core.runs import Run, RunRequest
 from mcsd.core.snapshot import Event, Snapshot
 from mcsd.core.strays import Catch
 from mcsd.core.verification import Restoration, Verification
@@ -96,6 +98,14 @@ class Service(Protocol):
 
     async def release(self, name: str) -> None:
         """Release a reservation; refused while a container uses it."""
+        ...
+
+    async def create_run(self, wanted: RunRequest, pid: int) -> tuple[Run, Context]:
+        """Give a process, which asks for it, a run; return it with the label of its files."""
+        ...
+
+    async def start_run(self, key: str) -> None:
+        """Wait until a run's volumes are ready, and let it execute its command."""
         ...
 
     async def set_boolean(self, name: str, order: str) -> BooleanView:

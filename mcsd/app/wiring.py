@@ -23,6 +23,7 @@ from mcsd.blocking.calls import Blocking
 from mcsd.config import Config
 from mcsd.control.booleans.keeper import Booleans, nothing_stored
 from mcsd.control.engine_watch import Watcher
+from mcsd.control.engines import Engines
 from mcsd.control.executor import DraftInputs
 from mcsd.control.exit_watch import ExitWatch
 from mcsd.control.life_watch import LifeWatch, Lives
@@ -31,12 +32,16 @@ from mcsd.control.reclaimer import Reclaimer
 from mcsd.control.reconciler import Reconciler
 from mcsd.control.recovery import recover
 from mcsd.control.reservations import Reservations
+from mcsd.control.run_engine import RunEngine
+from mcsd.control.runs import Means as RunMeans
+from mcsd.control.runs import Runs
 from mcsd.control.scanner import Scanner
 from mcsd.control.scrubber import Scrubber
 from mcsd.control.selinux_watch import SelinuxWatch
 from mcsd.control.start_admission import Preparers, StartAdmission
 from mcsd.control.verifier import Repairers, Sources, Verifier
 from mcsd.control.volume_watch import VolumeWatch
+from mcsd.core import runs
 from mcsd.core.allocation import Allocator, Holder, HolderKind, Randomness
 from mcsd.core.blocked import Blocked, Party, Subject
 from mcsd.core.containers import Container, ContainerId
@@ -171,7 +176,7 @@ class Assembly:
         disk = Disk(cache)
         host = HostStatus()
         process_levels = ProcessLevels(
-            outside.processes, blocking, allocator, self._judge_again, self._levels_left
+            outside.processes, blocking, allocator, self._judge_again, self._levels_left, cache.runs
         )
         self.state = State(
             bus=bus,
@@ -182,6 +187,10 @@ class Assembly:
             disk=disk,
             process_levels=process_levels,
             container_status=ContainerStatus(cache, host, bus, process_levels, disk, clock.steady),
+        )
+        self._engine = Engines(
+            {"docker": outside.docker, runs.ENGINE: RunEngine(cache)},
+            owner=lambda container: runs.ENGINE if runs.is_run(container) else "docker",
         )
         self.bus, self.host, self.store, self.walks = bus, host, self.state.store, self.state.walks
         self.process_levels, self.container_status = process_levels, self.state.container_status
@@ -221,14 +230,27 @@ class Assembly:
             look=lambda container: self.watcher.look_at(container),
             look_soon=lambda container, seconds: self.watcher.look_soon(container, seconds),
         )
+        self._make_runs(lives)
         self.start_admission = self._make_start_admission(
             Preparers(observer, self.reconciler, self.reservations, self.reclaimer, means)
         )
 
+    def _make_runs(self, lives: Lives) -> None:
+        self.runs = Runs(
+            self.state,
+            RunMeans(self.reservations, self.reclaimer, self.reconciler, self._config.labels.file_type),
+            lives,
+            self._outside.selinux,
+            self._outside.blocking,
+            look=lambda container: self.watcher.look_at(container),
+            changed=lambda: self.run_watch.wake(),
+        )
+        self.run_watch = LifeWatch(lives, self.runs.lives, self.runs.end)
+
     def _make_observer(self) -> Observer:
         outside, config = self._outside, self._config
         return Observer(
-            outside.docker,
+            self._engine,
             outside.volumes,
             outside.selinux,
             outside.networks,
@@ -269,7 +291,7 @@ class Assembly:
     def _make_watches_of_containers(self) -> None:
         outside, config, clock = self._outside, self._config, self._outside.clock
         self.watcher = Watcher(
-            engine=outside.docker,
+            engine=self._engine,
             reconciler=self.reconciler,
             walks=self.walks,
             bus=self.bus,
@@ -379,6 +401,7 @@ class Assembly:
             scanner=self.scanner,
             volume_watch=self.volume_watch,
             booleans=self.booleans,
+            runs=self.runs,
         )
         questions = Questions(
             blocking=outside.blocking,
@@ -403,7 +426,7 @@ class Assembly:
         return Verifier(
             Sources(
                 clock=outside.clock,
-                docker=outside.docker,
+                docker=self._engine,
                 stored=outside.volumes.volumes,
                 resolve=self._where,
                 selinux=outside.selinux,
@@ -477,6 +500,7 @@ class Assembly:
             ),
             self.exit_watch.run,
             self.life_watch.run,
+            self.run_watch.run,
         )
 
     def stop(self) -> None:

@@ -14,6 +14,7 @@ from mcsd import __version__
 from mcsd.cli.client import DEFAULT_SOCKET
 from mcsd.cli.errors import CtlError, Exit
 
+VOLUME_MODES = ("private", "shared", "group", "observe", "ignore")
 CONTAINER_STATES = ("reserved", "active", "idle", "quarantined", "none")
 VOLUME_STATES = (
     "pending", "ready", "partial", "refused", "failed", "unmanaged", "lingering", "restoring", "stranded",
@@ -64,6 +65,10 @@ class Arguments:
     pid: int | None = None
     unit: str | None = None
     until: str | None = None
+    type: str | None = None
+    volume: tuple[tuple[str, str], ...] = ()
+    """Paths and their modes, "" for none."""
+    command_line: tuple[str, ...] = ()
     state_wanted: str = ""
     dry_run: bool = False
     reload: bool = False
@@ -121,6 +126,16 @@ def _number(text: str) -> int:
 
 def _priority(text: str) -> int:
     return int(_one_of([str(one) for one in range(8)])(text))
+
+
+def _volume(text: str) -> tuple[str, str]:
+    """Return a path and its mode, "" for none: what follows the last colon, unless it is part of a path."""
+    path, colon, mode = text.rpartition(":")
+    if not colon or "/" in mode:
+        return text, ""
+    if not path:
+        raise argparse.ArgumentTypeError(f"{text!r} has no path")
+    return path, _one_of(VOLUME_MODES)(mode)
 
 
 def _several(parser: argparse.ArgumentParser, option: str, choices: Sequence[str] | None, about: str) -> None:
@@ -291,6 +306,23 @@ def _reserve(add: Any) -> None:
     life.add_argument("--until", metavar="TIME", help="until this time, or for this long: 90min, 2h, 1d")
 
 
+def _run(add: Any) -> None:
+    run = add("run", "run a command at a level of its own")
+    run.add_argument("--name", metavar="NAME", help="a name for it; run- and its pid unless given")
+    run.add_argument("--group", metavar="G", help="let it reach this group's volumes too")
+    run.add_argument(
+        "--type", metavar="TYPE", help="its domain; the policy's own for containers unless given"
+    )
+    run.add_argument(
+        "--volume",
+        action="append",
+        type=_volume,
+        metavar="PATH[:MODE]",
+        help=f"label this directory or file for it; a mode is {', '.join(VOLUME_MODES)}; may be repeated",
+    )
+    run.add_argument("command_line", metavar="COMMAND", nargs="+", help="the command, after --")
+
+
 def _gate(add: Any) -> None:
     gate = _named(
         add,
@@ -353,6 +385,7 @@ def _add_commands(add: Any) -> None:
     _named(add, "restore", "put a volume's original labels back", "PATH", "the volume's path on the host")
     _scan(add)
     _reserve(add)
+    _run(add)
     _gate(add)
     _why(add)
     _audit(add)
@@ -390,6 +423,8 @@ def parse(argv: Sequence[str] | None = None) -> Arguments:
 def _no_empty(values: Mapping[str, Any]) -> None:
     """Refuse empty arguments: an unset variable must not mean everything, or the current directory."""
     for key, value in values.items():
+        if key == "command_line":  # whose arguments are the command's
+            continue
         if value == "" or (isinstance(value, tuple) and "" in value):
             what = "the argument" if key == "name" else f"--{key}"
             raise CtlError(

@@ -107,7 +107,7 @@ class Client:
             items += page.get("items", ())
         return page | {"items": items, "total": len(items)}
 
-    def post(self, path: str, body: Object) -> Any:
+    def post(self, path: str, body: Object | None = None) -> Any:
         """Request a change, and wait for it without a timeout."""
         return self._ask("POST", path, body=body, timeout=None)
 

@@ -15,6 +15,10 @@ class Exit(IntEnum):
     NOT_FOUND = 4
     REFUSED = 5
     TIMED_OUT = 6
+    NOT_EXECUTED = 126
+    """Of `run`, as shells have it: the command cannot be executed."""
+    NO_PROGRAM = 127
+    """The same: there is no such program."""
 
 
 class CtlError(Exception):

@@ -305,6 +305,28 @@ def _reserve(session: Session) -> Exit:
     return Exit.DONE
 
 
+def _run(session: Session) -> int:
+    from mcsd.cli.relay import streams_to_relay
+    from mcsd.cli.run import RunOptions, run, run_relayed
+
+    arguments = session.arguments
+    options = RunOptions(
+        arguments.command_line,
+        name=arguments.name,
+        group=arguments.group,
+        domain=arguments.type,
+        volumes=[(_host_path(path), mode) for path, mode in arguments.volume],
+    )
+    streams = streams_to_relay()
+    if not streams:
+        run(options, session.client, arguments.socket, session.notes)
+
+    def complain(error: CtlError) -> int:
+        return _complain(error, session.notes.out)
+
+    return run_relayed(options, session.client, arguments.socket, session.notes, streams, complain)
+
+
 def _release(session: Session) -> Exit:
     session.client.delete(f"/v1/reservations/{segment(session.arguments.name)}")
     return Exit.DONE
@@ -356,7 +378,7 @@ def _audit(session: Session) -> Exit:
     return audit(wish, place, session.client, session.screen, session.notes)
 
 
-COMMANDS: Mapping[str, Callable[[Session], Exit]] = {
+COMMANDS: Mapping[str, Callable[[Session], int]] = {
     "status": _status,
     "containers": _containers,
     "show": _show,
@@ -369,6 +391,7 @@ COMMANDS: Mapping[str, Callable[[Session], Exit]] = {
     "restore": _restore,
     "scan": _scan,
     "reserve": _reserve,
+    "run": _run,
     "release": _release,
     "gate": _gate,
     "why": _why,
@@ -388,9 +411,7 @@ def _complain(error: CtlError, out: TextIO) -> Exit:
     return error.status
 
 
-def run(
-    arguments: Arguments, *, out: TextIO, err: TextIO, environment: Mapping[str, str], now: float
-) -> Exit:
+def run(arguments: Arguments, *, out: TextIO, err: TextIO, environment: Mapping[str, str], now: float) -> int:
     """Run a command; prints all its output."""
     session = Session(
         arguments,

@@ -55,6 +55,10 @@ def _check(screen: Screen, check: Object) -> None:
         screen.paragraph(check["hint"], first=f"{rest}next: ", rest=f"{rest}      ")
 
 
+_RUN = "run-"
+"""As in `mcsd.core.runs`, which is not imported for every command."""
+
+
 def progress_line(walk: Object, now: float) -> str:
     """Return a line about the progress of a walk."""
     seen, expected = int(walk.get("seen", 0)), int(walk.get("expected", 0))
@@ -75,7 +79,8 @@ def show_container(screen: Screen, item: Object) -> None:
     """Print all about one container."""
     title = f"{printable(item['name'])}  {str(item['id'])[:12]}"
     screen.line(screen.paint(title, "strong"))
-    _entry(screen, "status", f"{item.get('status', '?')}, image {item.get('image') or '-'}")
+    what = "command" if str(item["id"]).startswith(_RUN) else "image"
+    _entry(screen, "status", f"{item.get('status', '?')}, {what} {item.get('image') or '-'}")
     _isolation(screen, item)
     if item.get("level"):
         for_time = since(item.get("since"), screen.now)

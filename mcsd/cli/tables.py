@@ -216,7 +216,8 @@ def show_pairs(screen: Screen, page: Object) -> None:
     for item in page["items"]:
         holder = item.get("name") or "-"
         if item.get("pid"):
-            holder = f"process {item['pid']} ({holder})"
+            inside = ", ".join(filter(None, (item.get("holder"), str(holder))))
+            holder = f"process {item['pid']} ({inside})"
         notes = [
             f"{key} {item[key]}" for key in ("reservation", "group") if item.get(key) not in (None, holder)
         ]

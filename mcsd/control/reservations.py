@@ -79,15 +79,19 @@ class Reservations:
                     f"{text!r} cannot be a name",
                     hint=Hint.PROPER_NAME.say(),
                 )
+        await self.require_holders()
+        begun = self._lives.begin(life)
+        grant = await self._reclaimer.relieve(lambda: self._reserve(name, group, begun))
+        self._changed()
+        return grant
+
+    async def require_holders(self) -> None:
+        """Raise `EngineUnavailableError` if it is not known yet who holds which level."""
         if self._knows_nobody and not await self._reclaimer.starts(within=FIRST_LOOK):
             raise EngineUnavailableError(
                 "no level can be chosen yet: the ledger is new, and Docker has not told who holds which",
                 hint=Hint.ASK_LATER.say(),
             )
-        begun = self._lives.begin(life)
-        grant = await self._reclaimer.relieve(lambda: self._reserve(name, group, begun))
-        self._changed()
-        return grant
 
     async def _reserve(self, name: str, group: str | None, life: Life | None) -> Grant:
         if self._named(name) is None:

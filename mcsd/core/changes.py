@@ -9,8 +9,10 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass, field
 
+from mcsd.core.containers import ContainerId
 from mcsd.core.grants import Grant
 from mcsd.core.labels import CategoryPair, Level
+from mcsd.core.runs import Run
 from mcsd.core.volumes import Claim, GrantId, Volume, VolumeId
 
 
@@ -91,7 +93,32 @@ class PutTurn:
     pair: CategoryPair
 
 
-Change = PutGrant | PutVolume | DropVolume | PutClaim | DropClaim | PutGroup | DropGroup | PutTurn
+@dataclass(frozen=True, slots=True)
+class PutRun:
+    """Insert or replace a run."""
+
+    run: Run
+
+
+@dataclass(frozen=True, slots=True)
+class DropRun:
+    """Delete a run whose process has ended; its grant goes its own way."""
+
+    run: ContainerId
+
+
+Change = (
+    PutGrant
+    | PutVolume
+    | DropVolume
+    | PutClaim
+    | DropClaim
+    | PutGroup
+    | DropGroup
+    | PutTurn
+    | PutRun
+    | DropRun
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,3 +135,4 @@ class LedgerContents:
     groups: tuple[Group, ...] = ()
     next_grant: int = 1
     turns: array[int] = field(default_factory=lambda: array("I"))
+    runs: tuple[Run, ...] = ()

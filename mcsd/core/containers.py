@@ -12,7 +12,7 @@ from typing import NewType
 from mcsd.core.labels import Label, Level, readable
 
 ContainerId = NewType("ContainerId", str)
-"""Docker's full container id: 64 lower-case hex digits."""
+"""A full container id: 64 lower-case hex digits, or `run-` and 32 for a run of `mcsctl run`."""
 
 LABEL_PREFIX = "io.mcsd."
 """Docker labels with this prefix are for mcsd; the adapter drops all others."""
@@ -79,7 +79,7 @@ class Container:
     for example), all of `labels` count as the image's.
     `running` is true of a paused container too: its processes exist. `image` is the name the container was
     created from; `started_at`, `finished_at` and `created_at` are Docker's RFC 3339 strings, "" if it never
-    happened.
+    happened. `engine` is the name of the engine that has it.
     """
 
     id: ContainerId
@@ -104,6 +104,7 @@ class Container:
     started_at: str = ""
     finished_at: str = ""
     auto_remove: bool = False
+    engine: str = "docker"
     volumes_from: tuple[str, ...] = ()
 
     @property

@@ -6,7 +6,7 @@ volume write none of their own, and a test follows each one (`tests/unit/test_hi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from enum import Enum
 
 from mcsd.core.volumes import Claim, ClaimMode
@@ -86,6 +86,10 @@ class Hint(Enum):
     TIME_FORM = (
         "write a time to come, such as 2030-01-31T18:00:00+01:00, or a duration such as 90min, 2h or 1d"
     )
+    ANOTHER_NAME = "take another name; mcsctl containers and mcsctl pairs list those that are taken"
+    RUN_AGAIN = "run it again"
+    PLAIN_PATH = "leave the mode out, and give {path!r} one in a [[volumes.rule]]"
+    NAME_GROUP = "add --group with the group's name"
     ASK_LATER = "try again when mcsctl status says that Docker answers"
 
     def say(self, **names: object) -> str:
@@ -94,12 +98,19 @@ class Hint(Enum):
 
 
 def way_to_share(
-    claim: Claim, name: str, holders: Iterable[tuple[str, Claim]], path: str, *, in_group: bool
+    claim: Claim,
+    name: str,
+    holders: Iterable[tuple[str, Claim]],
+    path: str,
+    *,
+    in_group: bool,
+    runs: Collection[str] = (),
 ) -> str:
     """Say how `name` and the holders of a volume can share it, each with its own destination.
 
     With `in_group`, all of them are members of one group, and only the mode is missing. A destination that
-    cannot be written in the label needs a rule in the configuration.
+    cannot be written in the label needs a rule in the configuration. `runs` are the names of those that are
+    runs.
     """
     mode = ClaimMode.GROUP if in_group else ClaimMode.SHARED
     wanting = dict.fromkeys(
@@ -108,7 +119,10 @@ def way_to_share(
     if any("," in destination for _, destination in wanting):
         return Hint.SHARE_BY_RULE.say(path=path)
     wishes = ", and ".join(
-        f"{destination}:{mode} to the label io.mcsd.volume of {who}" for who, destination in wanting
+        f"--volume {destination}:{mode} to mcsctl run of {who}"
+        if who in runs
+        else f"{destination}:{mode} to the label io.mcsd.volume of {who}"
+        for who, destination in wanting
     )
     names = list(dict.fromkeys(who for who, _ in wanting))
     return Hint.SHARE.say(wishes=wishes, who="both" if len(names) == 2 else ", ".join(names))

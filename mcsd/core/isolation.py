@@ -18,6 +18,7 @@ from mcsd.core.grants import Grant
 from mcsd.core.host import SWITCH_ON, Host
 from mcsd.core.labels import Label, level_of
 from mcsd.core.processes import Stage
+from mcsd.core.runs import is_run
 from mcsd.core.volumes import Claim, ClaimState, VolumeId
 
 
@@ -87,8 +88,8 @@ _HOST = {
 }
 
 
-def host_reasons(host: Host) -> tuple[Reason, ...]:
-    """Return what the host lacks for any container to be isolated."""
+def host_reasons(host: Host, container: Container | None = None) -> tuple[Reason, ...]:
+    """Return what the host lacks for any container, or this one, to be isolated."""
     status = host.selinux
     missing: list[Why] = []
     if status.backend == "xattr":
@@ -97,7 +98,8 @@ def host_reasons(host: Host) -> tuple[Reason, ...]:
         missing.append(Why.SELINUX_OFF)
     else:
         missing += [Why.PERMISSIVE] * (not status.enforcing) + [Why.NO_MCS] * (not status.mls)
-    if host.engine is not None and not host.engine.selinux:
+    is_engines = container is None or not is_run(container.id)
+    if is_engines and host.engine is not None and not host.engine.selinux:
         missing.append(Why.ENGINE_OFF)
     return tuple(_HOST[why] for why in missing)
 
@@ -240,7 +242,7 @@ def _weak_reasons(weaknesses: Sequence[Weakness]) -> list[Reason]:
 
 def judge(evidence: Evidence) -> Verdict:
     """Return the verdict on one container."""
-    reasons = list(host_reasons(evidence.host))
+    reasons = list(host_reasons(evidence.host, evidence.container))
     unconfined = unconfined_reason(evidence.container, evidence.host)
     if unconfined is not None:
         reasons.append(unconfined)

@@ -41,6 +41,7 @@ from mcsd.core.isolation import unconfined_reason
 from mcsd.core.labels import Label, Level, readable
 from mcsd.core.modes import VolumePolicy, mode_for
 from mcsd.core.refusals import RefusalRule
+from mcsd.core.runs import is_run
 from mcsd.core.sharing import (
     Clash,
     clash_of,
@@ -548,7 +549,9 @@ def _way_to_share(case: _ClaimCase, clash: Clash, root: Usable) -> str:
     holders = [(_grant(case.cache, other), other) for other in clash.claims]
     in_group = bool(own) and all(grant.group == own for grant, _ in holders)
     named = [(grant.name, other) for grant, other in holders]
-    return way_to_share(case.claim, case.container.name, named, root.path, in_group=in_group)
+    runs = {grant.name for grant, _ in holders if is_run(grant.container)}
+    runs |= {case.container.name} if is_run(case.container.id) else set()
+    return way_to_share(case.claim, case.container.name, named, root.path, in_group=in_group, runs=runs)
 
 
 def _grant(cache: StateCache, claim: Claim) -> Grant:

@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mcsd.core.cgroups import group_in
 from mcsd.core.interfaces import Network
 from mcsd.core.labels import Context, Label, Level, LevelRange
 
@@ -24,12 +25,15 @@ _CONTAINER = re.compile(r"(?:^|[/-])([0-9a-f]{64})(?:\.scope)?(?:/|$)", re.ASCII
 
 @dataclass(frozen=True, slots=True)
 class ProcessLevel:
-    """A process whose level has categories. `container` is the id that its control group names, or ""."""
+    """A process whose level has categories. `container` is the id that its control group names, or "".
+
+    `group` is the control group itself, "" if unknown."""
 
     pid: int
     context: Context
     level: Level
     container: str = ""
+    group: str = ""
 
 
 class Stage(StrEnum):
@@ -82,7 +86,7 @@ def carrier_of(pid: int, context: Label, cgroup: str) -> ProcessLevel | None:
     if not level.categories:
         return None
     found = _CONTAINER.search(cgroup)
-    return ProcessLevel(pid, context, level, found[1] if found else "")
+    return ProcessLevel(pid, context, level, found[1] if found else "", group_in(cgroup))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,18 +15,21 @@ from mcsd.core.changes import (
     Change,
     DropClaim,
     DropGroup,
+    DropRun,
     DropVolume,
     Group,
     LedgerContents,
     PutClaim,
     PutGrant,
     PutGroup,
+    PutRun,
     PutTurn,
     PutVolume,
 )
 from mcsd.core.containers import ContainerId
 from mcsd.core.grants import Grant, GrantState
 from mcsd.core.labels import Level
+from mcsd.core.runs import Run
 from mcsd.core.separation import Separation
 from mcsd.core.volumes import Claim, GrantId, Identity, Volume, VolumeId
 
@@ -39,6 +42,7 @@ class StateCache:
         self._volumes: dict[VolumeId, Volume] = {}
         self._claims: dict[GrantId, dict[str, Claim]] = {}
         self._groups: dict[str, Group] = {}
+        self._runs: dict[ContainerId, Run] = {}
         self._by_container: dict[ContainerId, GrantId] = {}
         self._separation: Separation[GrantId] = Separation()
         self._by_identity: dict[Identity, VolumeId] = {}
@@ -49,6 +53,7 @@ class StateCache:
         self.apply(PutVolume(volume) for volume in contents.volumes)
         self.apply(PutGrant(grant) for grant in contents.grants)
         self.apply(PutClaim(claim) for claim in contents.claims)
+        self.apply(PutRun(run) for run in contents.runs)
 
     # --- reading -----------------------------------------------------------------------------------
 
@@ -63,6 +68,14 @@ class StateCache:
     def groups(self) -> tuple[Group, ...]:
         """Return all groups, by name."""
         return tuple(self._groups[name] for name in sorted(self._groups))
+
+    def runs(self) -> tuple[Run, ...]:
+        """Return all runs, by id."""
+        return tuple(self._runs[key] for key in sorted(self._runs))
+
+    def run(self, key: str) -> Run | None:
+        """Return the run of that id."""
+        return self._runs.get(ContainerId(key))
 
     def grant(self, key: GrantId) -> Grant | None:
         """Return the grant of that id, if it still holds."""
@@ -146,6 +159,10 @@ class StateCache:
                 self._groups[group.name] = group
             case DropGroup(name):
                 self._groups.pop(name, None)
+            case PutRun(run):
+                self._runs[run.id] = run
+            case DropRun(run_id):
+                self._runs.pop(run_id, None)
             case PutTurn():
                 pass  # only the allocator needs these
             case _:

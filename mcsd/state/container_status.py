@@ -167,6 +167,10 @@ class ContainerStatus:
         seen = self._seen.get(container)
         return seen.container if seen else None
 
+    def sighting(self, container: ContainerId) -> Sighting | None:
+        """Return one container with its current verdict."""
+        return self._sighting(container) if container in self._seen else None
+
     def tell_changes(self) -> None:
         """Judge all containers again and report changes, after the host or a level has changed."""
         for container in self._seen:

@@ -14,8 +14,10 @@ from contextlib import suppress
 from mcsd.blocking.calls import Blocking
 from mcsd.core.allocation import Allocator, Holder, HolderKind
 from mcsd.core.blocked import Party, Subject
+from mcsd.core.cgroups import holder_in
 from mcsd.core.labels import Level
 from mcsd.core.processes import ProcessLevel, is_overlord
+from mcsd.core.runs import Run, with_runs
 from mcsd.core.separation import Separation
 from mcsd.core.snapshot import ForeignHolder
 from mcsd.errors import HostError, SelinuxError
@@ -35,9 +37,12 @@ class ProcessLevels:
         allocator: Allocator,
         changed: Callable[[], None] = lambda: None,
         left: Callable[[frozenset[Level]], None] = lambda _: None,
+        runs: Callable[[], Iterable[Run]] = tuple,
     ) -> None:
-        """`changed` is called when the levels of other processes change, `left` with levels that are gone."""
+        """`changed` is called when the levels of other processes change, `left` with levels that are
+        gone. `runs` returns the runs, whose processes are not told by their control groups."""
         self._left = left
+        self._runs = runs
         self._processes = processes
         self._blocking = blocking
         self._allocator = allocator
@@ -48,7 +53,8 @@ class ProcessLevels:
 
     async def scan(self) -> tuple[ProcessLevel, ...]:
         """Scan now, and return all processes with a level; raises `SelinuxError` and `HostError`."""
-        return await self._blocking.run(Subject(Party.PROCESSES), self._processes.process_levels)
+        seen = await self._blocking.run(Subject(Party.PROCESSES), self._processes.process_levels)
+        return with_runs(seen, self._runs())
 
     async def refresh(self, *, within: float = 0.0) -> None:
         """Scan now, and block every level found in the allocator.
@@ -113,5 +119,7 @@ def _foreign(
     found: dict[Level, ForeignHolder] = {}
     for process in process_levels:
         if not is_ours(process.container) and process.level not in found:
-            found[process.level] = ForeignHolder(process.level, process.context, process.pid)
+            found[process.level] = ForeignHolder(
+                process.level, process.context, process.pid, holder_in(process.group)
+            )
     return tuple(found.values())

@@ -7,7 +7,7 @@ _mcsctl()
         word=${COMP_WORDS[i]}
         case $word in
             --socket) i=$((i + 1)); socket=(--socket "${COMP_WORDS[i]}") ;;
-            --config|--container|--file|--group|--ignore|--inodes|--isolated|--kind|--known|--level|--lines|--log|--path|--pid|--priority|--severity|--since|--state|--timeout|--unit|--until|-n) i=$((i + 1)) ;;
+            --config|--container|--file|--group|--ignore|--inodes|--isolated|--kind|--known|--level|--lines|--log|--name|--path|--pid|--priority|--severity|--since|--state|--timeout|--type|--unit|--until|--volume|-n) i=$((i + 1)) ;;
             -*) ;;
             *) if [[ -z $command ]]; then command=$word; else position=$((position + 1)); fi ;;
         esac
@@ -35,6 +35,10 @@ _mcsctl()
         "reserve --pid") wanted='none' ;;
         "reserve --unit") wanted='none' ;;
         "reserve --until") wanted='none' ;;
+        "run --name") wanted='none' ;;
+        "run --group") wanted='none' ;;
+        "run --type") wanted='none' ;;
+        "run --volume") wanted='none' ;;
         "gate --file") wanted='files' ;;
         "why --since") wanted='none' ;;
         "why -n"|"why --lines") wanted='none' ;;
@@ -59,6 +63,7 @@ _mcsctl()
             restore) wanted='words -h --help --socket --json' ;;
             scan) wanted='words -h --help --socket --json --background --status' ;;
             reserve) wanted='words -h --help --socket --json --group --pid --unit --until' ;;
+            run) wanted='words -h --help --socket --json --name --group --type --volume' ;;
             gate) wanted='words -h --help --socket --json --dry-run --reload --file' ;;
             why) wanted='words -h --help --socket --json -f --follow --since -n --lines --tell --log' ;;
             audit) wanted='words -h --help --socket --json -q --quiet --sarif --all --severity --ignore --inodes --known --tell --config' ;;
@@ -67,7 +72,7 @@ _mcsctl()
         esac
     elif [[ -z $wanted ]]; then
         case "$command $position" in
-            " 0") wanted='words status containers volumes pairs booleans show events wait verify restore scan reserve gate why audit release' ;;
+            " 0") wanted='words status containers volumes pairs booleans show events wait verify restore scan reserve run gate why audit release' ;;
             "booleans 1") wanted='words on off configured' ;;
             "show 0") wanted='containers' ;;
             "wait 0") wanted='containers' ;;

@@ -16,7 +16,7 @@ function __mcsctl_position
     for word in $words[2..-1]
         if test $skip = 1
             set skip 0
-        else if contains -- $word --config --container --file --group --ignore --inodes --isolated --kind --known --level --lines --log --path --pid --priority --severity --since --socket --state --timeout --unit --until -n
+        else if contains -- $word --config --container --file --group --ignore --inodes --isolated --kind --known --level --lines --log --name --path --pid --priority --severity --since --socket --state --timeout --type --unit --until --volume -n
             set skip 1
         else if not string match -q -- '-*' $word
             if test -z $command
@@ -79,6 +79,11 @@ complete -c mcsctl -n '__fish_seen_subcommand_from reserve' -l group -x -d 'let 
 complete -c mcsctl -n '__fish_seen_subcommand_from reserve' -l pid -x -d 'until this process ends'
 complete -c mcsctl -n '__fish_seen_subcommand_from reserve' -l unit -x -d 'until this unit of systemd'\''s is not active any more'
 complete -c mcsctl -n '__fish_seen_subcommand_from reserve' -l until -x -d 'until this time, or for this long'
+complete -c mcsctl -n __fish_use_subcommand -a run -d 'run a command at a level of its own'
+complete -c mcsctl -n '__fish_seen_subcommand_from run' -l name -x -d 'a name for it'
+complete -c mcsctl -n '__fish_seen_subcommand_from run' -l group -x -d 'let it reach this group'\''s volumes too'
+complete -c mcsctl -n '__fish_seen_subcommand_from run' -l type -x -d 'its domain'
+complete -c mcsctl -n '__fish_seen_subcommand_from run' -l volume -x -d 'label this directory or file for it'
 complete -c mcsctl -n __fish_use_subcommand -a gate -d 'have Docker start containers through mcsd, or not'
 complete -c mcsctl -n '__fish_seen_subcommand_from gate' -l dry-run -d 'only show the change'
 complete -c mcsctl -n '__fish_seen_subcommand_from gate' -l reload -d 'have Docker reload, and see that it did'

@@ -100,6 +100,12 @@ class SelinuxContract:
             "'s0:c5000'" in refusal(lambda: world.selinux.file_context("container_file_t", "s0:c5000")).what
         )
 
+    def test_domain_of_containers_is_the_policy_s_own_or_the_wanted_one(self, world: World) -> None:
+        own = world.selinux.container_domain("")
+        assert own.level == Level.of() and world.selinux.canonical(str(own)) == str(own)
+        assert world.selinux.container_domain(own.type) == own
+        refusal(lambda: world.selinux.container_domain("bliss_t"))
+
     def test_process_shows_its_level_until_it_is_gone(self, world: World) -> None:
         pid = world.run("s0:c7,c8")
         context = world.selinux.process_context(pid)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,22 +16,25 @@ from mcsd.core.changes import (
     Change,
     DropClaim,
     DropGroup,
+    DropRun,
     DropVolume,
     Group,
     PutClaim,
     PutGrant,
     PutGroup,
+    PutRun,
     PutVolume,
 )
 from mcsd.core.grants import GrantState, Origin
 from mcsd.core.labels import Level
 from mcsd.core.lives import LARGEST_PID, ProcessLife, TimeLife, UnitLife
+from mcsd.core.runs import RunVolume
 from mcsd.core.volumes import ClaimMode, ClaimState, GrantId, VolumePhase
 from mcsd.errors import LedgerError
 from mcsd.ports import Ledger
 from tests.contracts.ledger import LedgerContract, World
 from tests.fakes.ledger import MemoryLedger, Tables
-from tests.fakes.ledger_records import claim, grant, volume
+from tests.fakes.ledger_records import claim, grant, run, volume
 from tests.fakes.settled import settled
 
 
@@ -97,6 +101,16 @@ CLAIM_CHANGES = st.builds(
     st.sampled_from(ClaimMode),
     st.sampled_from(ClaimState),
 )
+RUNS = st.sampled_from("abc").map(run)
+RUN_CHANGES = st.builds(
+    lambda put, started, name, volumes: PutRun(
+        replace(put, started=started, name=name, volumes=tuple(volumes))
+    ),
+    RUNS,
+    st.none() | st.floats(0, 2**40),
+    PLACES,
+    st.lists(st.builds(RunVolume, PLACES, st.none() | st.sampled_from(ClaimMode)), max_size=3),
+)
 CHANGES: st.SearchStrategy[Change] = st.one_of(
     GRANT_CHANGES,
     VOLUME_CHANGES,
@@ -105,6 +119,8 @@ CHANGES: st.SearchStrategy[Change] = st.one_of(
     st.builds(lambda number, place: DropClaim(GrantId(number), place), GRANTS, PLACES),
     st.builds(lambda name, low: PutGroup(Group(name, low, low + 1, 0.5)), PLACES, st.integers(0, 9)),
     PLACES.map(DropGroup),
+    RUN_CHANGES,
+    RUNS.map(lambda one: DropRun(one.id)),
 )
 
 

@@ -11,17 +11,21 @@ from mcsd.core.changes import (
     Change,
     DropClaim,
     DropGroup,
+    DropRun,
     DropVolume,
     Group,
     LedgerContents,
     PutClaim,
     PutGrant,
     PutGroup,
+    PutRun,
     PutTurn,
     PutVolume,
 )
+from mcsd.core.containers import ContainerId
 from mcsd.core.grants import Grant, GrantState
 from mcsd.core.pairs import EVERY_PAIR
+from mcsd.core.runs import Run
 from mcsd.core.volumes import Claim, GrantId, Volume, VolumeId
 from mcsd.errors import LedgerError
 
@@ -34,6 +38,7 @@ class Tables:
     volumes: dict[VolumeId, Volume] = field(default_factory=dict)
     claims: dict[tuple[GrantId, str], Claim] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
+    runs: dict[ContainerId, Run] = field(default_factory=dict)
     next_grant: int = 1
     turns: list[int] = field(default_factory=list)
 
@@ -44,6 +49,7 @@ class Tables:
             dict(self.volumes),
             dict(self.claims),
             dict(self.groups),
+            dict(self.runs),
             self.next_grant,
             list(self.turns),
         )
@@ -67,6 +73,7 @@ class Tables:
             volumes=tuple(self.volumes[key] for key in sorted(self.volumes)),
             claims=tuple(self.claims[key] for key in sorted(self.claims)),
             groups=tuple(self.groups[key] for key in sorted(self.groups)),
+            runs=tuple(self.runs[key] for key in sorted(self.runs)),
             next_grant=self.next_grant,
             turns=array("I", self.turns),
         )
@@ -90,6 +97,10 @@ class Tables:
                 self.groups[group.name] = group
             case DropGroup(name):
                 self.groups.pop(name, None)
+            case PutRun(run):
+                self.runs[run.id] = run
+            case DropRun(run_id):
+                self.runs.pop(run_id, None)
             case PutTurn(pair):
                 rank = EVERY_PAIR.rank_of(pair)
                 assert rank is not None

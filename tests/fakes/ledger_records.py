@@ -9,11 +9,13 @@ from mcsd.core.changes import (
     Change,
     DropClaim,
     DropGroup,
+    DropRun,
     DropVolume,
     Group,
     PutClaim,
     PutGrant,
     PutGroup,
+    PutRun,
     PutTurn,
     PutVolume,
 )
@@ -21,6 +23,7 @@ from mcsd.core.containers import ContainerId
 from mcsd.core.grants import Grant, GrantState, Origin
 from mcsd.core.labels import CategoryPair, Context, Level
 from mcsd.core.lives import ProcessLife, TimeLife, UnitLife
+from mcsd.core.runs import Run, RunVolume
 from mcsd.core.volumes import (
     CONCEDED,
     Claim,
@@ -60,6 +63,18 @@ _CLAIM = Claim(
 )
 
 
+_RUN = Run(
+    id=ContainerId("run-" + "a" * 32),
+    name="build",
+    life=ProcessLife(42, 4711, "b" * 36),
+    context=Context.parse("system_u:system_r:container_t:s0:c12,c900"),
+    created=1764003700.5,
+    group="team",
+    command="make all",
+    volumes=(RunVolume("/srv/web"), RunVolume("/srv/\udc80", ClaimMode.SHARED)),
+)
+
+
 def grant(number: int = 1, **values: Any) -> Grant:
     """Return a grant with this number."""
     return replace(_GRANT, id=GrantId(number), **values)
@@ -74,6 +89,11 @@ def claim(number: int = 1, destination: str = "/data", on: Volume | None = None,
     """Return a claim of the grant with this number, on a volume or on none."""
     named = None if on is None else on.id
     return replace(_CLAIM, grant=GrantId(number), destination=destination, volume=named, **values)
+
+
+def run(name: str = "a", **values: Any) -> Run:
+    """Return a run whose id is made of one letter."""
+    return replace(_RUN, id=ContainerId("run-" + name * 32), **values)
 
 
 STORY: tuple[tuple[Change, ...], ...] = (
@@ -113,4 +133,6 @@ STORY: tuple[tuple[Change, ...], ...] = (
             (ProcessLife(42, 4711, "b" * 36), UnitLife("web.service", "f" * 32), TimeLife(1764003600.5)), 5
         )
     ),
+    (PutRun(_RUN), PutRun(run("c"))),
+    (PutRun(replace(_RUN, started=1764003701.25)), DropRun(ContainerId("run-" + "c" * 32))),
 )

@@ -67,6 +67,12 @@ class FakeSelinux:
             what = f"the policy does not accept the file type {file_type!r} at level {level!r}"
             raise SelinuxError(what, hint="set [labels] file_type") from exc
 
+    def container_domain(self, domain: str) -> Context:
+        """See `mcsd.ports.Selinux`."""
+        if not self.now.enabled:
+            raise SelinuxError("SELinux is disabled in the kernel", hint=SWITCH_ON)
+        return Context.parse(self.canonical(f"system_u:system_r:{domain or 'container_t'}:s0"))
+
     def process_context(self, pid: int) -> Label | None:
         """See `mcsd.ports.Selinux`."""
         if not self.now.enabled:

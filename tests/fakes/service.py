@@ -34,6 +34,7 @@ from mcsd.core.interfaces import Interface, Network, NetworkKind
 from mcsd.core.isolation import Conflict, Evidence, judge
 from mcsd.core.labels import CategoryPair, Context, Level, label_in
 from mcsd.core.lives import NO_LIFE, Life, LifeRequest, ProcessLife, TimeLife, UnitLife
+from mcsd.core.runs import Run, RunRequest
 from mcsd.core.snapshot import Event, ForeignHolder, PairCounts, Sighting, Snapshot, WalkProgress
 from mcsd.core.state_cache import StateCache
 from mcsd.core.strays import Catch, ScanState, Stray
@@ -420,6 +421,7 @@ class FakeService:
         self.newest = Newest()
         self.audited: ToldAudit | None = None
         self.raises: Exception | None = None
+        self.refuses_runs: Exception | None = None
         self._events = list(events)
         self._buffer = buffer
         self._readers: dict[asyncio.Event, list[Event | int]] = {}
@@ -551,6 +553,24 @@ class FakeService:
             raise NotFoundError(
                 f"there is no reservation {name!r}", hint="mcsctl pairs --state reserved lists them"
             )
+
+    async def create_run(self, wanted: RunRequest, pid: int) -> tuple[Run, Context]:
+        self.done.append(f"run {wanted.name} {wanted.command}")
+        if self.refuses_runs is not None:
+            raise self.refuses_runs
+        run = Run(
+            ContainerId("run-" + "7" * 32),
+            wanted.name or "run-4242",
+            ProcessLife(pid, 1, "0" * 32),
+            Context.parse(f"system_u:system_r:{wanted.domain or 'container_t'}:s0:c82,c83"),
+            self.scene.now,
+        )
+        return run, Context.parse(FILE + "s0:c82,c83")
+
+    async def start_run(self, key: str) -> None:
+        self.done.append(f"start {key}")
+        if key not in {container.id for container, _, _ in self.scene.containers}:
+            raise NotFoundError(f"there is no run {key!r}", hint=Hint.RUN_AGAIN.say())
 
     async def set_boolean(self, name: str, order: str) -> BooleanView:
         self.done.append(f"boolean {name} {order}")

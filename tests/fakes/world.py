@@ -25,7 +25,8 @@ from mcsd.core.host import SWITCH_ON, SelinuxStatus
 from mcsd.core.interfaces import Network, network_kind
 from mcsd.core.labels import Context, Label, Level, read_label, readable
 from mcsd.core.notices import Notice
-from mcsd.core.processes import ProcessLevel
+from mcsd.core.processes import ProcessLevel, carrier_of
+from mcsd.core.runs import Run, RunRequest, RunVolume
 from mcsd.core.snapshot import Sighting
 from mcsd.core.volumes import Claim
 from mcsd.errors import SelinuxError
@@ -102,6 +103,8 @@ class Kernel:
     """By process: how often it will still be seen running the runtime's program."""
     asked: dict[int, str] = field(default_factory=dict)
     """Contexts that processes have set themselves for their next execve(2)."""
+    host: dict[int, tuple[str, str]] = field(default_factory=dict)
+    """Context and control group of processes that are in no container, by pid."""
     gone: set[int] = field(default_factory=set)
     """Processes that have ended, whatever Docker says."""
 
@@ -112,11 +115,16 @@ class Kernel:
         return str(Context.parse(context))
 
     def file_context(self, file_type: str, level: str) -> Context:
-        if not self.status_now.enabled:
+        if not self.status_now.enabled and self.status_now.backend == "kernel":
             raise SelinuxError("SELinux is disabled in the kernel", hint=SWITCH_ON)
         if not self.has_file_type:
             raise SelinuxError(f"the policy has no type {file_type!r}", hint="load the module that has it")
         return Context.parse(f"system_u:object_r:{file_type}:{level}")
+
+    def container_domain(self, domain: str) -> Context:
+        if not self.status_now.enabled and self.status_now.backend == "kernel":
+            raise SelinuxError("SELinux is disabled in the kernel", hint=SWITCH_ON)
+        return Context.parse(f"system_u:system_r:{domain or 'container_t'}:s0")
 
     def process_context(self, pid: int) -> Label | None:
         if pid in self.gone:
@@ -137,6 +145,8 @@ class Kernel:
         return read_label(self.asked[pid]) if pid in self.asked else None
 
     def _context_of(self, pid: int) -> Label | None:
+        if pid in self.host:
+            return read_label(self.host[pid][0])
         for container in tuple(self.engine.present.values()):
             if container.pid == pid:
                 return self._label_of(container) or Context.parse(UNCONFINED)
@@ -177,6 +187,9 @@ class Kernel:
             label = self._label_of(container)
             if container.running and isinstance(label, Context) and label.level.categories:
                 own.append(ProcessLevel(container.pid or 0, label, label.level, container.id))
+        for pid, (context, group) in self.host.items():
+            found = carrier_of(pid, read_label(context), f"0::{group}\n")
+            own += [found] if found is not None else []
         return (*own, *self.foreign)
 
 
@@ -363,6 +376,38 @@ class World:
     def start(self, ident: ContainerId) -> None:
         """Start a container again."""
         self.docker.start(ident, pid=next(self._pids))
+
+    async def ask_run(self, name: str, *volumes: RunVolume | str, **more: Any) -> Run:
+        """Have mcsctl ask for a run, up to the first answer, and set the context that it is to execute in."""
+        life = self.lives.begin(next(self._pids))
+        self.kernel.host[life.pid] = UNCONFINED, "/user.slice/session-1.scope"
+        wanted = [RunVolume(one) if isinstance(one, str) else one for one in volumes]
+        for one in wanted:
+            self.mount(one.path)
+        request = RunRequest(name=name, volumes=tuple(wanted), **more)
+        run, _ = await self.mcsd.facade.create_run(request, life.pid)
+        self.kernel.asked[life.pid] = str(run.context)
+        return run
+
+    async def begin_run(self, name: str, *volumes: RunVolume | str, **more: Any) -> Run:
+        """Have mcsctl start a run, and execute its command."""
+        run = await self.ask_run(name, *volumes, **more)
+        await self.mcsd.facade.start_run(run.id)
+        self.execute(run)
+        await self.mcsd.process_levels.refresh()
+        await self.mcsd.reconciler.reconcile(run.id)
+        return run
+
+    def execute(self, run: Run) -> None:
+        """Have a run's process execute its command."""
+        self.kernel.asked.pop(run.life.pid, None)
+        self.kernel.host[run.life.pid] = str(run.context), "/user.slice/session-1.scope"
+
+    def kill_run(self, run: Run) -> None:
+        """Have a run's process end, whatever it does."""
+        self.kernel.host.pop(run.life.pid, None)
+        self.kernel.asked.pop(run.life.pid, None)
+        self.lives.end(run.life.pid)
 
     # What mcsd says
 

@@ -34,6 +34,7 @@ def test_nobody_keeps_code_that_nothing_calls() -> None:
 
 
 PRIVATE = {
+    "mcsd/cli/relay.py": {"os._exit"},
     "mcsd/runtime/main.py": {"_signal"},
     "mcsd/runtime/oci/asking.py": {"_socket"},
     "mcsd/runtime/oci/text.py": {"_json"},

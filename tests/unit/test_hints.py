@@ -20,7 +20,8 @@ from mcsd.core.hints import Hint
 from mcsd.core.labels import Context, Level
 from mcsd.core.lives import LifeRequest
 from mcsd.core.processes import ProcessLevel
-from mcsd.core.volumes import Claim, ClaimState
+from mcsd.core.runs import RunVolume
+from mcsd.core.volumes import Claim, ClaimMode, ClaimState
 from mcsd.errors import (
     ConflictError,
     EngineUnavailableError,
@@ -48,6 +49,7 @@ REFUSING = (
     "relabel/places.py",
     "control/reservations.py",
     "control/life_watch.py",
+    "control/runs.py",
 )
 """Modules that refuse a volume, a start or a reservation, or leave it alone."""
 _LAST_IS_HINT = {"_refuse", "_leave", "_failed", "Unusable"}
@@ -538,5 +540,35 @@ def test_a_level_is_reserved_once_docker_has_told_who_holds_which(monkeypatch: p
         world.docker.come_up()
         monkeypatch.setattr(reservations, "FIRST_LOOK", 10.0)
         assert (await world.mcsd.facade.reserve("web", group=None)).reservation == "web"
+
+    with_world(story)
+
+
+@follows(Hint.ANOTHER_NAME, Hint.PLAIN_PATH, Hint.NAME_GROUP, Hint.RUN_AGAIN)
+def test_a_run_that_was_refused_is_run_as_its_hint_says() -> None:
+    async def story(world: World) -> None:
+        await world.begin_run("one")
+        with pytest.raises(ConflictError) as taken:
+            await world.ask_run("one")
+        assert taken.value.hint.startswith("take another name; mcsctl containers and mcsctl pairs")
+        await world.begin_run("two")
+        shared = RunVolume("/srv/a,b", ClaimMode.SHARED)
+        with pytest.raises(RequestError) as unplain:
+            await world.ask_run("three", shared)
+        assert unplain.value.hint == Hint.PLAIN_PATH.say(path="/srv/a,b")
+        await reconfigured(world, volumes={"rule": [{"path": "/srv/a,b", "mode": "shared"}]})
+        three = await world.begin_run("three", "/srv/a,b")
+        assert claim_of(world, three.id).mode is ClaimMode.SHARED
+        with pytest.raises(RequestError) as groupless:
+            await world.ask_run("four", RunVolume("/srv/c", ClaimMode.GROUP))
+        assert groupless.value.hint == "add --group with the group's name"
+        await world.begin_run("four", RunVolume("/srv/c", ClaimMode.GROUP), group="team")
+        five = await world.ask_run("five")
+        world.kill_run(five)
+        await until(lambda: world.mcsd.store.cache.run(five.id) is None)
+        with pytest.raises(NotFoundError) as gone:
+            await world.mcsd.facade.start_run(five.id)
+        assert gone.value.hint == "run it again"
+        await world.begin_run("five")
 
     with_world(story)

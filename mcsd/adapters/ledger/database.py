@@ -31,11 +31,13 @@ from mcsd.core.changes import (
     Change,
     DropClaim,
     DropGroup,
+    DropRun,
     DropVolume,
     LedgerContents,
     PutClaim,
     PutGrant,
     PutGroup,
+    PutRun,
     PutTurn,
     PutVolume,
 )
@@ -64,6 +66,7 @@ _PUT_GRANT = _upsert("grants", rows.GRANT_COLUMNS)
 _PUT_VOLUME = _upsert("volumes", rows.VOLUME_COLUMNS)
 _PUT_CLAIM = _upsert("claims", rows.CLAIM_COLUMNS, keys=2)
 _PUT_GROUP = _upsert("groups", rows.GROUP_COLUMNS)
+_PUT_RUN = _upsert("runs", rows.RUN_COLUMNS)
 _ARCHIVE = (
     f"INSERT INTO history ({', '.join(rows.HISTORY_COLUMNS)}) "  # noqa: S608  (constants)
     f"VALUES ({', '.join('?' * len(rows.HISTORY_COLUMNS))})"
@@ -107,6 +110,7 @@ class SqliteLedger:
                 database.execute(_select("volumes", rows.VOLUME_COLUMNS)).fetchall(),
                 database.execute(_select("claims", rows.CLAIM_COLUMNS, keys=2)).fetchall(),
                 database.execute(_select("groups", rows.GROUP_COLUMNS)).fetchall(),
+                database.execute(_select("runs", rows.RUN_COLUMNS)).fetchall(),
             )
             turns = array("I", (rank for (rank,) in database.execute("SELECT pair FROM turns ORDER BY turn")))
         try:
@@ -165,6 +169,7 @@ def _contents(
     volumes: list[rows.Row],
     claims: list[rows.Row],
     groups: list[rows.Row],
+    runs: list[rows.Row],
     next_grant: object,
 ) -> LedgerContents:
     if not isinstance(next_grant, int):
@@ -174,6 +179,7 @@ def _contents(
         volumes=tuple(map(rows.read_volume, volumes)),
         claims=tuple(map(rows.read_claim, claims)),
         groups=tuple(map(rows.read_group, groups)),
+        runs=tuple(map(rows.read_run, runs)),
         next_grant=next_grant,
     )
 
@@ -195,6 +201,10 @@ def _apply(database: sqlite3.Connection, change: Change) -> None:
             database.execute(_PUT_GROUP, rows.group_row(group))
         case DropGroup(name):
             database.execute("DELETE FROM groups WHERE name = ?", (rows.stored_text(name),))
+        case PutRun(run):
+            database.execute(_PUT_RUN, rows.run_row(run))
+        case DropRun(run_id):
+            database.execute("DELETE FROM runs WHERE id = ?", (run_id,))
         case PutTurn(pair):
             database.execute("INSERT OR REPLACE INTO turns (pair) VALUES (?)", (EVERY_PAIR.rank_of(pair),))
         case _:

@@ -17,6 +17,7 @@ from mcsd.core.grants import Grant, GrantState, Origin
 from mcsd.core.labels import Context, Level
 from mcsd.core.leftout import left_out
 from mcsd.core.lives import Life, LifeKind, ProcessLife, TimeLife, UnitLife
+from mcsd.core.runs import Run, RunVolume
 from mcsd.core.volumes import (
     Claim,
     ClaimMode,
@@ -70,6 +71,11 @@ CLAIM_COLUMNS = (
     "conceded",
 )
 GROUP_COLUMNS = ("name", "low", "high", "since")
+
+RUN_COLUMNS = (
+    *("id", "name", "life", "context", "created"),
+    *("started", "group_name", "command", "volumes"),
+)
 
 _UNSIGNED = 1 << 64
 _SIGNED = 1 << 63
@@ -236,6 +242,43 @@ def read_claim(row: Row) -> Claim:
         reason=read_text(reason),
         hint=read_text(hint),
         conceded=bool(conceded),
+    )
+
+
+def run_row(run: Run) -> Row:
+    """Return a run's columns."""
+    return (
+        run.id,
+        stored_text(run.name),
+        _stored_life(run.life),
+        str(run.context),
+        run.created,
+        run.started,
+        stored_text(run.group),
+        stored_text(run.command),
+        json.dumps([[one.path, one.mode] for one in run.volumes]),
+    )
+
+
+def read_run(row: Row) -> Run:
+    """Read a run."""
+    key, name, life, context, created, started, group, command, volumes = row
+    process = _read_life(life)
+    if not isinstance(process, ProcessLife):
+        raise TypeError(f"expected a process's life, found {life!r}")
+    return Run(
+        id=ContainerId(key),
+        name=read_text(name),
+        life=process,
+        context=Context.parse(context),
+        created=created,
+        started=started,
+        group=read_text(group),
+        command=read_text(command),
+        volumes=tuple(
+            RunVolume(read_text(path), None if mode is None else ClaimMode(mode))
+            for path, mode in json.loads(volumes)
+        ),
     )
 
 

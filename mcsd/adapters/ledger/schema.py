@@ -136,9 +136,27 @@ _VERSION_4 = (
     "ALTER TABLE grants ADD COLUMN life TEXT NOT NULL DEFAULT ''",
 )
 
+_VERSION_5 = (
+    # What mcsctl run has started and not ended. `life` and `volumes` are JSON, `started` is null
+    # before the start.
+    """
+    CREATE TABLE runs (
+        id TEXT PRIMARY KEY,
+        name ANY NOT NULL,
+        life TEXT NOT NULL,
+        context TEXT NOT NULL,
+        created REAL NOT NULL,
+        started REAL,
+        group_name ANY NOT NULL,
+        command ANY NOT NULL,
+        volumes TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+)
+
 Migration = Sequence[str]
 
-MIGRATIONS: tuple[Migration, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
+MIGRATIONS: tuple[Migration, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)
 
 
 def version_of(database: sqlite3.Connection) -> int:

@@ -15,13 +15,13 @@ import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import selinux
 
 from mcsd.adapters.selinux.paths import PathLabels
-from mcsd.adapters.selinux.types import file_types
+from mcsd.adapters.selinux.types import DOMAIN, file_types, process_context
 from mcsd.core.host import SWITCH_ON, SelinuxStatus
 from mcsd.core.labels import CATEGORY_COUNT, Context, Label, Level, label_in, read_label, readable
 from mcsd.errors import LabelSyntaxError, McsdError, SelinuxError
@@ -112,6 +112,13 @@ class KernelSelinux:
             f"the loaded policy does not accept the file type {file_type!r} at level {level!r}",
             hint="set [labels] file_type to a type it has (seinfo -t), or load mcsd's policy module",
         ) from refusal
+
+    def container_domain(self, domain: str) -> Context:
+        """See `mcsd.ports.Selinux`."""
+        self._require()
+        known = Context.parse(process_context())
+        wanted = replace(known, type=domain or known.type).at(Level.of())
+        return Context.parse(self.canonical(str(wanted)))
 
     def process_context(self, pid: int) -> Label | None:
         """See `mcsd.ports.Selinux`."""
@@ -265,6 +272,11 @@ class XattrSelinux:
     def file_context(self, file_type: str, level: str) -> Context:
         """See `mcsd.ports.Selinux`."""
         return Context.parse(self.canonical(f"system_u:object_r:{file_type}:{level}"))
+
+    def container_domain(self, domain: str) -> Context:
+        """See `mcsd.ports.Selinux`."""
+        known = Context.parse(DOMAIN)
+        return replace(known, type=domain or known.type)
 
     def process_context(self, pid: int) -> Label | None:
         """See `mcsd.ports.Selinux`."""

@@ -15,7 +15,11 @@ import selinux
 
 NAMES = ("svirt_sandbox_file_t", "container_file_t", "svirt_lxc_file_t")
 
+DOMAIN = "system_u:system_r:container_t:s0"
+"""The context of containers' processes where the policy does not say."""
+
 _CONTAINERS = Path("/usr/share/containers/selinux/contexts")
+_PROCESS = re.compile(r"""^\s*process\s*=\s*["']?([^"'\s]+)""", re.MULTILINE)
 _FILE = re.compile(r"""^\s*file\s*=\s*["']?[^:\s"']+:[^:\s"']+:([A-Za-z0-9_]+)""", re.MULTILINE)
 
 
@@ -31,11 +35,20 @@ def file_types(configured: str) -> Iterator[str]:
             yield name
 
 
+def process_context() -> str:
+    """Return the context that the policy has for containers' processes."""
+    return next(_in_policy(_PROCESS), DOMAIN)
+
+
 def _named_by_policy() -> Iterator[str]:
+    return _in_policy(_FILE)
+
+
+def _in_policy(form: re.Pattern[str]) -> Iterator[str]:
     for path in (_CONTAINERS, Path(selinux.selinux_lxc_contexts_path() or "/dev/null")):
         try:
             text = path.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             continue
-        if found := _FILE.search(text):
+        if found := form.search(text):
             yield found[1]

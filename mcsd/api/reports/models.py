@@ -253,6 +253,10 @@ class PairReport(Answer):
     pid: int | None = Field(description="of a process outside this engine's containers")
     volumes: Count = Field(description="volumes that carry the level on this grant's behalf")
     reason: Text = Field(default="", description="what keeps a level in quarantine; empty for the others")
+    holder: Text = Field(
+        default="",
+        description="the machine or container that a process belongs to, by the name of its control group",
+    )
     life: LifeReport | None = Field(
         default=None, description="what the reservation lasts as long as; null: until it is released"
     )
@@ -268,6 +272,20 @@ class PairSummary(Answer):
     quarantined: Count
     foreign: Count
     configured: Count = Field(description="set aside by the configuration")
+
+
+class RunReport(Answer):
+    """What a run has been given."""
+
+    id: str = Field(description="`run-` and 32 hex digits; it is a container's everywhere else")
+    name: Text
+    level: str
+    context: str | None = Field(
+        description="what to execute the command in; null without SELinux in the kernel"
+    )
+    file_context: str | None = Field(
+        description="the label of files that its command may write; null without SELinux in the kernel"
+    )
 
 
 class EventReport(Answer):

@@ -107,6 +107,7 @@ def _foreign_report(holder: ForeignHolder) -> PairReport:
         shares_with=None,
         pid=holder.pid,
         volumes=0,
+        holder=holder.holder,
     )
 
 

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,8 @@ def test_fake_says_the_same(proc: Path) -> None:
         fake.run(pid, context.rstrip("\0\n"), container=container)
     found: list[Processes] = [ProcProcesses(proc), fake]
     for one in found:
-        assert one.process_levels() == (
+        levels = tuple(replace(process, group="") for process in one.process_levels())
+        assert levels == (
             ProcessLevel(3, Context.parse("u:r:admin_t:s0:c0.c1023"), Level.of(*range(1024))),
             ProcessLevel(9, Context.parse("u:r:container_t:s0:c1,c2"), Level.of(1, 2)),
             ProcessLevel(10, Context.parse("u:r:container_t:s0:c3,c4"), Level.of(3, 4), ID),

@@ -155,7 +155,7 @@ def typed(served: Served, lines: Sequence[str]) -> str:
             status = ctl.run(arguments, out=shown, err=shown, environment={"NO_COLOR": "1"}, now=NOW)
         except CtlError as error:
             status = ctl._complain(error, shown)
-        shown.write(f"[exit status {status.value}]\n\n" if status else "\n")
+        shown.write(f"[exit status {int(status)}]\n\n" if status else "\n")
     text = shown.getvalue().replace(served.path, "/run/mcsd/mcsd.sock")
     return re.sub(r"\r[^\r\n]*\x1b\[K", "", text)
 

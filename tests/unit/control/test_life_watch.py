@@ -68,7 +68,7 @@ def test_it_lasts_as_long_as_its_life_and_is_quarantined_then(life: LifeRequest)
         await until(lambda: state(world, grant) is not GrantState.RESERVED)
         after = present(world, grant)
         assert after is None or (after.reservation, after.life) == ("", None)
-        assert "RESERVATION_ENDED" in world.papers.kinds()
+        await until(lambda: "RESERVATION_ENDED" in world.papers.kinds())
         await world.quiet()
         assert state(world, grant) is GrantState.FREE, "nothing carries it"
 

@@ -144,6 +144,14 @@ mcsctl restore /mnt/big/web >/dev/null
 mkdir -p /srv/web
 ok "a container at a level that stays" started web typed mcsctl.1 'docker run -d --name web --security-opt label=level:$(mcsctl reserve web) -v /srv/web:/data nginx'
 says "the reservation is its level" "$(mcsctl reserve web)" docker inspect --format '{{.ProcessLabel}}' web
+says "a level for a build" '^s0:c' typed mcsctl.1 'mcsctl reserve build --until 2h'
+mcsctl release build
+mkdir -p /srv/data /srv/build
+printf 'all:\n\t@echo built\n' >/srv/build/Makefile
+says "a program that reaches one directory" '/srv/data$' typed mcsctl.1 'mcsctl run --volume /srv/data -- du -s /srv/data'
+says "a build at a level of its own" '^built$' recipe 'mcsctl run --name build --volume /srv/build -- make -C /srv/build'
+says "a level for a program that takes one" '^s0:c' recipe 'mcsctl reserve vm-web'
+mcsctl release vm-web
 says "why something was denied" 'denied' typed mcsctl.1 'mcsctl why web --since 10min'
 says "what else is open, of what is high: nothing" '"version": "2.1.0"' typed mcsctl.1 'mcsctl audit --severity high --sarif'
 ok "volumes that need somebody" typed mcsctl.1 'mcsctl volumes -q --state failed --state partial --state stranded'
