@@ -2,7 +2,8 @@
 
 Every key is optional; unknown keys and invalid values are refused with file, key, value and what was
 expected. Files in `conf.d/*.toml` beside the main file are read in the order of their names: tables are
-merged, the lists `[[volumes.rule]]` and `[audit] ignore` are joined, any other value in a later file wins.
+merged, the lists `[[engine]]`, `[[volumes.rule]]` and `[audit] ignore` are joined, any other value in a later
+file wins.
 """
 
 from __future__ import annotations
@@ -14,10 +15,19 @@ from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from mcsd.core.audit.baseline import Ignored
 from mcsd.core.booleans import Wish
+from mcsd.core.containers import DOCKER
 from mcsd.core.durations import seconds_in
 from mcsd.core.gating import GateLevel
 from mcsd.core.labels import CATEGORY_COUNT, Level
@@ -48,13 +58,46 @@ class _Table(BaseModel):
 
 
 class DockerTable(_Table):
-    """`[docker]`: how the engine is reached. Durations in seconds."""
+    """`[docker]`: how Docker is reached, if it is `enabled`. Durations in seconds.
 
+    `resync` holds for all engines.
+    """
+
+    enabled: bool = True
     url: Annotated[str, Matching(r"unix:///.+", "unix:/// and the path of a socket")] = (
         "unix:///run/docker.sock"
     )
     timeout: Annotated[Duration, Field(gt=0)] = 30.0
     resync: Annotated[Duration, Field(gt=0)] = 300.0
+
+
+class EngineKind(StrEnum):
+    """Which program an engine is."""
+
+    DOCKER = "docker"
+    PODMAN = "podman"
+
+    @property
+    def url(self) -> str:
+        """Its usual socket."""
+        return f"unix:///run/{'docker' if self is EngineKind.DOCKER else 'podman/podman'}.sock"
+
+
+class EngineTable(_Table):
+    """`[[engine]]`: an engine beside Docker. `name` is its kind, `url` the kind's socket, if not given."""
+
+    kind: EngineKind = Field(strict=False)
+    name: Annotated[str, Matching(r"[a-z][a-z0-9-]{0,31}", "a name of small letters, digits and '-'")] = ""
+    url: Annotated[str, Matching(r"unix:///.+", "unix:/// and the path of a socket")] = ""
+    timeout: Annotated[Duration, Field(gt=0)] = 30.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _kind_gives_the_rest(cls, value: object) -> object:
+        if not isinstance(value, dict) or value.get("kind") not in set(EngineKind):
+            return value
+        kind = EngineKind(value["kind"])
+        return {"name": kind.value, "url": kind.url, **value}
 
 
 class Backend(StrEnum):
@@ -230,6 +273,7 @@ class Config(_Table):
     """The whole configuration."""
 
     docker: DockerTable = DockerTable()
+    engine: tuple[EngineTable, ...] = Field(default=(), strict=False)
     selinux: SelinuxTable = SelinuxTable()
     labels: LabelsTable = LabelsTable()
     categories: CategoriesTable = CategoriesTable()
@@ -239,6 +283,32 @@ class Config(_Table):
     gate: GateTable = GateTable()
     booleans: BooleansTable = BooleansTable()
     audit: AuditTable = AuditTable()
+
+    @field_validator("engine")
+    @classmethod
+    def _engines_have_names_of_their_own(cls, value: tuple[EngineTable, ...]) -> tuple[EngineTable, ...]:
+        names = [engine.name for engine in value]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"there are two engines of the name {name!r}; give one another name")
+        return value
+
+    @model_validator(mode="after")
+    def _has_an_engine(self) -> Config:
+        names = [engine.name for engine in self.engine]
+        if self.docker.enabled and DOCKER in names:
+            raise ValueError(f"[[engine]] has the name {DOCKER!r}, which is [docker]'s; give it another name")
+        if not (self.docker.enabled or names):
+            raise ValueError("[docker] enabled = false leaves no engine; add an [[engine]]")
+        return self
+
+    @property
+    def engines(self) -> tuple[EngineTable, ...]:
+        """All engines: Docker first, unless `[docker]` is switched off, then those of `[[engine]]`."""
+        docker = EngineTable.model_validate(
+            {"kind": DOCKER, "url": self.docker.url, "timeout": self.docker.timeout}
+        )
+        return (*([docker] if self.docker.enabled else []), *self.engine)
 
     def explicit_paths(self) -> tuple[str, ...]:
         """Return the paths of rules that label: they allow places that need an explicit rule."""
@@ -278,6 +348,7 @@ def _keys_at(place: Sequence[object]) -> tuple[str, ...]:
 
 
 _TABLES: Mapping[str, type[BaseModel]] = {
+    "engine": EngineTable,
     "rule": VolumeRule,
     **{
         name: kind
@@ -315,7 +386,7 @@ def _merge(base: dict[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
         old = merged.get(key)
         if isinstance(old, dict) and isinstance(value, dict):
             merged[key] = _merge(old, value)
-        elif isinstance(old, list) and isinstance(value, list) and key in {"rule", "ignore"}:
+        elif isinstance(old, list) and isinstance(value, list) and key in {"engine", "rule", "ignore"}:
             merged[key] = [*old, *value]
         else:
             merged[key] = value

@@ -71,6 +71,8 @@ def install(
         python.write_text(text.replace(there, f"{there}ROOT = {str(root)!r}\n{WITHOUT}", 1))
     for path in (program, python):
         path.chmod(0o755)
+    for name in ("mcsd-gate-crun", "mcsd-gate-runc"):
+        shutil.copy(RUNTIME / name, root)
     shutil.copytree(RUNTIME / "oci", root / "oci", ignore=shutil.ignore_patterns("__pycache__"))
     if socket is not None:
         calls = root / "oci" / "calls.py"

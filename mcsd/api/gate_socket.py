@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from mcsd.api.peers import peer_of
 from mcsd.control.start_admission import StartLabels, StartRequest
 from mcsd.core.containers import ContainerId
+from mcsd.core.described import BoundMount, Described
 from mcsd.core.hints import Hint
 from mcsd.core.labels import Context
 from mcsd.core.matching import Matching
@@ -44,6 +45,31 @@ class Bugs(Protocol):
     def report_bug(self, where: str, error: BaseException) -> None: ...
 
 
+class BundleMount(BaseModel):
+    """A bind mount of the bundle."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+    source: str
+    destination: str
+    options: list[str] = []
+
+
+class Description(BaseModel):
+    """What the bundle of an engine says that cannot be asked meanwhile."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+    name: str = Field(default="", max_length=256)
+    mounts: list[BundleMount] = []
+    annotations: dict[str, str] = {}
+
+    def described(self) -> Described:
+        """Return it as the daemon's own value."""
+        mounts = (BoundMount(one.source, one.destination, frozenset(one.options)) for one in self.mounts)
+        return Described(self.name, tuple(mounts), tuple(sorted(self.annotations.items())))
+
+
 class GateRequest(BaseModel):
     """What the gate asks, as it writes it."""
 
@@ -59,6 +85,7 @@ class GateRequest(BaseModel):
     pid_mode: str = Field(default="", max_length=512)
     subpaths: dict[str, str] = {}
     obstacle: str = Field(default="", max_length=8192)
+    podman: Description | None = None
 
     def start(self) -> StartRequest:
         """Return the request as the daemon's own value; raise `GateError` if a label cannot be read."""
@@ -78,6 +105,7 @@ class GateRequest(BaseModel):
             pid_mode=self.pid_mode,
             subpaths=tuple(self.subpaths.items()),
             obstacle=self.obstacle,
+            described=self.podman.described() if self.podman else None,
         )
 
 

@@ -19,6 +19,7 @@ from mcsd.api.limits import ConnectionLimiter
 from mcsd.api.reports.booleans import is_good
 from mcsd.api.reports.containers import summarize
 from mcsd.api.reports.models import VolumeState
+from mcsd.api.reports.status import engine_reports
 from mcsd.api.reports.volumes import count_states, volume_reports
 from mcsd.api.service import Service
 from mcsd.core.figures import Figures
@@ -56,19 +57,22 @@ def _counter(name: str, about: str, value: float) -> Metric:
 
 
 def _host(snapshot: Snapshot) -> Iterator[Metric]:
-    selinux, engine = snapshot.host.selinux, snapshot.host.engine
+    selinux = snapshot.host.selinux
     info = GaugeMetricFamily("mcsd_info", "Version of the daemon.", labels=["version"])
     info.add_metric([snapshot.version], 1)
     yield info
     yield _gauge("start_time_seconds", "When the daemon started, since the epoch.", snapshot.started)
     enforces = selinux.backend == "kernel" and selinux.enabled and selinux.enforcing and selinux.mls
     yield _gauge("selinux_enforcing", "Whether the kernel enforces a policy with categories.", enforces)
-    yield _gauge("engine_up", "Whether Docker answers.", engine is not None and not snapshot.engine_error)
-    yield _gauge(
-        "engine_labels_containers", "Whether Docker labels containers.", engine is not None and engine.selinux
-    )
+    engines = engine_reports(snapshot)
+    up = [(one.name, float(one.reachable)) for one in engines]
+    yield _gauges("engine_up", "Whether an engine answers.", "engine", up)
+    labels = [(one.name, float(bool(one.labels_containers))) for one in engines]
+    yield _gauges("engine_labels_containers", "Whether an engine labels containers.", "engine", labels)
     yield _gauge("ledger_writable", "Whether the ledger can be written.", not snapshot.ledger_error)
-    yield _gauge("synced", "Whether all containers were looked at since Docker was reached.", snapshot.synced)
+    yield _gauge(
+        "synced", "Whether all containers were looked at since the engines were reached.", snapshot.synced
+    )
 
 
 def _pairs(snapshot: Snapshot) -> Iterator[Metric]:

@@ -40,7 +40,7 @@ from mcsd.api.reports.pages import place_of_container, place_of_pair, place_of_v
 from mcsd.api.reports.pairs import grant_report, pair_reports, pair_summary
 from mcsd.api.reports.reach import ReachPage, lacking, place_of_cell, reach_reports
 from mcsd.api.reports.runs import run_report
-from mcsd.api.reports.status import health_report, status_report
+from mcsd.api.reports.status import engine_reports, health_report, status_report
 from mcsd.api.reports.strays import strays_report
 from mcsd.api.reports.volumes import check_report, volume_reports
 from mcsd.core.denials.telling import ToldDenial
@@ -198,6 +198,11 @@ async def scan(call: ApiRequest) -> StreamResponse:
     return as_response(strays_report(call.service.strays()))
 
 
+async def engines(call: ApiRequest) -> StreamResponse:
+    """List the engines."""
+    return as_response(models.EnginesReport(items=engine_reports(call.service.snapshot())))
+
+
 async def denials(call: ApiRequest) -> StreamResponse:
     """Return the latest denials."""
     return as_response(denials_report(call.service.denials()))
@@ -350,6 +355,7 @@ ROUTES: tuple[Route, ...] = (
         body=RestoreRequest,
         problems=(Problem.NOT_FOUND, Problem.CONFLICT, Problem.VOLUME_FAILED, *_UNAVAILABLE),
     ),
+    Route("GET", "/v1/engines", "the engines of the configuration", engines, models.EnginesReport),
     Route("GET", "/v1/strays", "what carries levels outside every volume", strays, models.StraysReport),
     Route(
         "POST",

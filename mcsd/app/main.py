@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from mcsd import __version__
-from mcsd.adapters.docker.engine import DockerEngine
+from mcsd.adapters.docker.engine import DockerEngine, PodmanEngine
 from mcsd.adapters.fanotify.watch import FanotifyWatch
 from mcsd.adapters.host.files import HostFiles
 from mcsd.adapters.host.storages import storages_of_homes, storages_of_host
@@ -43,7 +43,7 @@ from mcsd.app.wiring import Assembly, Outside
 from mcsd.blocking.calls import Blocking
 from mcsd.blocking.patient import Patient
 from mcsd.blocking.threads import Threads
-from mcsd.config import DEFAULT_PATH, Config, IoClass, load
+from mcsd.config import DEFAULT_PATH, Config, EngineKind, EngineTable, IoClass, load
 from mcsd.core.notices import Kind, Notice
 from mcsd.core.walks import may_take_off
 from mcsd.errors import ConfigurationError, LedgerDamagedError, McsdError
@@ -99,16 +99,14 @@ def _outside(config: Config, state: Path, stack: AsyncExitStack) -> Outside:
     writer = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="ledger"))
     blocking = Blocking(Threads())
     stack.push_async_callback(blocking.close)
-    docker, docker_for_gate = (
-        DockerEngine(config.docker.url, timeout=config.docker.timeout) for _ in range(2)
-    )
-    stack.push_async_callback(docker.close)
-    stack.push_async_callback(docker_for_gate.close)
+    engines, engines_for_gate = ({one.name: _engine(one) for one in config.engines} for _ in range(2))
+    for engine in (*engines.values(), *engines_for_gate.values()):
+        stack.push_async_callback(engine.close)
     disk_watch = FanotifyWatch(most=config.watch.directories)
     stack.callback(disk_watch.close)
     return Outside(
-        docker=docker,
-        docker_for_gate=docker_for_gate,
+        engines=engines,
+        engines_for_gate=engines_for_gate,
         ledger=ledger,
         volumes=_relabel_engine(config, state, selinux),
         blocking=blocking,
@@ -130,6 +128,11 @@ def _outside(config: Config, state: Path, stack: AsyncExitStack) -> Outside:
     )
 
 
+def _engine(engine: EngineTable) -> DockerEngine:
+    program = PodmanEngine if engine.kind is EngineKind.PODMAN else DockerEngine
+    return program(engine.url, timeout=engine.timeout)
+
+
 def _relabel_engine(config: Config, state: Path, selinux: Selinux) -> Engine:
     patient = Patient()
     return Engine(
@@ -139,7 +142,7 @@ def _relabel_engine(config: Config, state: Path, selinux: Selinux) -> Engine:
             of_host=storages_of_host,
             of_homes=storages_of_homes,
             state=[str(state)],
-            sockets=[config.docker.url.removeprefix("unix://")],
+            sockets=[engine.url.removeprefix("unix://") for engine in config.engines],
         ),
         patient=patient,
         default_label=selinux.default_label,

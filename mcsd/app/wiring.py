@@ -20,7 +20,7 @@ from mcsd import __version__
 from mcsd.api.facade import ApiFacade, Control, Parts, Questions
 from mcsd.app.tasks import Job
 from mcsd.blocking.calls import Blocking
-from mcsd.config import Config
+from mcsd.config import Config, EngineKind
 from mcsd.control.booleans.keeper import Booleans, nothing_stored
 from mcsd.control.engine_watch import Watcher
 from mcsd.control.engines import Engines
@@ -41,7 +41,6 @@ from mcsd.control.selinux_watch import SelinuxWatch
 from mcsd.control.start_admission import Preparers, StartAdmission
 from mcsd.control.verifier import Repairers, Sources, Verifier
 from mcsd.control.volume_watch import VolumeWatch
-from mcsd.core import runs
 from mcsd.core.allocation import Allocator, Holder, HolderKind, Randomness
 from mcsd.core.blocked import Blocked, Party, Subject
 from mcsd.core.containers import Container, ContainerId
@@ -107,9 +106,10 @@ class LabelStore(VolumeEngine, Protocol):
 class Outside:
     """Everything outside mcsd. `writer` is the single thread from which the ledger is called."""
 
-    docker: ContainerEngine
-    docker_for_gate: ContainerEngine
-    """The same engine over separate connections: those of `docker` may all wait for a start to end."""
+    engines: Mapping[str, ContainerEngine]
+    """By their names in the configuration."""
+    engines_for_gate: Mapping[str, ContainerEngine]
+    """The same over separate connections: those of `engines` may all wait for a start to end."""
     ledger: Ledger
     volumes: LabelStore
     disk_watch: DiskWatch
@@ -188,10 +188,7 @@ class Assembly:
             process_levels=process_levels,
             container_status=ContainerStatus(cache, host, bus, process_levels, disk, clock.steady),
         )
-        self._engine = Engines(
-            {"docker": outside.docker, runs.ENGINE: RunEngine(cache)},
-            owner=lambda container: runs.ENGINE if runs.is_run(container) else "docker",
-        )
+        self.engines = Engines(outside.engines, RunEngine(cache))
         self.bus, self.host, self.store, self.walks = bus, host, self.state.store, self.state.walks
         self.process_levels, self.container_status = process_levels, self.state.container_status
         host.listen(self._judge_again)
@@ -250,7 +247,7 @@ class Assembly:
     def _make_observer(self) -> Observer:
         outside, config = self._outside, self._config
         return Observer(
-            self._engine,
+            self.engines,
             outside.volumes,
             outside.selinux,
             outside.networks,
@@ -263,7 +260,8 @@ class Assembly:
     def _make_start_admission(self, preparers: Preparers) -> StartAdmission:
         return StartAdmission(
             config=self._config.gate,
-            docker=self._outside.docker_for_gate,
+            engines=self._outside.engines_for_gate,
+            podman=next((one.name for one in self._config.engines if one.kind is EngineKind.PODMAN), ""),
             state=self.state,
             preparers=preparers,
             blocking=self._outside.blocking,
@@ -291,7 +289,7 @@ class Assembly:
     def _make_watches_of_containers(self) -> None:
         outside, config, clock = self._outside, self._config, self._outside.clock
         self.watcher = Watcher(
-            engine=self._engine,
+            engines=self.engines,
             reconciler=self.reconciler,
             walks=self.walks,
             bus=self.bus,
@@ -337,16 +335,15 @@ class Assembly:
             store=outside.strays,
             allocator=self.store.allocator,
             cache=self.store.cache,
-            engine_root=self._engine_root,
+            engine_roots=self._engine_roots,
             bus=self.bus,
             clock=clock,
             blocking=outside.blocking,
         )
 
     def _storage(self) -> tuple[str, ...]:
-        """Return the storage paths that Docker and volume drivers report."""
-        engine = self.host().engine
-        return (*([engine.root_directory] if engine else []), *self.container_status.driver_paths())
+        """Return the storage paths that engines and volume drivers report."""
+        return (*self._engine_roots(), *self.container_status.driver_paths())
 
     async def _synced(self) -> None:
         self.booleans.wake()
@@ -361,7 +358,7 @@ class Assembly:
 
         If Docker does not answer when mcsd starts, no container is known to run.
         """
-        if not (self.watcher.is_synced or self.watcher.error):
+        if not (self.watcher.is_synced or self.watcher.is_down):
             return None
         return tuple(container for container in self.container_status.containers() if container.running)
 
@@ -372,9 +369,8 @@ class Assembly:
             # Names, types and constraints may all have changed, so everything is judged again.
             self.watcher.look_again()
 
-    def _engine_root(self) -> str:
-        engine = self.host().engine
-        return engine.root_directory if engine is not None else ""
+    def _engine_roots(self) -> tuple[str, ...]:
+        return tuple(engine.root_directory for engine in self.host().engines.values())
 
     def _judge_again(self) -> None:
         self.container_status.tell_changes()
@@ -426,7 +422,7 @@ class Assembly:
         return Verifier(
             Sources(
                 clock=outside.clock,
-                docker=self._engine,
+                engines=self.engines,
                 stored=outside.volumes.volumes,
                 resolve=self._where,
                 selinux=outside.selinux,

@@ -70,6 +70,7 @@ class Arguments:
     """Paths and their modes, "" for none."""
     command_line: tuple[str, ...] = ()
     state_wanted: str = ""
+    engine: str = "docker"
     dry_run: bool = False
     reload: bool = False
     file: str = ""
@@ -327,15 +328,18 @@ def _gate(add: Any) -> None:
     gate = _named(
         add,
         "gate",
-        "have Docker start containers through mcsd, or not",
+        "have an engine start containers through mcsd, or not",
         "enable|disable|status",
         "switch it on, off, or say how it stands",
         type=_one_of(GATE_VERBS),
         choices=GATE_VERBS,
     )
+    gate.add_argument(
+        "--engine", metavar="NAME", default="docker", help="of which engine: docker unless given"
+    )
     gate.add_argument("--dry-run", action="store_true", help="only show the change")
-    gate.add_argument("--reload", action="store_true", help="have Docker reload, and see that it did")
-    gate.add_argument("--file", metavar="PATH", help="Docker's file, /etc/docker/daemon.json unless given")
+    gate.add_argument("--reload", action="store_true", help="have the engine reload, and see that it did")
+    gate.add_argument("--file", metavar="PATH", help="the engine's file, unless it is the usual one")
 
 
 def _always() -> argparse.ArgumentParser:

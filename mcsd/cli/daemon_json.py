@@ -11,6 +11,7 @@ import shutil
 import stat
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -38,8 +39,10 @@ def _cannot(verb: str, path: str | Path, exc: OSError) -> CtlError:
     )
 
 
-def put(path: str, before: str, after: str, notes: Screen) -> None:
-    """Replace the file, and keep the old one as a backup; raise `CtlError`."""
+def put(
+    path: str, before: str, after: str, notes: Screen, *, validate: Callable[[Path], None] | None = None
+) -> None:
+    """Replace the file if `validate` raises nothing, and keep the old one as a backup; raise `CtlError`."""
     target = Path(path).resolve()  # if the file is a link, its target is changed
     draft = target.with_name(target.name + ".mcsd-draft")
     try:
@@ -47,7 +50,8 @@ def put(path: str, before: str, after: str, notes: Screen) -> None:
         exists = target.exists()
         _write(draft, after, target if exists else None)
         try:
-            _validate(draft)
+            if validate is not None:
+                validate(draft)
             if read(target) != before:
                 raise CtlError(f"{path!r} was changed by somebody else meanwhile", hint="try again")
             if exists:
@@ -67,6 +71,14 @@ def put(path: str, before: str, after: str, notes: Screen) -> None:
         raise _cannot("write", path, exc) from exc
 
 
+def remove(path: str) -> None:
+    """Remove a file; raise `CtlError`."""
+    try:
+        Path(path).unlink(missing_ok=True)
+    except OSError as exc:
+        raise _cannot("remove", path, exc) from exc
+
+
 def _write(path: Path, text: str, like: Path | None) -> None:
     """Write a file, with the mode, owner and label of another."""
     path.unlink(missing_ok=True)
@@ -83,7 +95,7 @@ def _write(path: Path, text: str, like: Path | None) -> None:
         os.fsync(descriptor)
 
 
-def _validate(draft: Path) -> None:
+def accepted_by_dockerd(draft: Path) -> None:
     """Have dockerd validate it, if that is possible (from 23.0 on)."""
     program = shutil.which("dockerd") or shutil.which("dockerd", path="/usr/sbin:/usr/local/sbin:/sbin")
     if program is None:

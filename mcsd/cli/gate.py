@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mcsd.cli.client import Client, Object
-from mcsd.cli.daemon_json import put, read
+from mcsd.cli.daemon_json import accepted_by_dockerd, put, read
 from mcsd.cli.errors import CtlError, Exit
 from mcsd.cli.text import Screen
 from mcsd.core.daemon_json import (
@@ -76,7 +76,7 @@ def gate(wish: GateOptions, place: GatePaths, screen: Screen, notes: Screen, *, 
     if wish.dry_run:
         return Exit.DONE
     if not same:
-        put(place.file, text, after, notes)
+        put(place.file, text, after, notes, validate=accepted_by_dockerd)
     if wish.reload:
         _have_reloaded(wish, place, notes)
     elif not same:

@@ -337,9 +337,22 @@ def _gate(session: Session) -> Exit:
     from mcsd.core.daemon_json import DAEMON_JSON
 
     arguments = session.arguments
+    if arguments.engine != "docker":
+        return _podman_gate(session)
     wish = GateOptions(arguments.name, dry_run=arguments.dry_run, reload=arguments.reload)
     place = GatePaths(file=arguments.file or DAEMON_JSON)
     return gate(wish, place, session.screen, session.notes, as_json=arguments.json)
+
+
+def _podman_gate(session: Session) -> Exit:
+    from mcsd.cli.podman_gate import DROP_IN, PodmanGate, PodmanPaths
+
+    arguments = session.arguments
+    place = PodmanPaths(file=arguments.file or DROP_IN)
+    gate = PodmanGate(arguments.engine, place, session.client, session.screen, session.notes)
+    return gate.run(
+        arguments.name, dry_run=arguments.dry_run, reload=arguments.reload, as_json=arguments.json
+    )
 
 
 def _why(session: Session) -> Exit:

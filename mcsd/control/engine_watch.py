@@ -1,19 +1,20 @@
-"""Watching the engine: events are hints, only inspecting counts.
+"""Watching the engines: events are hints, only inspecting counts.
 
-Subscribe, then list and inspect everything, then follow the hints; again whenever the stream breaks or
-reports a loss, and from time to time. Hints are a set of container ids, so a storm of events about one
-container causes one reconciliation.
+With each engine: subscribe, then list and inspect everything, then follow the hints; again whenever the
+stream breaks or reports a loss, and from time to time. Hints are a set of container ids, so a storm of events
+about one container causes one reconciliation.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from enum import StrEnum
 
+from mcsd.control.engines import Engines
 from mcsd.control.reconciler import Reconciler
-from mcsd.core.containers import LOST, ContainerId, EngineEvent, EngineInfo
+from mcsd.core.containers import LOST, ContainerId, EngineEvent, EngineInfo, title_of
 from mcsd.core.figures import Distribution
 from mcsd.core.notices import Kind, Notice
 from mcsd.errors import (
@@ -46,8 +47,8 @@ class Resync(StrEnum):
 
 
 _BECAUSE = {
-    Resync.CONNECTED: "Docker was reached",
-    Resync.LOST: "events were lost, or Docker has reloaded",
+    Resync.CONNECTED: "{engine} was reached",
+    Resync.LOST: "events were lost, or {engine} has reloaded",
     Resync.ASKED: "the policy or a boolean changed, or somebody asked",
 }
 
@@ -108,46 +109,19 @@ class Hints:
             await self._changed.wait_for(lambda: not self._waiting and not self._running)
 
 
-class Watcher:
-    """Has all containers reconciled. `tasks` lists what to run concurrently."""
+class _Stream:
+    """What one engine says: its events, and whether it can be reached."""
 
-    def __init__(
-        self,
-        *,
-        engine: ContainerEngine,
-        reconciler: Reconciler,
-        walks: WalkQueue,
-        bus: EventBus,
-        resync: float,
-        engine_is: Callable[[EngineInfo | None], None],
-        synced: Callable[[], Awaitable[None]],
-        now: Callable[[], float],
-    ) -> None:
-        self.hints = Hints()
+    def __init__(self, watcher: Watcher, name: str, engine: ContainerEngine) -> None:
+        self.name = name
         self.error = ""
         self.error_hint = ""
-        self.is_synced = False
-        self.lag = Distribution.over(LAG)
-        self.resyncs = dict.fromkeys(Resync, 0)
-        self._now = now
-        self._engine = engine
-        self._reconciler = reconciler
-        self._walks = walks
-        self._bus = bus
-        self._resync = resync
-        self._engine_is = engine_is
-        self._synced = synced
-        self._pause = FIRST_PAUSE
-        self._later: set[ContainerId] = set()
-        self._listed = False
+        self.has_listed = False
         """Whether the engine has listed its containers since it was last reached."""
-        self._soon: set[ContainerId] = set()
-        self._again = asyncio.Event()
-        self._hinting: set[asyncio.Task[None]] = set()
-
-    def tasks(self) -> tuple[Callable[[], Coroutine[None, None, None]], ...]:
-        """Return the tasks that run for ever: the stream, the timers, and `LOOKERS` workers."""
-        return (self.follow, self.resync_often, self.retry, self.settle, *[self.look] * LOOKERS)
+        self._watcher = watcher
+        self._engine = engine
+        self._pause = FIRST_PAUSE
+        self._was_reached = False
 
     async def follow(self) -> None:
         """Stay connected for ever, with growing pauses while the engine is down."""
@@ -161,44 +135,135 @@ class Watcher:
 
     async def _follow(self) -> None:
         info = await self._engine.info()
-        self._engine_is(info)
+        self._watcher.engine_is(self.name, info)
         async for event in self._engine.events():
             if event.container:
-                await self._hint(event)
+                await self._watcher.hint(self.name, event)
             else:  # subscribed, or events were lost, or Docker has reloaded
                 self._up(info)
                 await self.resync(Resync.LOST if event.action == LOST else Resync.CONNECTED)
 
+    async def resync(self, why: Resync) -> None:
+        """Inspect the engine, which may have reloaded, and request its containers and the ledger's."""
+        self._watcher.engine_is(self.name, await self._engine.info())
+        await self._watcher.listed(self.name, await self._engine.containers(), why)
+        self.has_listed = True
+
     def _up(self, info: EngineInfo) -> None:
         self._pause = FIRST_PAUSE
-        if self.error or not self.is_synced:
-            fields = {"version": info.server_version, "selinux": "yes" if info.selinux else "no"}
-            self._bus.emit(Notice(Kind.ENGINE_UP, fields))
-        self.error = self.error_hint = ""
+        if self.error or not self._was_reached:
+            fields = {
+                "engine": title_of(self.name),
+                "version": info.server_version,
+                "selinux": "yes" if info.selinux else "no",
+            }
+            self._watcher.emit(Notice(Kind.ENGINE_UP, fields))
+        self.error, self.error_hint, self._was_reached = "", "", True
 
     def _down(self, exc: McsdError) -> None:
         if self.error != exc.what:
-            self._bus.emit(Notice(Kind.ENGINE_DOWN, {"reason": exc.what, "hint": exc.hint}))
+            fields = {"engine": title_of(self.name), "reason": exc.what, "hint": exc.hint}
+            self._watcher.emit(Notice(Kind.ENGINE_DOWN, fields))
         self.error, self.error_hint = exc.what, exc.hint
-        self.is_synced = self._listed = False
+        self.has_listed = self._was_reached = False
+        self._watcher.is_synced = False
 
-    async def _hint(self, event: EngineEvent) -> None:
+
+class Watcher:
+    """Has the containers of all engines reconciled. `tasks` lists what to run concurrently."""
+
+    def __init__(
+        self,
+        *,
+        engines: Engines,
+        reconciler: Reconciler,
+        walks: WalkQueue,
+        bus: EventBus,
+        resync: float,
+        engine_is: Callable[[str, EngineInfo], None],
+        synced: Callable[[], Awaitable[None]],
+        now: Callable[[], float],
+    ) -> None:
+        self.hints = Hints()
+        self.engine_is = engine_is
+        self.is_synced = False
+        self.lag = Distribution.over(LAG)
+        self.resyncs = dict.fromkeys(Resync, 0)
+        self._now = now
+        self._homes = engines
+        self._streams = {name: _Stream(self, name, engine) for name, engine in engines.by_name.items()}
+        self._reconciler = reconciler
+        self._walks = walks
+        self._bus = bus
+        self._resync = resync
+        self._synced = synced
+        self._later: set[ContainerId] = set()
+        self._soon: set[ContainerId] = set()
+        self._again = asyncio.Event()
+        self._hinting: set[asyncio.Task[None]] = set()
+
+    def tasks(self) -> tuple[Callable[[], Coroutine[None, None, None]], ...]:
+        """Return the tasks that run for ever: the stream, the timers, and `LOOKERS` workers."""
+        follow = [stream.follow for stream in self._streams.values()]
+        return (*follow, self.resync_often, self.retry, self.settle, *[self.look] * LOOKERS)
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """The names of the engines, in the configuration's order."""
+        return tuple(self._streams)
+
+    @property
+    def errors(self) -> Mapping[str, tuple[str, str]]:
+        """Why each engine that cannot be reached cannot be, and what to do, by the engine's name."""
+        return {name: (one.error, one.error_hint) for name, one in self._streams.items() if one.error}
+
+    @property
+    def is_down(self) -> bool:
+        """Whether no engine can be reached."""
+        return len(self.errors) == len(self._streams)
+
+    async def hint(self, engine: str, event: EngineEvent) -> None:
+        """Follow an engine's hint."""
+        self._homes.is_at(event.container, engine)
         if event.action == "destroy":
             self._walks.cancel(event.container)
         if is_telling(event.action):
             await self.hints.add([event.container], told=event.time_ns / 1e9)
 
-    async def resync(self, why: Resync = Resync.ASKED) -> None:
-        """Inspect the engine, which may have reloaded, and request all containers of it and of the ledger."""
-        self._engine_is(await self._engine.info())
-        listed = await self._engine.containers()
-        everyone = dict.fromkeys([*listed, *sorted(self._reconciler.everyone() - set(listed))])
+    async def listed(self, engine: str, listed: Collection[ContainerId], why: Resync) -> None:
+        """Request what an engine has listed, and what the ledger has and no other engine."""
+        for container in listed:
+            self._homes.is_at(container, engine)
+        known = self._reconciler.everyone() - set(listed)
+        mine = [one for one in sorted(known) if self._homes.engine_of(one) in ("", engine)]
+        everyone = dict.fromkeys([*listed, *mine])
         await self.hints.add(everyone)
-        self._listed = True
         self.resyncs[why] += 1
         if why is not Resync.TIMER:  # that is counted, but not reported
-            fields = {"containers": len(everyone), "reason": _BECAUSE[why], "code": why.value}
-            self._bus.emit(Notice(Kind.RESYNCED, fields))
+            reason = _BECAUSE[why].format(engine=title_of(engine))
+            fields = {"containers": len(everyone), "reason": reason, "code": why.value}
+            self.emit(Notice(Kind.RESYNCED, fields))
+
+    def emit(self, notice: Notice) -> None:
+        """Report something."""
+        self._bus.emit(notice)
+
+    async def resync(self, why: Resync = Resync.ASKED, *, only_reached: bool = False) -> None:
+        """Inspect all engines, or those that were reached last, and request all their and the ledger's
+        containers.
+
+        Raises what the first engine raises that fails, after all were asked.
+        """
+        failed: McsdError | None = None
+        for stream in self._streams.values():
+            if only_reached and stream.error:
+                continue
+            try:
+                await stream.resync(why)
+            except (EngineUnavailableError, EngineProtocolError) as exc:
+                failed = failed or exc
+        if failed is not None:
+            raise failed
 
     def look_again(self) -> None:
         """Request all containers soon: something has changed that concerns all, without an event."""
@@ -239,10 +304,10 @@ class Watcher:
                     await self._again.wait()
             why = Resync.ASKED if self._again.is_set() else Resync.TIMER
             self._again.clear()
-            if self.error:
+            if self.is_down:
                 continue
             try:
-                await self.resync(why)
+                await self.resync(why, only_reached=True)
             except (EngineUnavailableError, EngineProtocolError):
                 # Only the stream reports whether Docker is there; it pings when it is silent.
                 await asyncio.sleep(RETRY)
@@ -263,7 +328,8 @@ class Watcher:
         """
         while True:
             is_quiet = self.hints.is_quiet(but=self._reconciler.walking())
-            if is_quiet and self._listed and not self.error and not self.is_synced:
+            has_listed = all(stream.has_listed and not stream.error for stream in self._streams.values())
+            if is_quiet and has_listed and not self.is_synced:
                 self.is_synced = True
                 await self._synced()
             await asyncio.sleep(0.2)
@@ -302,9 +368,12 @@ class Watcher:
                 self.look_later(container)
         except McsdError as exc:
             self.look_later(container)
-            if isinstance(exc, EngineUnavailableError) and self.error:
-                return  # reported already, for Docker as a whole
-            # One missing answer does not mean that Docker is down: it may be busy with this container.
+            home = self._homes.engine_of(container)
+            if isinstance(exc, EngineUnavailableError) and (
+                home in self.errors or (not home and self.errors)
+            ):
+                return  # reported already, for the engine as a whole
+            # One missing answer does not mean that an engine is down: it may be busy with this container.
             fields = {"name": container[:12], "reason": exc.what, "hint": exc.hint, "code": exc.problem}
             self._bus.emit(Notice(Kind.CONTAINER_FAILED, fields, container))
         except Exception as exc:  # noqa: BLE001  the boundary: a bug with one container must not stop the others

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from mcsd.blocking.calls import Blocking
+from mcsd.control.engines import Engines
 from mcsd.core.blocked import Party, Subject
 from mcsd.core.containers import Container, ContainerId, Mount, MountKind
 from mcsd.core.exposure import Survey
@@ -30,7 +31,7 @@ from mcsd.errors import (
     VolumeFailedError,
     VolumeRefusedError,
 )
-from mcsd.ports import ContainerEngine, Networks, Selinux, VolumeEngine
+from mcsd.ports import Networks, Selinux, VolumeEngine
 from mcsd.state.start_tracker import StartTracker
 
 _LEAVING = {"removing", "dead"}
@@ -79,7 +80,7 @@ class Observer:
 
     def __init__(
         self,
-        engine: ContainerEngine,
+        engine: Engines,
         volumes: VolumeEngine,
         selinux: Selinux,
         networks: Networks,

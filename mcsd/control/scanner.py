@@ -53,7 +53,7 @@ class Scanner:
         store: StrayStore,
         allocator: Allocator,
         cache: StateCache,
-        engine_root: Callable[[], str],
+        engine_roots: Callable[[], tuple[str, ...]],
         bus: EventBus,
         clock: Clock,
         blocking: Blocking,
@@ -62,7 +62,7 @@ class Scanner:
         self._store = store
         self._allocator = allocator
         self._cache = cache
-        self._engine_root = engine_root
+        self._engine_roots = engine_roots
         self._bus = bus
         self._clock = clock
         self._blocking = blocking
@@ -166,7 +166,7 @@ class Scanner:
         for volume in self._cache.volumes():
             volumes[volume.level] = (*volumes.get(volume.level, ()), volume.path)
         granted = frozenset(grant.level for grant in self._cache.grants())
-        self._explained = StrayExplanation(volumes, granted, self._engine_root(), mounted)
+        self._explained = StrayExplanation(volumes, granted, self._engine_roots(), mounted)
 
     async def _scan_place(
         self, place: str, state: ScanState, share: float, found: dict[Level, Stray], stopped: threading.Event

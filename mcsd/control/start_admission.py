@@ -23,7 +23,7 @@ If the gate is killed, nothing ends its start; a later observation of the contai
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 
@@ -36,7 +36,8 @@ from mcsd.control.reconciler import Reconciler
 from mcsd.control.reservations import Reservations
 from mcsd.core.blocked import Party, Subject
 from mcsd.core.changes import Change, PutGrant
-from mcsd.core.containers import Container, ContainerId
+from mcsd.core.containers import DOCKER, Container, ContainerId
+from mcsd.core.described import Described
 from mcsd.core.gating import Choice, Fresh, GateLevel, choose, has_own_level, is_gated
 from mcsd.core.grants import Grant, GrantEvent, GrantState
 from mcsd.core.hints import Hint
@@ -66,6 +67,8 @@ class StartRequest:
     pid_mode: str = ""
     subpaths: tuple[tuple[str, str], ...] = ()
     """The mounted subpaths of volumes, by destination, which are not in the list of containers."""
+    described: Described | None = None
+    """The container, if the caller describes it: its engine cannot be asked about it meanwhile."""
     obstacle: str = ""
     """Why its file systems cannot be mounted with another level than the engine's; "" if they can."""
 
@@ -97,15 +100,18 @@ class StartAdmission:
         self,
         *,
         config: GateTable,
-        docker: ContainerEngine,
+        engines: Mapping[str, ContainerEngine],
+        podman: str,
         state: State,
         preparers: Preparers,
         blocking: Blocking,
         look: Callable[[ContainerId], None],
         look_later: Callable[[ContainerId], None],
     ) -> None:
+        """`podman` is the name of the engine that is Podman, "" if there is none."""
         self._config = config
-        self._docker = docker
+        self._engines = engines
+        self._podman = podman
         self._observer = preparers.observer
         self._reconciler = preparers.reconciler
         self._reservations = preparers.reservations
@@ -271,9 +277,13 @@ class StartAdmission:
         """Combine what is known about the container, from earlier or from the list, with what the gate
         says."""
         seen = self._container_status.get(request.container)
-        container = seen or await self._docker.list_one(request.container)
-        if not is_gated(container, self._host()):
-            self._host.engine_is(await self._docker.info())  # this call proves that Docker was reloaded
+        if request.described is not None:
+            container = self._of_podman(request, request.described, seen)
+        else:
+            docker = self._docker()
+            container = seen or await docker.list_one(request.container)
+            if not is_gated(container, self._host()):
+                self._host.engine_is(DOCKER, await docker.info())  # this call proves that it was reloaded
         return replace(
             container,
             running=False,
@@ -286,6 +296,18 @@ class StartAdmission:
             pid_mode=request.pid_mode or container.pid_mode,
             mounts=tuple(mount.in_part(dict(request.subpaths)) for mount in container.mounts),
         )
+
+    def _of_podman(self, request: StartRequest, described: Described, seen: Container | None) -> Container:
+        if not self._podman:
+            raise GateError("it is Podman's, and mcsd watches no Podman", hint=Hint.NAME_ENGINE.say())
+        info = self._host().engines.get(self._podman)
+        return described.container(request.container, self._podman, seen, info.root_directory if info else "")
+
+    def _docker(self) -> ContainerEngine:
+        docker = self._engines.get(DOCKER)
+        if docker is None:
+            raise GateError("it is Docker's, and [docker] is not enabled", hint=Hint.NAME_ENGINE.say())
+        return docker
 
     def _claims(self, grant: Grant) -> tuple[Claim, ...]:
         claims = self._store.cache.claims_of(grant.id)

@@ -16,6 +16,7 @@ from pathlib import PurePosixPath
 
 from mcsd.blocking.calls import Blocking
 from mcsd.control.engine_watch import Watcher
+from mcsd.control.engines import Engines
 from mcsd.control.executor import skipped_text
 from mcsd.control.observer import first_process
 from mcsd.control.reclaimer import Reclaimer
@@ -41,7 +42,7 @@ from mcsd.errors import (
     VolumeFailedError,
     VolumeRefusedError,
 )
-from mcsd.ports import Clock, ContainerEngine, Selinux
+from mcsd.ports import Clock, Selinux
 from mcsd.state.state import State
 
 SETTLING = 1.0
@@ -72,7 +73,7 @@ class Sources:
     """Where the facts come from."""
 
     clock: Clock
-    docker: ContainerEngine
+    engines: Engines
     stored: Callable[[], tuple[StoredVolume, ...]]
     """Blocking: the volumes whose originals are on disk."""
     resolve: Callable[[str], Awaitable[str]]
@@ -220,10 +221,10 @@ class Verifier:
     # --- the ledger --------------------------------------------------------------------------------
 
     async def _ledger(self, *, repair: bool) -> tuple[str, ...]:
-        docker = [sentence async for sentence in self._against_docker()]
-        return (*docker, *await self._against_originals(repair=repair))
+        engines = [sentence async for sentence in self._against_engines()]
+        return (*engines, *await self._against_originals(repair=repair))
 
-    async def _against_docker(self) -> AsyncIterator[str]:
+    async def _against_engines(self) -> AsyncIterator[str]:
         try:
             missed = await self._missed()
             if missed:  # an event may still arrive
@@ -241,7 +242,7 @@ class Verifier:
                 yield f"Docker has container {container[:12]}, which was not looked at"
 
     async def _missed(self) -> set[ContainerId]:
-        return set(await self._sources.docker.containers()) ^ self._sources.repairers.reconciler.everyone()
+        return set(await self._sources.engines.containers()) ^ self._sources.repairers.reconciler.everyone()
 
     async def _against_originals(self, *, repair: bool) -> tuple[str, ...]:
         store = self._sources.state.store

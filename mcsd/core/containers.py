@@ -17,11 +17,22 @@ ContainerId = NewType("ContainerId", str)
 LABEL_PREFIX = "io.mcsd."
 """Docker labels with this prefix are for mcsd; the adapter drops all others."""
 
+DOCKER = "docker"
+"""The name of the engine of `[docker]`."""
+
+RUN = "run"
+"""The name of what has the commands of `mcsctl run`, beside those of container engines."""
+
 SUBSCRIBED = "subscribed"
 """Action of the first event of a stream: the subscription is active, list now. It names no container."""
 
 LOST = "lost"
 """Action of an event that stands for dropped ones: list again. It names no container."""
+
+
+def title_of(engine: str) -> str:
+    """Return an engine's name as a word in a sentence: `Docker`, `Podman`."""
+    return engine.capitalize()
 
 
 class MountKind(StrEnum):
@@ -77,6 +88,7 @@ class Container:
     `labels` are only the container's labels under `io.mcsd.`, sorted; `image_labels` those of its image,
     which its author set and not the container's owner. If the image cannot be inspected (removed by force,
     for example), all of `labels` count as the image's.
+    `engine` is the name of its engine in the configuration.
     `running` is true of a paused container too: its processes exist. `image` is the name the container was
     created from; `started_at`, `finished_at` and `created_at` are Docker's RFC 3339 strings, "" if it never
     happened. `engine` is the name of the engine that has it.
@@ -104,8 +116,13 @@ class Container:
     started_at: str = ""
     finished_at: str = ""
     auto_remove: bool = False
-    engine: str = "docker"
     volumes_from: tuple[str, ...] = ()
+    engine: str = DOCKER
+
+    @property
+    def full_name(self) -> str:
+        """The name, with the engine's before it (`podman/web`) unless that is Docker, or mcsd itself."""
+        return self.name if self.engine in {DOCKER, RUN} else f"{self.engine}/{self.name}"
 
     @property
     def level(self) -> Level | None:

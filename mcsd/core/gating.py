@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
 
-from mcsd.core.containers import Container
+from mcsd.core.containers import DOCKER, Container, EngineInfo
 from mcsd.core.daemon_json import NAME
 from mcsd.core.grants import Grant, GrantEvent, GrantState
 from mcsd.core.host import Host
@@ -25,21 +25,32 @@ from mcsd.core.plan import Adopt, Advance, Occupy
 from mcsd.core.sharing import conflicts_of, shares_with
 from mcsd.core.state_cache import StateCache
 
-PROGRAM = "mcsd-gate"
-"""The file name by which a runtime in Docker's list is recognized as the gate."""
+PROGRAMS = frozenset({"mcsd-gate", "mcsd-gate-crun", "mcsd-gate-runc"})
+"""The file names by which a runtime in an engine's list is recognized as the gate."""
 
 
 def is_gated(container: Container, host: Host) -> bool:
-    """Tell whether a container starts through the gate, by the runtime that Docker has for it."""
-    if host.engine is None:
+    """Tell whether a container starts through the gate, by the runtime that its engine has for it."""
+    engine = host.engines.get(container.engine)
+    if engine is None:
         return False
-    path = dict(host.engine.runtimes).get(container.runtime or host.engine.default_runtime, "")
-    return PurePosixPath(path).name == PROGRAM
+    return _is_program(dict(engine.runtimes).get(container.runtime or engine.default_runtime, ""))
+
+
+def default_is_gated(engine: EngineInfo) -> bool:
+    """Tell whether new containers of an engine start through the gate, unless they name another runtime."""
+    return _is_program(dict(engine.runtimes).get(engine.default_runtime, ""))
+
+
+def _is_program(path: str) -> bool:
+    return PurePosixPath(path).name in PROGRAMS
 
 
 def may_have_passed(container: Container, host: Host) -> bool:
     """Tell whether a container's last start may have come through the gate, even if that is disabled now."""
-    return is_gated(container, host) or container.runtime == NAME
+    # Podman keeps its runtime's name with the gate and without: its containers' levels differ from what it
+    # has recorded only if the gate has chosen them.
+    return is_gated(container, host) or container.runtime == NAME or container.engine != DOCKER
 
 
 def has_passed(container: Container, process: Label | None) -> bool:

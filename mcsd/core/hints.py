@@ -67,6 +67,10 @@ class Hint(Enum):
     KEEP_LEVEL = '[gate] level = "docker" in mcsd.toml keeps the level that Docker chose'
     START_AGAIN = "start it again"
     READABLE_LEVEL = "recreate the container with a level such as s0:c1,c2, or with none of its own"
+    NAME_ENGINE = (
+        "name the engine in mcsd.toml ([docker] enabled, or [[engine]] kind), and restart mcsd; or take the "
+        "gate out of that engine's configuration: mcsctl gate disable --engine NAME"
+    )
     OWN_NAMESPACES = "do not share another container's namespaces there"
 
     # what an administrator asks for

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from mcsd.core.containers import EngineInfo
 
@@ -35,7 +36,11 @@ NOT_ASKED = SelinuxStatus("kernel", enabled=True, enforcing=False, mls=False, po
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One look at the host. `engine` is None while Docker has not answered yet."""
+    """One look at the host. `engines` are those that have answered, by name."""
 
     selinux: SelinuxStatus
-    engine: EngineInfo | None = None
+    engines: Mapping[str, EngineInfo] = field(default_factory=dict)
+
+    def with_engine(self, name: str, engine: EngineInfo) -> Host:
+        """Return the host with what an engine has said about itself."""
+        return replace(self, engines={**self.engines, name: engine})

@@ -11,14 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from mcsd.core.containers import Container
+from mcsd.core.containers import DOCKER, Container
 from mcsd.core.disk import DiskState
 from mcsd.core.exposure import Barrier, Weak, Weakness
 from mcsd.core.grants import Grant
 from mcsd.core.host import SWITCH_ON, Host
 from mcsd.core.labels import Label, level_of
 from mcsd.core.processes import Stage
-from mcsd.core.runs import is_run
 from mcsd.core.volumes import Claim, ClaimState, VolumeId
 
 
@@ -87,9 +86,15 @@ _HOST = {
     ),
 }
 
+_OFF = Reason(
+    Why.ENGINE_OFF,
+    "its engine does not label containers",
+    "have the engine label containers (for Podman: label = true in containers.conf), re-create the container",
+)
 
-def host_reasons(host: Host, container: Container | None = None) -> tuple[Reason, ...]:
-    """Return what the host lacks for any container, or this one, to be isolated."""
+
+def host_reasons(host: Host) -> tuple[Reason, ...]:
+    """Return what the kernel lacks for any container to be isolated."""
     status = host.selinux
     missing: list[Why] = []
     if status.backend == "xattr":
@@ -98,15 +103,21 @@ def host_reasons(host: Host, container: Container | None = None) -> tuple[Reason
         missing.append(Why.SELINUX_OFF)
     else:
         missing += [Why.PERMISSIVE] * (not status.enforcing) + [Why.NO_MCS] * (not status.mls)
-    is_engines = container is None or not is_run(container.id)
-    if is_engines and host.engine is not None and not host.engine.selinux:
-        missing.append(Why.ENGINE_OFF)
     return tuple(_HOST[why] for why in missing)
+
+
+def engine_reasons(host: Host, engine: str) -> tuple[Reason, ...]:
+    """Return what an engine lacks for any of its containers to be isolated."""
+    info = host.engines.get(engine)
+    if info is None or info.selinux:
+        return ()
+    return (_HOST[Why.ENGINE_OFF] if engine == DOCKER else _OFF,)
 
 
 def unconfined_reason(container: Container, host: Host) -> Reason | None:
     """Return why an engine that labels containers has not confined this one, None if it has."""
-    if container.process_label is not None or (host.engine is not None and not host.engine.selinux):
+    engine = host.engines.get(container.engine)
+    if container.process_label is not None or (engine is not None and not engine.selinux):
         return None
     without = "re-create it without that option"
     if container.privileged:
@@ -242,7 +253,7 @@ def _weak_reasons(weaknesses: Sequence[Weakness]) -> list[Reason]:
 
 def judge(evidence: Evidence) -> Verdict:
     """Return the verdict on one container."""
-    reasons = list(host_reasons(evidence.host, evidence.container))
+    reasons = [*host_reasons(evidence.host), *engine_reasons(evidence.host, evidence.container.engine)]
     unconfined = unconfined_reason(evidence.container, evidence.host)
     if unconfined is not None:
         reasons.append(unconfined)

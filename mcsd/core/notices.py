@@ -34,12 +34,12 @@ class Kind(Enum):
     ENGINE_UP = MessageSpec(
         "cc00621bd14545f297f752995865eca3",
         6,
-        "connected to Docker {version}; it labels containers: {selinux}",
+        "connected to {engine} {version}; it labels containers: {selinux}",
     )
     ENGINE_DOWN = MessageSpec(
         "45a2d8002eae4fe6af85c0a3e09e6dda",
         4,
-        "Docker cannot be reached: {reason}",
+        "{engine} cannot be reached: {reason}",
     )
     GRANTED = MessageSpec(
         "85329b99325b49cd9982868a9c908c78",

@@ -289,7 +289,7 @@ def _removal(grant: Grant) -> tuple[Action, ...]:
 
 
 def _acquisition(container: Container, host: Host, cache: StateCache) -> tuple[Action, ...]:
-    if host.engine is None or unconfined_reason(container, host) is not None:
+    if container.engine not in host.engines or unconfined_reason(container, host) is not None:
         return ()
     level = container.level
     if level is None:

@@ -11,14 +11,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
-from mcsd.core.containers import LABEL_PREFIX, Container, ContainerId, Mount, MountKind
+from mcsd.core.containers import LABEL_PREFIX, RUN, Container, ContainerId, Mount, MountKind
 from mcsd.core.labels import Context
 from mcsd.core.lives import ProcessLife
 from mcsd.core.processes import ProcessLevel
 from mcsd.core.volumes import ClaimMode
 
-ENGINE = "run"
-"""The name of what has them, beside those of container engines."""
 PREFIX = "run-"
 """How the id of each begins. No engine has such ids."""
 RUNTIME = "mcsctl"
@@ -67,7 +65,7 @@ class Run:
         return Container(
             id=self.id,
             name=self.name,
-            engine=ENGINE,
+            engine=RUN,
             running=running,
             pid=self.life.pid if running else None,
             process_label=self.context,

@@ -12,7 +12,7 @@ from typing import Literal
 
 from mcsd.core.blocked import Blocked
 from mcsd.core.booleans import BooleanView, Refusal
-from mcsd.core.containers import Container
+from mcsd.core.containers import DOCKER, Container
 from mcsd.core.denials.telling import ToldDenial
 from mcsd.core.disk import DiskState
 from mcsd.core.exposure import Weakness
@@ -113,10 +113,12 @@ class Snapshot:
     started: float
     host: Host
     cache: StateCache
-    engine_error: str = ""
-    engine_hint: str = ""
+    engines: tuple[str, ...] = (DOCKER,)
+    """The names of the configured engines."""
+    engine_errors: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Why an engine cannot be reached, and what to do, by its name."""
     synced: bool = False
-    """Whether all containers have been inspected since the engine was last reached."""
+    """Whether all containers have been inspected since the engines were last reached."""
     ledger_error: str = ""
     container_status: tuple[Sighting, ...] = ()
     disks: Mapping[VolumeId, DiskState] = field(default_factory=dict)

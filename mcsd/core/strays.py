@@ -109,20 +109,20 @@ def place_of(path: str, places: Iterable[str]) -> str:
 @dataclass(frozen=True, slots=True)
 class StrayExplanation:
     """What explains a level on a file: a volume that contains the file and should carry the level (`volumes`
-    are their roots by level), or the engine's own storage, if the level is `granted` to a container.
+    are their roots by level), or an engine's own storage, if the level is `granted` to a container.
 
     What is mounted inside a volume is not part of it, and is not restored with it. So `mounted` are all mount
-    points. The engine has mounts of its own in its storage, which is "" if unknown.
+    points. Engines have mounts of their own in their `storages`.
     """
 
     volumes: Mapping[Level, tuple[str, ...]] = field(default_factory=dict)
     granted: frozenset[Level] = frozenset()
-    storage: str = ""
+    storages: tuple[str, ...] = ()
     mounted: tuple[str, ...] = ()
 
     def covers(self, path: str, level: Level) -> bool:
         """Tell whether a level on what is at a path is explained."""
-        if self.storage and level in self.granted and is_at_or_below(path, self.storage):
+        if level in self.granted and any(is_at_or_below(path, storage) for storage in self.storages):
             return True
         tops = [top for top in self.volumes.get(level, ()) if is_at_or_below(path, top)]
         return any(place_of(top, self.mounted) == place_of(path, self.mounted) for top in tops)

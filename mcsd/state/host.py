@@ -24,9 +24,9 @@ class HostStatus:
         """Call `listener` after each change."""
         self._listeners.append(listener)
 
-    def engine_is(self, engine: EngineInfo | None) -> None:
-        """Store the engine's info."""
-        self._become(replace(self._host, engine=engine))
+    def engine_is(self, name: str, engine: EngineInfo) -> None:
+        """Store what an engine says about itself."""
+        self._become(self._host.with_engine(name, engine))
 
     def selinux_is(self, status: SelinuxStatus) -> None:
         """Store the status of SELinux."""

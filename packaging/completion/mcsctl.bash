@@ -7,7 +7,7 @@ _mcsctl()
         word=${COMP_WORDS[i]}
         case $word in
             --socket) i=$((i + 1)); socket=(--socket "${COMP_WORDS[i]}") ;;
-            --config|--container|--file|--group|--ignore|--inodes|--isolated|--kind|--known|--level|--lines|--log|--name|--path|--pid|--priority|--severity|--since|--state|--timeout|--type|--unit|--until|--volume|-n) i=$((i + 1)) ;;
+            --config|--container|--engine|--file|--group|--ignore|--inodes|--isolated|--kind|--known|--level|--lines|--log|--name|--path|--pid|--priority|--severity|--since|--state|--timeout|--type|--unit|--until|--volume|-n) i=$((i + 1)) ;;
             -*) ;;
             *) if [[ -z $command ]]; then command=$word; else position=$((position + 1)); fi ;;
         esac
@@ -39,6 +39,7 @@ _mcsctl()
         "run --group") wanted='none' ;;
         "run --type") wanted='none' ;;
         "run --volume") wanted='none' ;;
+        "gate --engine") wanted='none' ;;
         "gate --file") wanted='files' ;;
         "why --since") wanted='none' ;;
         "why -n"|"why --lines") wanted='none' ;;
@@ -64,7 +65,7 @@ _mcsctl()
             scan) wanted='words -h --help --socket --json --background --status' ;;
             reserve) wanted='words -h --help --socket --json --group --pid --unit --until' ;;
             run) wanted='words -h --help --socket --json --name --group --type --volume' ;;
-            gate) wanted='words -h --help --socket --json --dry-run --reload --file' ;;
+            gate) wanted='words -h --help --socket --json --engine --dry-run --reload --file' ;;
             why) wanted='words -h --help --socket --json -f --follow --since -n --lines --tell --log' ;;
             audit) wanted='words -h --help --socket --json -q --quiet --sarif --all --severity --ignore --inodes --known --tell --config' ;;
             release) wanted='words -h --help --socket --json' ;;

@@ -16,7 +16,7 @@ function __mcsctl_position
     for word in $words[2..-1]
         if test $skip = 1
             set skip 0
-        else if contains -- $word --config --container --file --group --ignore --inodes --isolated --kind --known --level --lines --log --name --path --pid --priority --severity --since --socket --state --timeout --type --unit --until --volume -n
+        else if contains -- $word --config --container --engine --file --group --ignore --inodes --isolated --kind --known --level --lines --log --name --path --pid --priority --severity --since --socket --state --timeout --type --unit --until --volume -n
             set skip 1
         else if not string match -q -- '-*' $word
             if test -z $command
@@ -84,10 +84,11 @@ complete -c mcsctl -n '__fish_seen_subcommand_from run' -l name -x -d 'a name fo
 complete -c mcsctl -n '__fish_seen_subcommand_from run' -l group -x -d 'let it reach this group'\''s volumes too'
 complete -c mcsctl -n '__fish_seen_subcommand_from run' -l type -x -d 'its domain'
 complete -c mcsctl -n '__fish_seen_subcommand_from run' -l volume -x -d 'label this directory or file for it'
-complete -c mcsctl -n __fish_use_subcommand -a gate -d 'have Docker start containers through mcsd, or not'
+complete -c mcsctl -n __fish_use_subcommand -a gate -d 'have an engine start containers through mcsd, or not'
+complete -c mcsctl -n '__fish_seen_subcommand_from gate' -l engine -x -d 'of which engine'
 complete -c mcsctl -n '__fish_seen_subcommand_from gate' -l dry-run -d 'only show the change'
-complete -c mcsctl -n '__fish_seen_subcommand_from gate' -l reload -d 'have Docker reload, and see that it did'
-complete -c mcsctl -n '__fish_seen_subcommand_from gate' -l file -r -F -d 'Docker'\''s file, /etc/docker/daemon.json unless given'
+complete -c mcsctl -n '__fish_seen_subcommand_from gate' -l reload -d 'have the engine reload, and see that it did'
+complete -c mcsctl -n '__fish_seen_subcommand_from gate' -l file -r -F -d 'the engine'\''s file, unless it is the usual one'
 complete -c mcsctl -n '__mcsctl_position gate 0' -a 'enable disable status'
 complete -c mcsctl -n __fish_use_subcommand -a why -d 'say why something was denied, and what to do'
 complete -c mcsctl -n '__fish_seen_subcommand_from why' -s f -l follow -d 'go on with what is denied'

@@ -35,7 +35,8 @@ _BEGINNING = 900_000.0
 class FakeContainerEngine:
     """Containers by id, each with a pair of its own while `selinux` is on."""
 
-    def __init__(self, *, selinux: bool = True) -> None:
+    def __init__(self, *, selinux: bool = True, kind: str = "docker") -> None:
+        self._kind = kind
         self.present: dict[ContainerId, Container] = {}
         self.engine_info = EngineInfo(
             selinux, "20.10.24", "1.41", "/var/lib/docker", "runc", (("runc", "runc"),)
@@ -44,7 +45,7 @@ class FakeContainerEngine:
         """Ids and names that were inspected, in order."""
         self._numbers = itertools.count()
         self._moments = itertools.count()
-        self._pairs = itertools.combinations(range(1022), 2)
+        self._pairs = itertools.combinations(range(0 if kind == "docker" else 500, 1022), 2)
         self._streams: set[asyncio.Queue[EngineEvent | McsdError]] = set()
         self._down: McsdError | None = None
         self._dropping = 0
@@ -124,7 +125,7 @@ class FakeContainerEngine:
     ) -> ContainerId:
         """Create a container; `fields` are any others of `Container`, and None is the engine's own label."""
         number = next(self._numbers)
-        ident = ContainerId(hashlib.sha256(f"fake {number}".encode()).hexdigest())
+        ident = ContainerId(hashlib.sha256(f"{self._kind} {number}".encode()).hexdigest())
         low, high = next(self._pairs)
         selinux = self.engine_info.selinux
         if process_label is None:

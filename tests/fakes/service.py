@@ -62,7 +62,7 @@ def host(*, enforcing: bool = True, backend: str = "kernel") -> Host:
         default_runtime="runc",
         storage_driver="overlay2",
     )
-    return Host(SelinuxStatus(backend, True, enforcing, True, "targeted", 3), engine)
+    return Host(SelinuxStatus(backend, True, enforcing, True, "targeted", 3), {"docker": engine})
 
 
 @dataclass

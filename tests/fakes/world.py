@@ -87,7 +87,7 @@ class HandClock:
 class Kernel:
     """SELinux and the processes of the fake host."""
 
-    engine: FakeContainerEngine
+    engines: tuple[FakeContainerEngine, ...]
     status_now: SelinuxStatus = ENFORCING
     foreign: list[ProcessLevel] = field(default_factory=list)
     permissive: set[str] = field(default_factory=set)
@@ -147,10 +147,13 @@ class Kernel:
     def _context_of(self, pid: int) -> Label | None:
         if pid in self.host:
             return read_label(self.host[pid][0])
-        for container in tuple(self.engine.present.values()):
+        for container in self._containers():
             if container.pid == pid:
                 return self._label_of(container) or Context.parse(UNCONFINED)
         return None
+
+    def _containers(self) -> tuple[Container, ...]:
+        return tuple(one for engine in self.engines for one in tuple(engine.present.values()))
 
     def _label_of(self, container: Container) -> Label | None:
         own = self.labels.get(container.id)
@@ -183,7 +186,7 @@ class Kernel:
 
     def process_levels(self) -> tuple[ProcessLevel, ...]:
         own = []
-        for container in tuple(self.engine.present.values()):
+        for container in self._containers():
             label = self._label_of(container)
             if container.running and isinstance(label, Context) and label.level.categories:
                 own.append(ProcessLevel(container.pid or 0, label, label.level, container.id))
@@ -257,6 +260,9 @@ class World:
         label, and the watch is told what a test tells it."""
         self.config: Config = validate(config, source="test")
         self.docker = FakeContainerEngine(selinux=selinux)
+        self.podman = FakeContainerEngine(selinux=selinux, kind="podman")
+        engines = {"docker": self.docker, "podman": self.podman}
+        self.engines = {one.name: engines[one.kind] for one in self.config.engines}
         self.tables = Tables()
         self.disk = disk
         self.volumes = FakeVolumes()
@@ -264,7 +270,7 @@ class World:
         self.disk_watch = FakeDiskWatch(disk)
         self.files = FakeFiles() if disk is None else DiskFiles(disk)
         self.strays = FakeStrays()
-        self.kernel = Kernel(self.docker)
+        self.kernel = Kernel(tuple(self.engines.values()))
         self.clock = HandClock()
         self.papers = Papers()
         self.booleans = FakeBooleans({})
@@ -287,8 +293,8 @@ class World:
         self.mcsd = Assembly(
             self.config,
             Outside(
-                docker=self.docker,
-                docker_for_gate=self.docker,
+                engines=self.engines,
+                engines_for_gate=self.engines,
                 ledger=self.ledger,
                 volumes=cast(
                     Any, _Blocking(self.volumes if self.on_disk is None else self.on_disk, "blocked")

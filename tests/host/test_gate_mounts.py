@@ -65,6 +65,19 @@ def test_an_overlay_that_will_not_have_the_label_is_there_as_before(place: Path,
     assert (path / "new").read_text() == "kept" and (path / f"from-{layers - 1}").exists()
 
 
+def test_a_volatile_overlay_can_be_mounted_again(place: Path) -> None:
+    """Podman mounts so for `--rm`, and the kernel refuses another mount until its mark is gone."""
+    if Path("/sys/fs/selinux/enforce").exists():
+        pytest.skip("here it would take the label; the guest's scripts look at that")
+    path, options = overlay(place, 2)
+    mounted = mount("overlay", path, [*options, "volatile"], ["nodev"], place / "overlay2")
+    (path / "new").write_text("kept")
+    with pytest.raises(OSError, match="cannot be mounted with another level"):
+        carry(mounted, LABEL)
+    assert (path / "new").read_text() == "kept", "it is there as before: mounted twice since"
+    assert {"volatile", "fsync=volatile"} & set(mounts_at(str(path))[str(path)].options)
+
+
 def test_layers_that_do_not_fit_a_page_are_given_one_by_one(place: Path) -> None:
     """127 of them are what Docker allows."""
     path, options = overlay(place, 127)

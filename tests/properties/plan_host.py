@@ -45,7 +45,7 @@ LINGER = 600.0
 
 HOST = Host(
     SelinuxStatus("kernel", enabled=True, enforcing=True, mls=True, policy="targeted"),
-    EngineInfo(True, "26.1", "1.45", "/var/lib/docker", "runc"),
+    {"docker": EngineInfo(True, "26.1", "1.45", "/var/lib/docker", "runc")},
 )
 
 

@@ -35,8 +35,9 @@ def standing(
 
     with_world(story)
     ground = SelinuxState(status, file_type_error=file_type)
-    host = replace(pictures[0].host, selinux=status, engine=engine)
-    return replace(pictures[0], host=host, engine_error=error, engine_hint="", findings=findings(ground))
+    host = replace(pictures[0].host, selinux=status, engines={"docker": engine} if engine else {})
+    errors = {"docker": (error, "")} if error else {}
+    return replace(pictures[0], host=host, engine_errors=errors, findings=findings(ground))
 
 
 def test_a_host_that_lacks_nothing() -> None:

@@ -16,6 +16,7 @@ from mcsd.config import validate
 from mcsd.control import reservations
 from mcsd.control.start_admission import StartRequest
 from mcsd.core.containers import ContainerId
+from mcsd.core.described import Described
 from mcsd.core.hints import Hint
 from mcsd.core.labels import Context, Level
 from mcsd.core.lives import LifeRequest
@@ -361,6 +362,29 @@ def test_a_late_start_is_repeated_when_its_volumes_are_ready() -> None:
         assert (await start(world, a)).warning == ""
 
     with_world(story, gate={"deadline": 0.2})
+
+
+def of_podman(world: World, ident: ContainerId) -> StartRequest:
+    """What Podman's gate says of a container that only the bundle describes."""
+    made = world.podman.present[ident]
+    process, mount = made.process_label, made.mount_label
+    assert isinstance(process, Context) and isinstance(mount, Context), "Podman labels it"
+    return StartRequest(ident, process, mount, described=Described(made.name))
+
+
+@follows(Hint.NAME_ENGINE)
+def test_an_engine_that_is_named_starts_containers() -> None:
+    async def refused(world: World) -> None:
+        with pytest.raises(GateError) as why:
+            await world.mcsd.start_admission.create(of_podman(world, world.podman.create("web")))
+        assert "[[engine]] kind" in why.value.hint
+
+    async def named(world: World) -> None:
+        labels = await world.mcsd.start_admission.create(of_podman(world, world.podman.create("web")))
+        assert labels.process_label is not None
+
+    with_world(refused)
+    with_world(named, engine=[{"kind": "podman"}])
 
 
 @follows(Hint.KEEP_LEVEL)

@@ -6,7 +6,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from mcsd.config import Config, load, validate
+from mcsd.config import Config, EngineTable, load, validate
 from mcsd.core.booleans import Wish
 
 SHIPPED = Path(__file__).parents[2] / "packaging" / "mcsd.toml"
@@ -29,10 +29,12 @@ def test_what_it_shows_is_what_holds_without_it() -> None:
     examples = shown.model_copy(
         update={
             "booleans": Config().booleans,
+            "engine": (),
             "volumes": shown.volumes.model_copy(update={"rule": ()}),
         }
     )
     assert examples == Config()
+    assert [(engine.kind, engine.name) for engine in shown.engine] == [("podman", "podman")]
     assert shown.booleans.wishes == {"docker_connect_any": Wish.OFF}
     assert [rule.path for rule in shown.volumes.rule] == ["/srv/www"]
 
@@ -40,8 +42,9 @@ def test_what_it_shows_is_what_holds_without_it() -> None:
 def test_it_shows_every_key() -> None:
     shown = uncommented()
     for name, field in Config.model_fields.items():
-        table = shown[name]
+        table, model = shown[name], field.annotation
+        if name == "engine":
+            (table,), model = table, EngineTable  # type: ignore[misc]  # the example of one
         assert isinstance(table, dict)
-        model = field.annotation
         assert model is not None
         assert set(model.model_fields) <= set(table), name

@@ -31,7 +31,8 @@ from mcsd.adapters.docker.inspect import (
     read_refusal,
     read_versions,
 )
-from mcsd.adapters.docker.socket import DOWN_HINT, URL_HINT, Guard
+from mcsd.adapters.docker.programs import DOCKER, Program
+from mcsd.adapters.docker.socket import URL_HINT, Guard
 from mcsd.core.containers import Container, ContainerId, EngineInfo
 from mcsd.errors import ContainerGoneError, EngineProtocolError, EngineUnavailableError
 
@@ -82,8 +83,11 @@ class DockerClient:
     before the first request. `shut` may be called from any thread.
     """
 
-    def __init__(self, path: str, *, seconds: float, limit: int, images: ImageLabels) -> None:
-        self._guard = Guard(path)
+    def __init__(
+        self, path: str, *, seconds: float, limit: int, images: ImageLabels, program: Program = DOCKER
+    ) -> None:
+        self._guard = Guard(path, program)
+        self._program = program
         self._seconds = seconds
         self._limit = limit
         self._images = images
@@ -103,14 +107,14 @@ class DockerClient:
         """Inspect one container by id or name; a full id is never taken for another container's name."""
         name = _NAME.fullmatch(asked)
         if name is None:
-            raise _gone(asked)
-        path = f"/containers/{name[1]}/json"
+            raise self._gone(asked)
+        path = self._program.inspect.replace("{container}", name[1])
         answer = self._ask(path)
         if _says_gone(answer, name[1]):
-            raise _gone(asked)
+            raise self._gone(asked)
         seen = read_container(self._body(path, answer), name[1])
         if is_full_id(name[1]) and seen.container.id != name[1]:
-            raise _gone(asked)
+            raise self._gone(asked)
         if not seen.container.labels:
             return seen.container
         return replace(seen.container, image_labels=self._image_labels(seen))
@@ -120,7 +124,7 @@ class DockerClient:
         query = {"all": "1", "filters": json.dumps({"id": [asked]})}
         seen = read_glance(self._expect("/containers/json", query), asked)
         if seen is None:
-            raise _gone(asked)
+            raise self._gone(asked)
         if not seen.container.labels:
             return seen.container
         return replace(seen.container, image_labels=self._image_labels(seen))
@@ -179,19 +183,26 @@ class DockerClient:
         self._images.put(seen.image_id, labels)
         return labels
 
+    def _gone(self, asked: str) -> ContainerGoneError:
+        program = self._program.name
+        return ContainerGoneError(f"{program} has no container {asked!r}", hint=f"{program} ps -a lists all")
+
     def _expect(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
         return self._body(path, self._ask(path, query))
 
     def _ask(self, path: str, query: Mapping[str, str] | None = None) -> HttpReply:
-        """Request a path of the versioned API."""
+        """Request a path of the versioned API, or one with a version of its own."""
         for _ in range(2):
             if self._spoken is None:
                 self._negotiate()
-            answer = self._get(f"/v{self._spoken}{path}", query, seconds=self._seconds)
+            answer = self._get(self._versioned(path), query, seconds=self._seconds)
             if answer.status != http.HTTPStatus.BAD_REQUEST:
                 break
             self._spoken = None  # the engine may have been replaced by one with other versions
         return answer
+
+    def _versioned(self, path: str) -> str:
+        return path if path.startswith("/v") else f"/v{self._spoken}{path}"
 
     def _get(self, path: str, query: Mapping[str, str] | None = None, *, seconds: float) -> HttpReply:
         try:
@@ -206,16 +217,16 @@ class DockerClient:
         raise self._refused(path, answer)
 
     def _refused(self, path: str, answer: HttpReply) -> EngineProtocolError | EngineUnavailableError:
-        what = f"docker at {self._guard.path!r} answered GET {path} with {answer.status}"
+        what = f"{self._guard.where} answered GET {path} with {answer.status}"
         if message := read_refusal(answer.body):
             what += f": {message!r}"
         match answer.status:
             case status if status in _BEHIND_A_PROXY:
-                return EngineUnavailableError(what, hint=DOWN_HINT)
+                return EngineUnavailableError(what, hint=self._program.down_hint)
             case http.HTTPStatus.UNAUTHORIZED | http.HTTPStatus.FORBIDDEN:
                 hint = "an authorization plug-in or a proxy of the socket forbids it: let mcsd ask this"
             case status if status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
-                hint = "docker's own log says more: journalctl -u docker"
+                hint = f"{self._program.name}'s own log says more: journalctl -u {self._program.name}"
             case _:
                 hint = URL_HINT
         return EngineProtocolError(what, hint=hint)
@@ -237,7 +248,3 @@ def _says_gone(answer: HttpReply, name: str) -> bool:
 
 def _message(answer: HttpReply) -> str:
     return read_refusal(answer.body).lower()
-
-
-def _gone(asked: str) -> ContainerGoneError:
-    return ContainerGoneError(f"docker has no container {asked!r}", hint="docker ps -a lists all")

@@ -23,7 +23,7 @@ from docker import APIClient
 from docker.constants import MINIMUM_DOCKER_API_VERSION
 from requests.adapters import HTTPAdapter
 
-from mcsd.adapters.docker.socket import DOWN_HINT, HANGS_HINT, URL_HINT, Guard
+from mcsd.adapters.docker.socket import URL_HINT, Guard
 from mcsd.errors import EngineProtocolError, EngineUnavailableError, McsdError
 
 OLDEST_SDK = "7.1"
@@ -108,7 +108,9 @@ class Stream:
 
         def judge() -> None:
             if self._rest or self._response.raw.chunk_left:
-                raise self._broken(f"stopped in the middle of an event, {silence:g} s ago", HANGS_HINT)
+                raise self._broken(
+                    f"stopped in the middle of an event, {silence:g} s ago", self._guard.program.hangs_hint
+                )
             still_there()
 
         self._guard.follow(seconds=silence, limit=self._line_limit + 2 * _READ_SIZE, on_silence=judge)
@@ -116,7 +118,7 @@ class Stream:
             for piece in self._pieces():
                 yield from self._split(piece)
                 self._guard.renew()
-        raise self._broken("ended", DOWN_HINT)
+        raise self._broken("ended", self._guard.program.down_hint)
 
     def close(self) -> None:
         """Close the response and, because it is not read to its end, the connection."""
@@ -135,14 +137,14 @@ class Stream:
             self._rest = bytearray(rest)
         if len(self._rest) > self._line_limit:
             raise EngineProtocolError(
-                f"docker at {self._guard.path!r} sent an event of more than {self._line_limit} bytes",
-                hint="look at the labels of the newest containers: docker events",
+                f"{self._guard.where} sent an event of more than {self._line_limit} bytes",
+                hint=f"look at the labels of the newest containers: {self._guard.program.name} events",
             )
         # A record separator goes before each object of application/json-seq (RFC 7464).
         return [stripped for line in lines if (stripped := line.strip(b"\x1e \t\r"))]
 
     def _broken(self, how: str, hint: str) -> EngineUnavailableError:
-        return EngineUnavailableError(f"the event stream of docker at {self._guard.path!r} {how}", hint=hint)
+        return EngineUnavailableError(f"the event stream of {self._guard.where} {how}", hint=hint)
 
 
 def _read(response: requests.Response) -> HttpReply:
@@ -182,13 +184,13 @@ def _explained(guard: Guard, what: str) -> Iterator[None]:
 
 
 def _explain(guard: Guard, what: str, exc: Exception) -> McsdError:
-    where = f"docker at {guard.path!r}"
+    where, program = guard.where, guard.program
     cause = _innermost(exc)
     if guard.is_shut:
         return guard.shut_error()
     if guard.has_ended or isinstance(cause, ConnectionError):
         return EngineUnavailableError(
-            f"{where} closed the connection before its answer to {what} was complete", hint=DOWN_HINT
+            f"{where} closed the connection before its answer to {what} was complete", hint=program.down_hint
         )
     if isinstance(exc, requests.RequestException) and not guard.has_asked:
         # docker 7.0 with requests 2.32 was like that: the two were not compatible.
@@ -198,7 +200,7 @@ def _explain(guard: Guard, what: str, exc: Exception) -> McsdError:
             hint=f"docker itself is not at fault: install python3-docker {OLDEST_SDK} or newer",
         )
     if isinstance(cause, OSError):
-        return EngineUnavailableError(f"{where} failed at {what}: {cause}", hint=HANGS_HINT)
+        return EngineUnavailableError(f"{where} failed at {what}: {cause}", hint=program.hangs_hint)
     return EngineProtocolError(
         f"{where} did not answer {what} in HTTP: {type(cause).__name__}: {cause}", hint=URL_HINT
     )

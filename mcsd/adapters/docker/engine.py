@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from mcsd.adapters.docker.client import DockerClient, ImageLabels
 from mcsd.adapters.docker.events import StreamLimits, Subscription
+from mcsd.adapters.docker.programs import DOCKER, PODMAN, Program
 from mcsd.adapters.docker.socket import URL_HINT
 from mcsd.blocking.threads import Threads
 from mcsd.core.containers import Container, ContainerId, EngineEvent, EngineInfo
@@ -32,13 +33,15 @@ BODY_LIMIT = 64 * 2**20
 
 
 class DockerEngine:
-    """Docker, or Podman's compatible service, behind a Unix socket; meets `mcsd.ports.ContainerEngine`.
+    """Docker behind a Unix socket; meets `mcsd.ports.ContainerEngine`.
 
     `timeout` bounds each answer as a whole, in seconds; `places` how many requests Docker works on at the
     same time, without those that it makes wait for long. If an event stream is silent for `ping_interval`
     seconds, Docker has `ping_timeout` seconds to show that it is alive; at most `event_backlog` events wait
     for a slow reader before they are replaced by one `LOST`.
     """
+
+    program: ClassVar[Program] = DOCKER
 
     def __init__(
         self,
@@ -152,11 +155,25 @@ class DockerEngine:
         client.close()
 
     def _new_client(self) -> DockerClient:
-        return DockerClient(self._path, seconds=self._timeout, limit=self._body_limit, images=self._images)
+        return DockerClient(
+            self._path,
+            seconds=self._timeout,
+            limit=self._body_limit,
+            images=self._images,
+            program=self.program,
+        )
 
     def _refuse_closed(self) -> None:
         if self._closed:
-            raise EngineUnavailableError(f"mcsd closed its connection to docker at {self._path!r}")
+            raise EngineUnavailableError(
+                f"mcsd closed its connection to {self.program.name} at {self._path!r}"
+            )
+
+
+class PodmanEngine(DockerEngine):
+    """Podman's service."""
+
+    program = PODMAN
 
 
 class _Slot:

@@ -42,6 +42,9 @@ _ACTION_LENGTH = 64
 _BY_PODMAN = {"remove": "destroy"}
 """Actions with another name in Podman, also in its compatible API; there `died` is `die` already."""
 
+_STATUS_OF_PODMAN = {"configured": "created", "initialized": "created", "stopped": "exited"}
+"""States with another name in Podman's own API."""
+
 _SHOWN_PROBLEMS = 3
 _SHOWN_TEXT = 200
 _HINT = "mcsd reads docker 20.10 to 29 and podman's compatible API; compare docker version"
@@ -69,10 +72,11 @@ class _State(Read):
 
 
 class ContainerConfig(Read):
-    """The configuration of a container or an image."""
+    """The configuration of a container or an image. Only Podman has annotations here."""
 
     image: str = ""
     labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
 
 
 class _VolumeOptions(Read):
@@ -113,7 +117,10 @@ class _Mount(Read):
 
 
 class InspectAnswer(Read):
-    """The answer to `GET /containers/…/json`."""
+    """The answer to `GET /containers/…/json`.
+
+    `oci_runtime` is in the answer of Podman's own API, whose `HostConfig.Runtime` is always "oci".
+    """
 
     id: _FullId
     name: str
@@ -125,6 +132,7 @@ class InspectAnswer(Read):
     host_config: HostConfig
     config: ContainerConfig
     mounts: list[_Mount] | None
+    oci_runtime: str = Field("", alias="OCIRuntime")
 
 
 class _Image(Read):
@@ -256,11 +264,11 @@ def container_of(seen: InspectAnswer) -> Container:
         userns_mode=host.userns_mode,
         network_mode=host.network_mode,
         security_options=tuple(host.security_opt or ()),
-        labels=_addressed_labels(seen.config.labels),
+        labels=_addressed_labels({**(seen.config.labels or {}), **(seen.config.annotations or {})}),
         mounts=tuple(_mount(mount).in_part(parts) for mount in seen.mounts or ()),
-        runtime=host.runtime,
+        runtime=seen.oci_runtime or host.runtime,
         image=seen.config.image or seen.image,
-        status=state.status,
+        status=_STATUS_OF_PODMAN.get(state.status, state.status),
         created_at=seen.created,
         started_at="" if state.started_at == _NEVER else state.started_at,
         finished_at="" if state.finished_at == _NEVER else state.finished_at,

@@ -21,14 +21,13 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from mcsd.adapters.docker.programs import DOCKER, Program
 from mcsd.errors import EngineProtocolError, EngineUnavailableError
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-DOWN_HINT = "docker.service is not running: systemctl status docker"
-HANGS_HINT = "docker hangs or is overloaded: systemctl status docker, journalctl -u docker"
-URL_HINT = "correct url under [docker] in the configuration"
+URL_HINT = "correct url under [docker] or [[engine]] in the configuration"
 ACCESS_HINT = "mcsd must run as root; if it does, look for a denial: ausearch -m avc -c mcsd"
 
 _KINDS = {
@@ -43,8 +42,9 @@ _KINDS = {
 class Guard:
     """The limits of one connection to the socket at `path`, and the way to end it from outside."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, program: Program = DOCKER) -> None:
         self.path = path
+        self.program = program
         self.lock = threading.RLock()
         """Held while a descriptor is closed, so that `shut` never uses its number for another file."""
         self._socket: GuardedSocket | None = None
@@ -55,6 +55,11 @@ class Guard:
         self._seconds = 0.0
         self._limit = self._left = 0
         self._on_silence: Callable[[], None] | None = None
+
+    @property
+    def where(self) -> str:
+        """The program and its socket, for errors."""
+        return f"{self.program.name} at {self.path!r}"
 
     def ask(self, what: str, *, seconds: float, limit: int) -> None:
         """Begin a request: its answer must be complete in `seconds` and fit into `limit` bytes."""
@@ -121,7 +126,7 @@ class Guard:
 
     def shut_error(self) -> EngineUnavailableError:
         """Build the error of a connection that mcsd ended itself."""
-        return EngineUnavailableError(f"mcsd closed its connection to docker at {self.path!r}")
+        return EngineUnavailableError(f"mcsd closed its connection to {self.where}")
 
     def sending(self) -> None:
         """Note that something is sent."""
@@ -148,29 +153,30 @@ class Guard:
         self._left -= received
         if self._left < 0:
             raise EngineProtocolError(
-                f"docker at {self.path!r} sent more than {self._limit} bytes for {self._what}",
-                hint="restart docker; if it goes on, is this socket docker's?",
+                f"{self.where} sent more than {self._limit} bytes for {self._what}",
+                hint=f"restart {self.program.name}; if it goes on, is this socket {self.program.name}'s?",
             )
 
     def _too_late(self) -> EngineUnavailableError:
         return EngineUnavailableError(
-            f"docker at {self.path!r} did not answer {self._what} within {self._seconds:g} s", hint=HANGS_HINT
+            f"{self.where} did not answer {self._what} within {self._seconds:g} s",
+            hint=self.program.hangs_hint,
         )
 
     def _unreachable(self, exc: OSError) -> EngineUnavailableError:
         def because(why: str, hint: str) -> EngineUnavailableError:
-            return EngineUnavailableError(f"cannot connect to docker at {self.path!r}: {why}", hint=hint)
+            return EngineUnavailableError(f"cannot connect to {self.where}: {why}", hint=hint)
 
         match exc.errno:
             case errno.ENOENT:
-                return because("there is no such socket", DOWN_HINT)
+                return because("there is no such socket", self.program.down_hint)
             case errno.ECONNREFUSED if kind := _kind_unless_socket(self.path):
                 return because(f"it is {kind}, not a socket", URL_HINT)
             case errno.ECONNREFUSED:
-                return because("nobody listens there", DOWN_HINT)
+                return because("nobody listens there", self.program.down_hint)
             case errno.EAGAIN:
                 # A Unix socket with a timeout does not wait for space in the listener's queue.
-                return because("its queue of waiting connections is full", HANGS_HINT)
+                return because("its queue of waiting connections is full", self.program.hangs_hint)
             case errno.EACCES | errno.EPERM:
                 return because(os.strerror(exc.errno).lower(), ACCESS_HINT)
             case _:

@@ -124,6 +124,7 @@ def container_report(sighting: Sighting, snapshot: Snapshot) -> ContainerReport:
     return ContainerReport(
         id=container.id,
         name=container.name,
+        engine=container.engine,
         image=container.image,
         status=container.status,
         running=container.running,
@@ -181,12 +182,17 @@ def summarize(container_status: Iterable[Sighting]) -> ContainerSummary:
 def find_container(snapshot: Snapshot, wanted: str) -> Sighting:
     """Find a container by full id, by name, or by the beginning of its id, in this order, as Docker does.
 
+    `ENGINE/NAME` names a container of one engine; of a name alone, Docker's comes first.
     A name that looks like the beginning of another container's id means the container of that name.
     Raises `NotFoundError`, and `AmbiguousError` if several ids begin so.
     """
     wanted = wanted.removeprefix("/")
     exact = [s for s in snapshot.container_status if s.container.id == wanted]
+    exact = exact or [s for s in snapshot.container_status if s.container.full_name == wanted]
     exact = exact or [s for s in snapshot.container_status if s.container.name == wanted]
+    if len(exact) > 1:
+        names = ", ".join(sorted(f"{s.container.engine}/{s.container.name}" for s in exact))
+        raise AmbiguousError(f"{wanted!r} is the name of several containers: {names}", hint="name the engine")
     if exact:
         return exact[0]
     matching = [s for s in snapshot.container_status if wanted and s.container.id.startswith(wanted)]

@@ -154,10 +154,11 @@ class ReadyCount(Answer):
 
 
 class ContainerReport(Answer):
-    """One container of the engine."""
+    """One container of an engine."""
 
     id: str = Field(description="the engine's full id")
     name: Text
+    engine: str = Field(default="docker", description="the engine's name in the configuration")
     image: Text
     status: Text = Field(description="the engine's word: created, running, paused, exited…")
     running: bool
@@ -318,8 +319,9 @@ class SelinuxReport(Answer):
 
 
 class EngineReport(Answer):
-    """Docker as it was last reached."""
+    """An engine as it was last reached."""
 
+    name: str = Field(default="docker", description="its name in the configuration")
     reachable: bool
     error: Text
     hint: Text
@@ -328,6 +330,8 @@ class EngineReport(Answer):
     labels_containers: bool | None = Field(description="whether it was started with selinux-enabled")
     storage_driver: str | None
     default_runtime: str | None
+    gate: bool | None = Field(default=None, description="whether new containers start through the gate")
+    containers: Count = Field(default=0, description="its containers that mcsd knows")
 
 
 class ContainerSummary(Answer):
@@ -373,7 +377,8 @@ class StatusReport(Answer):
     synced: bool = Field(description="whether all containers were looked at since Docker was last reached")
     ledger_error: Text = Field(description="why the ledger cannot be written; empty when it can")
     selinux: SelinuxReport
-    engine: EngineReport
+    engine: EngineReport = Field(description="the first of the engines")
+    engines: tuple[EngineReport, ...] = ()
     containers: ContainerSummary
     volumes: dict[VolumeState, int] = Field(description="volumes by state; states without any are left out")
     pairs: PairSummary | None
@@ -509,6 +514,12 @@ class DenialReport(Answer):
     text: Text
     because: Text = Field(description="the first cause, as a sentence; may be empty")
     hint: Text = Field(description="what to type, or to do; may be empty")
+
+
+class EnginesReport(Answer):
+    """The engines of the configuration, in its order."""
+
+    items: tuple[EngineReport, ...]
 
 
 class DenialsReport(Answer):

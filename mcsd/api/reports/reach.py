@@ -9,7 +9,7 @@ from pydantic import Field
 from mcsd.api.reports.answer import Answer, Count, Text
 from mcsd.api.reports.models import VolumeState
 from mcsd.api.reports.volumes import volume_reports
-from mcsd.core.isolation import host_reasons
+from mcsd.core.isolation import engine_reasons, host_reasons
 from mcsd.core.reach import Actor, Cell, CellKind, How, Thing, ThingKind, cells_of
 from mcsd.core.snapshot import Snapshot
 from mcsd.core.strays import Stray
@@ -120,7 +120,9 @@ def reach_reports(snapshot: Snapshot, strays: Iterable[Stray]) -> Iterator[CellR
 
 def lacking(snapshot: Snapshot) -> str:
     """Return what the host lacks for levels to be enforced, "" if nothing."""
-    return "; ".join(reason.text for reason in host_reasons(snapshot.host))
+    host = snapshot.host
+    reasons = [*host_reasons(host), *(one for name in host.engines for one in engine_reasons(host, name))]
+    return "; ".join(dict.fromkeys(reason.text for reason in reasons))
 
 
 _ORDER = {kind: place for place, kind in enumerate(CellKind)}

@@ -22,9 +22,11 @@ from mcsd.api.reports.models import (
 from mcsd.api.reports.pairs import pair_summary
 from mcsd.api.reports.volumes import TROUBLED, count_states, progress_report, volume_reports
 from mcsd.core.blocked import Blocked
+from mcsd.core.containers import DOCKER, title_of
 from mcsd.core.denials.telling import RECENT
 from mcsd.core.exposure import Barrier, Weak
-from mcsd.core.isolation import Why, host_reasons
+from mcsd.core.gating import default_is_gated
+from mcsd.core.isolation import engine_reasons, host_reasons
 from mcsd.core.json_values import moment, texts
 from mcsd.core.selinux_state import Trouble
 from mcsd.core.snapshot import Event, PairCounts, Snapshot
@@ -72,7 +74,7 @@ def _check(subject: str, condition: Condition, text: str, hint: str = "") -> Che
 
 def _selinux(snapshot: Snapshot) -> CheckReport:
     status = snapshot.host.selinux
-    missing = [(r.text, r.hint) for r in host_reasons(snapshot.host) if r.why is not Why.ENGINE_OFF]
+    missing = [(reason.text, reason.hint) for reason in host_reasons(snapshot.host)]
     more = [finding for finding in snapshot.findings if finding.trouble not in _TOLD_BY_HOST]
     is_bad = bool(missing) or any(finding.trouble is not Trouble.DEAF for finding in more)
     missing += [(finding.text, finding.hint) for finding in more]
@@ -83,22 +85,25 @@ def _selinux(snapshot: Snapshot) -> CheckReport:
     return _check("SELinux", Condition.GOOD, f"enforcing, {policy}, with categories")
 
 
-def _docker(snapshot: Snapshot) -> CheckReport:
-    engine = snapshot.host.engine
-    if snapshot.engine_error:
-        return _check(
-            "Docker", Condition.BAD, snapshot.engine_error, snapshot.engine_hint or "systemctl status docker"
-        )
+def _engine_checks(snapshot: Snapshot) -> tuple[CheckReport, ...]:
+    return tuple(_engine_check(snapshot, name) for name in snapshot.engines)
+
+
+def _engine_check(snapshot: Snapshot, name: str) -> CheckReport:
+    title, engine = title_of(name), snapshot.host.engines.get(name)
+    if name in snapshot.engine_errors:
+        error, hint = snapshot.engine_errors[name]
+        return _check(title, Condition.BAD, error, hint or f"systemctl status {name}")
     if engine is None:
         return _check(
-            "Docker", Condition.BUSY, "has not answered yet", "systemctl status docker, if it stays so"
+            title, Condition.BUSY, "has not answered yet", f"systemctl status {name}, if it stays so"
         )
-    off = [reason for reason in host_reasons(snapshot.host) if reason.why is Why.ENGINE_OFF]
+    off = engine_reasons(snapshot.host, name)
     if off:
         return _check(
-            "Docker", Condition.BAD, f"{engine.server_version}, does not label containers", off[0].hint
+            title, Condition.BAD, f"{engine.server_version}, does not label containers", off[0].hint
         )
-    return _check("Docker", Condition.GOOD, f"{engine.server_version}, labels containers")
+    return _check(title, Condition.GOOD, f"{engine.server_version}, labels containers")
 
 
 def _ledger(snapshot: Snapshot) -> CheckReport:
@@ -245,18 +250,28 @@ def _blocked_report(blocked: Blocked) -> BlockedReport:
     )
 
 
-def _engine(snapshot: Snapshot) -> EngineReport:
-    engine = snapshot.host.engine
+def engine_report(snapshot: Snapshot, name: str) -> EngineReport:
+    """Report one engine."""
+    engine = snapshot.host.engines.get(name)
+    error, hint = snapshot.engine_errors.get(name, ("", ""))
     return EngineReport(
-        reachable=engine is not None and not snapshot.engine_error,
-        error=snapshot.engine_error,
-        hint=snapshot.engine_hint,
+        name=name,
+        reachable=engine is not None and not error,
+        error=error,
+        hint=hint,
         version=engine.server_version if engine else None,
         api_version=engine.api_version if engine else None,
         labels_containers=engine.selinux if engine else None,
         storage_driver=engine.storage_driver if engine else None,
         default_runtime=engine.default_runtime if engine else None,
+        gate=default_is_gated(engine) if engine else None,
+        containers=sum(sighting.container.engine == name for sighting in snapshot.container_status),
     )
+
+
+def engine_reports(snapshot: Snapshot) -> tuple[EngineReport, ...]:
+    """Report all engines of the configuration, in its order."""
+    return tuple(engine_report(snapshot, name) for name in snapshot.engines)
 
 
 def _selinux_report(snapshot: Snapshot) -> SelinuxReport:
@@ -277,7 +292,7 @@ def status_report(snapshot: Snapshot) -> StatusReport:
     counts = count_states(volume_reports(snapshot))
     lines = [
         _selinux(snapshot),
-        _docker(snapshot),
+        *_engine_checks(snapshot),
         _ledger(snapshot),
         _containers(snapshot, summary),
         _volumes(counts),
@@ -296,7 +311,8 @@ def status_report(snapshot: Snapshot) -> StatusReport:
         synced=snapshot.synced,
         ledger_error=snapshot.ledger_error,
         selinux=_selinux_report(snapshot),
-        engine=_engine(snapshot),
+        engine=engine_report(snapshot, next(iter(snapshot.engines), DOCKER)),
+        engines=engine_reports(snapshot),
         containers=summary,
         volumes=counts,
         pairs=pair_summary(snapshot.pairs),
@@ -310,7 +326,7 @@ def status_report(snapshot: Snapshot) -> StatusReport:
 def headline(snapshot: Snapshot) -> str:
     """Return a one-line status of mcsd and the host: what is wrong and what to do first, or that all is
     well."""
-    checks = [_selinux(snapshot), _docker(snapshot), _ledger(snapshot)]
+    checks = [_selinux(snapshot), *_engine_checks(snapshot), _ledger(snapshot)]
     if (waiting := _waiting(snapshot)) is not None:
         checks.append(waiting)
     amiss = [check for check in checks if check.condition is not Condition.GOOD]
@@ -330,9 +346,10 @@ def health_report(snapshot: Snapshot) -> HealthReport:
     A host that does not enforce is a matter for the status, not for this.
     """
     lines = [_ledger(snapshot)]
-    docker = _docker(snapshot)
-    if snapshot.engine_error or snapshot.host.engine is None:
-        lines.append(docker.model_copy(update={"condition": Condition.WARNING}))
+    for name in snapshot.engines:
+        if name in snapshot.engine_errors or name not in snapshot.host.engines:
+            check = _engine_check(snapshot, name)
+            lines.append(check.model_copy(update={"condition": Condition.WARNING}))
     ill = [line for line in lines if line.condition is not Condition.GOOD]
     return HealthReport(
         condition=worst_of(line.condition for line in ill),

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 FORMER = "io.mcsd.mount-label"
 """The annotation in the bundle with the label that Docker had chosen."""
 _LABEL = "security.selinux"
+_OURS = "io.mcsd."
+_PODMAN_LABEL = "io.podman.annotations.label"
+"""The annotation with what `--security-opt label=` said."""
 
 
 class Bundle:
@@ -42,10 +45,20 @@ class Bundle:
         return [str(mount.get("source") or "") for mount in self._config.get("mounts") or ()]
 
     @property
-    def own_directory(self) -> str:
-        """Docker's own directory for the container, with its `resolv.conf` and the like; "" if none."""
-        middle = f"/containers/{self.container}/"
-        return next((s[: s.index(middle) + len(middle)] for s in self.sources if middle in s), "")
+    def own_directories(self) -> list[str]:
+        """The engine's own directories for the container, with its `resolv.conf` and the like.
+
+        Docker has one, Podman one on disk and one in /run.
+        """
+        found = []
+        for middle in (f"/containers/{self.container}/", f"/overlay-containers/{self.container}/userdata/"):
+            found += [s[: s.index(middle) + len(middle)] for s in self.sources if middle in s]
+        return list(dict.fromkeys(found))
+
+    @property
+    def is_podman_s(self) -> bool:
+        """Whether it is Podman's, by its place: what is in it may be the container's owner's."""
+        return self.path.endswith(f"/overlay-containers/{self.container}/userdata")
 
     def description(self) -> dict[str, Any]:
         """Return what mcsd needs to know about a container that is being created."""
@@ -55,15 +68,15 @@ class Bundle:
             "container": self.container,
             "process_label": self.process_label,
             "mount_label": self.mount_label,
-            **self._host_settings(),
+            **(self._of_podman() if self.is_podman_s else self._host_settings()),
             "obstacle": obstacle,
         }
 
     def _host_settings(self) -> dict[str, Any]:
         try:
-            with open(self.own_directory + "hostconfig.json", "rb") as file:
+            with open(self.own_directories[0] + "hostconfig.json", "rb") as file:
                 host = parse(file.read())
-        except (OSError, ValueError):
+        except (IndexError, OSError, ValueError):
             return {}  # then mcsd treats the level as Docker's own choice
         return {
             "security_options": [str(one) for one in host.get("SecurityOpt") or ()],
@@ -71,6 +84,38 @@ class Bundle:
             "pid_mode": str(host.get("PidMode") or ""),
             "subpaths": _subpaths(host),
         }
+
+    def _of_podman(self) -> dict[str, Any]:
+        """Return what Podman cannot be asked while it starts the container."""
+        notes = self._config.get("annotations") or {}
+        options = [str(one) for one in str(notes.get(_PODMAN_LABEL) or "").split(",label=") if one]
+        binds = [one for one in self._config.get("mounts") or () if one.get("type") == "bind"]
+        return {
+            "security_options": [f"label={one}" for one in options],
+            "ipc_mode": self._shared("ipc"),
+            "pid_mode": self._shared("pid"),
+            "podman": {
+                "name": name_of_conmon(),
+                "mounts": [
+                    {
+                        "source": str(one.get("source") or ""),
+                        "destination": str(one.get("destination") or ""),
+                        "options": [str(option) for option in one.get("options") or ()],
+                    }
+                    for one in binds
+                ],
+                "annotations": {key: str(value) for key, value in notes.items() if key.startswith(_OURS)},
+            },
+        }
+
+    def _shared(self, kind: str) -> str:
+        """Return `container:ID` for a namespace of another container's, as Docker writes it; "" if none."""
+        for namespace in self._config.get("linux", {}).get("namespaces") or ():
+            parts = str(namespace.get("path") or "").split("/")
+            if namespace.get("type") == kind and parts[:2] == ["", "proc"] and parts[2].isdecimal():
+                other = container_of_process(int(parts[2]))
+                return f"container:{other}" if other else ""
+        return ""
 
     def take_on(self, process: str, label: str) -> None:
         """Label the bundle, the mounts and Docker's own files; raise `OSError`."""
@@ -121,13 +166,13 @@ class Bundle:
 
     def _places(self) -> tuple[list[str], dict[str, MountInfo]]:
         """Return Docker's own files for the container, and its mounts, including the root."""
-        own = self.own_directory
+        own = self.own_directories
         mounted = {
             path: place
-            for path, place in mounts_at(self.root, own).items()
+            for path, place in mounts_at(self.root, *own).items()
             if path == self.root or any(_is_below(source, path) for source in self.sources)
         }
-        files = [source for source in self.sources if own and source.startswith(own)]
+        files = [source for source in self.sources if source.startswith(tuple(own))]
         return [one for one in files if not any(_is_below(one, path) for path in mounted)], mounted
 
 
@@ -136,6 +181,29 @@ def _subpaths(host: dict[str, Any]) -> dict[str, str]:
     wanted = [one for one in host.get("Mounts") or () if one.get("Type") == "volume"]
     parts = {one.get("Target"): (one.get("VolumeOptions") or {}).get("Subpath") for one in wanted}
     return {str(target): str(part) for target, part in parts.items() if target and part}
+
+
+def name_of_conmon() -> str:
+    """Return the name of the container that the calling conmon watches; "" if another program calls."""
+    try:
+        with open(f"/proc/{os.getppid()}/cmdline", encoding="utf-8", errors="replace") as file:
+            words = file.read().split("\0")
+    except OSError:
+        return ""
+    if os.path.basename(words[0]) != "conmon" or "-n" not in words:
+        return ""
+    return words[words.index("-n") + 1]
+
+
+def container_of_process(pid: int) -> str:
+    """Return the Podman container that a process is in, by its control group; "" if it is in none."""
+    try:
+        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as file:
+            group = file.read()
+    except OSError:
+        return ""
+    ident = group.partition("/libpod-")[2][:64]
+    return ident if len(ident) == 64 and not ident.strip("0123456789abcdef") else ""
 
 
 def _is_below(path: str, directory: str) -> bool:

@@ -107,7 +107,7 @@ def before_exec(call: Invocation) -> None:
 
 def present_label(call: Invocation) -> str:
     """Return the label of the container's first process, by the pid in the runtime's state; "" if none."""
-    state = f"{call.option('--root')}/{call.container}"
+    state = f"{state_root(call)}/{call.container}"
     for name, key in (("state.json", "init_process_pid"), ("status", "pid")):
         try:
             with open(f"{state}/{name}", encoding="utf-8") as file:
@@ -117,6 +117,12 @@ def present_label(call: Invocation) -> str:
         except FileNotFoundError:
             continue
     return ""
+
+
+def state_root(call: Invocation) -> str:
+    """Return where the runtime keeps its state: containerd names a directory, Podman leaves it to the
+    runtime."""
+    return call.option("--root") or f"/run/{os.path.basename(call.runtime)}"
 
 
 # --- delete --------------------------------------------------------------------------------------------
@@ -189,7 +195,7 @@ def called_at() -> float:
 
 def is_succeeded(call: Invocation, bundle: str) -> bool:
     """Tell whether a container with this id, or a bundle for one, was created after this call."""
-    state = f"{call.option('--root')}/{call.container}"
+    state = f"{state_root(call)}/{call.container}"
     made = [f"{bundle}/config.json"] if bundle else []
     for path in (*made, f"{state}/state.json", f"{state}/status"):
         try:

@@ -57,17 +57,17 @@ class MountInfo:
         return ""
 
 
-def mounts_at(root: str, below: str = "") -> dict[str, MountInfo]:
-    """Return the mounts at a path, and below a directory that ends in "/", by path."""
+def mounts_at(root: str, *below: str) -> dict[str, MountInfo]:
+    """Return the mounts at a path, and below directories that end in "/", by path."""
     found = {}
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
         for line in table:
-            if root not in line and not (below and below in line) and "\\" not in line:
+            if root not in line and not any(one in line for one in below) and "\\" not in line:
                 continue  # a host has thousands
             fields, _, more = line.rstrip("\n").partition(" - ")
             words = fields.split(" ")
             path = unescape(words[4])
-            if path == root or (below and path.startswith(below)):
+            if path == root or path.startswith(below):
                 kind, _, options = more.split(" ", 2)
                 found[path] = MountInfo(path, kind, words[5].split(","), split_options(unescape(options)))
     return found  # of several at one path, the last one, which is on top
@@ -109,13 +109,32 @@ def _carry_overlay(mounted: MountInfo, label: str) -> None:
     os.chdir(mounted.base)
     try:
         unmount(mounted.path)
+        _allow_again(mounted)
         try:
             _mount(mounted, label)
         except OSError as exc:
+            _allow_again(mounted)
             _mount(mounted, mounted.context)
             raise OSError(f"the root file system cannot be mounted with another level: {exc}") from exc
     finally:
         os.chdir(here)
+
+
+def _allow_again(mounted: MountInfo) -> None:
+    """Remove the kernel's mark of a volatile overlay, which refuses another mount of the same layers.
+
+    Podman mounts so for `--rm`. The mark says that the layers may be incomplete after a crash of the host;
+    here the unmount was a moment ago (the kernel's overlayfs.rst, "Volatile mount").
+    """
+    work = next((one.partition("=")[2] for one in mounted.options if one.startswith("workdir=")), "")
+    if not work or not {"volatile", "fsync=volatile"} & set(mounted.options):
+        return  # newer kernels show the option by its second name
+    mark = os.path.join(mounted.base, work, "work", "incompat")
+    for remove, path in ((os.unlink, "volatile/dirty"), (os.rmdir, "volatile"), (os.rmdir, "")):
+        try:
+            remove(os.path.join(mark, path))
+        except FileNotFoundError:
+            pass
 
 
 def _mount(mounted: MountInfo, label: str) -> None:

@@ -264,7 +264,7 @@ def test_every_problem_has_a_status_and_a_title() -> None:
 def test_health_is_bad_only_when_nothing_can_be_written_down(served: Served) -> None:
     """Promise 9: without a ledger mcsd does nothing, and says so."""
     assert (served.ask("/healthz").status, served.ask("/healthz").object["condition"]) == (200, "good")
-    served.service.change = lambda p: replace(p, engine_error="connection refused")
+    served.service.change = lambda p: replace(p, engine_errors={"docker": ("connection refused", "")})
     answer = served.ask("/healthz")
     assert (answer.status, answer.object["condition"]) == (200, "warning")
     assert answer.object["reasons"] == ["Docker: connection refused"]
@@ -277,8 +277,12 @@ def test_health_is_bad_only_when_nothing_can_be_written_down(served: Served) -> 
     [
         (lambda p: replace(p, host=host(enforcing=False)), "SELinux", "SELinux is permissive"),
         (lambda p: replace(p, host=host(backend="xattr")), "SELinux", "no SELinux in the kernel"),
-        (lambda p: replace(p, host=replace(p.host, engine=None)), "Docker", "has not answered yet"),
-        (lambda p: replace(p, engine_error="connection refused"), "Docker", "connection refused"),
+        (lambda p: replace(p, host=replace(p.host, engines={})), "Docker", "has not answered yet"),
+        (
+            lambda p: replace(p, engine_errors={"docker": ("connection refused", "")}),
+            "Docker",
+            "connection refused",
+        ),
         (lambda p: replace(p, ledger_error="disk full"), "Ledger", "disk full"),
         (lambda p: replace(p, pairs=replace(p.pairs, free=0)), "Pairs", "0 of 523,776 free"),
         (lambda p: replace(p, findings=(LOST_TYPE,)), "SELinux", "volumes cannot be labelled"),

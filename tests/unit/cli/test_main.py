@@ -477,7 +477,9 @@ def test_others_are_told_that_they_may_not() -> None:
 
 def test_the_engine_being_away_is_told_in_the_status(served: Served) -> None:
     """Promise 8."""
-    served.service.change = lambda p: replace(p, engine_error="connection refused", synced=False)
+    served.service.change = lambda p: replace(
+        p, engine_errors={"docker": ("connection refused", "")}, synced=False
+    )
     out = run(served.path, "status").out
     assert "Docker      BAD  connection refused" in out
     assert "next: systemctl status docker" in out

@@ -507,11 +507,11 @@ def test_lost_events_and_a_dead_engine_end_in_the_same_state() -> None:
         world.docker.drop_events(100)
         a = world.create("a", world.mount("/srv/a"))
         world.docker.go_down()
-        while not world.mcsd.watcher.error:
+        while not world.mcsd.watcher.errors:
             await asyncio.sleep(0.005)
         assert "ENGINE_DOWN" in world.papers.kinds()
         world.docker.come_up()
-        while world.mcsd.watcher.error or not world.mcsd.watcher.is_synced:
+        while world.mcsd.watcher.errors or not world.mcsd.watcher.is_synced:
             await asyncio.sleep(0.01)
         assert world.level_on("/srv/a") == world.level(a)
 

@@ -341,7 +341,7 @@ def test_it_is_run_while_docker_is_away() -> None:
         await world.quiet()
         await world.mcsd.reclaimer.starts(within=10)
         world.docker.go_down()
-        await until(lambda: world.mcsd.watcher.error)
+        await until(lambda: world.mcsd.watcher.errors)
         run = await world.begin_run("build", "/srv/a")
         assert world.sighting(run.id).verdict.isolated is True
         world.kill_run(run)

@@ -15,7 +15,8 @@ from mcsd.core.volumes import Claim, ClaimMode, ClaimState, GrantId
 
 LABEL = Context.parse("system_u:system_r:container_t:s0:c1,c2")
 SELINUX = SelinuxStatus("kernel", enabled=True, enforcing=True, mls=True, policy="targeted")
-HOST = Host(SELINUX, EngineInfo(True, "26.1", "1.45", "/var/lib/docker", "runc"))
+DOCKER = EngineInfo(True, "26.1", "1.45", "/var/lib/docker", "runc")
+HOST = Host(SELINUX, {"docker": DOCKER})
 WEB = Container(ContainerId("a" * 64), "web", running=True, pid=7, process_label=LABEL)
 GRANT = Grant(GrantId(1), WEB.id, "web", Level.of(1, 2), Origin.ADOPTED, GrantState.ACTIVE, 1.0)
 CLAIM = Claim(GrantId(1), "/data", "/srv", ClaimMode.PRIVATE, ClaimState.READY)
@@ -47,7 +48,7 @@ def test_nothing_missing_is_isolated() -> None:
         (selinux(enabled=False), Why.SELINUX_OFF),
         (selinux(enforcing=False), Why.PERMISSIVE),
         (selinux(mls=False), Why.NO_MCS),
-        (replace(SOUND, host=replace(HOST, engine=replace(HOST.engine, selinux=False))), Why.ENGINE_OFF),  # type: ignore[type-var]
+        (replace(SOUND, host=HOST.with_engine("docker", replace(DOCKER, selinux=False))), Why.ENGINE_OFF),
         (unlabelled(privileged=True), Why.PRIVILEGED),
         (unlabelled(pid_mode="host"), Why.HOST_PID),
         (unlabelled(ipc_mode="host"), Why.HOST_IPC),

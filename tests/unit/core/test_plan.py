@@ -76,11 +76,10 @@ def test_where_the_engine_does_not_label_a_pair_is_assigned(host: PlanHost) -> N
     key = created(host)
     host.containers[key] = replace(host.containers[key], process_label=None)
     seen = host.look(key)
-    engine = seen.host.engine
-    assert engine is not None
-    seen = replace(seen, host=replace(seen.host, engine=replace(engine, selinux=False)))
+    off = replace(seen.host.engines["docker"], selinux=False)
+    seen = replace(seen, host=seen.host.with_engine("docker", off))
     assert plan(seen, host.cache, host.policy) == (Assign(host.containers[key]),)
-    assert plan(replace(seen, host=replace(seen.host, engine=None)), host.cache, host.policy) == ()
+    assert plan(replace(seen, host=replace(seen.host, engines={})), host.cache, host.policy) == ()
 
 
 def test_what_the_engine_did_not_confine_gets_no_grant(host: PlanHost) -> None:

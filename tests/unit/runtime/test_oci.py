@@ -77,7 +77,7 @@ def test_mcsd_is_told_which_parts_of_volumes_are_mounted(tmp_path: Path, own: Pa
 def test_another_container_s_files_are_not_its_own(tmp_path: Path, own: Path) -> None:
     """`--network container:X` mounts X's `resolv.conf`."""
     other = {"destination": "/etc/hosts", "source": str(own.parent / ("e" * 64) / "hosts")}
-    assert bundle_of(tmp_path, own, mounts=[other]).own_directory == ""
+    assert bundle_of(tmp_path, own, mounts=[other]).own_directories == []
 
 
 @needs_root
