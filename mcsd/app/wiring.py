@@ -282,7 +282,7 @@ class Assembly:
             pid=os.getpid(),
             blocking=self._outside.blocking,
         )
-        for listener in (self.booleans.wake, self.exit_watch.wake, self.volume_watch.wake):
+        for listener in (self.booleans.wake, self.exit_watch.wake, self.volume_watch.wake_shared):
             self.container_status.listen(listener)
         self.store.listen(self.volume_watch.wake)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
+from typing import TypeVar
 
 from mcsd.blocking.calls import Blocking
 from mcsd.control.engines import Engines
@@ -15,7 +16,7 @@ from mcsd.core.containers import Container, ContainerId, Mount, MountKind
 from mcsd.core.exposure import Survey
 from mcsd.core.gating import has_passed, is_gated, may_have_passed
 from mcsd.core.hints import Hint
-from mcsd.core.host import Host
+from mcsd.core.host import Host, SelinuxStatus
 from mcsd.core.interfaces import Network, network_kind
 from mcsd.core.labels import Context, Label, Level
 from mcsd.core.modes import VolumePolicy, mode_for
@@ -33,6 +34,8 @@ from mcsd.errors import (
 )
 from mcsd.ports import Networks, Selinux, VolumeEngine
 from mcsd.state.start_tracker import StartTracker
+
+T = TypeVar("T")
 
 _LEAVING = {"removing", "dead"}
 """Docker's states of a container that is being removed, whose volumes may be gone already."""
@@ -61,6 +64,18 @@ def first_process(selinux: Selinux, pid: int) -> FirstProcess:
     """
     upcoming = selinux.next_context(pid)
     return FirstProcess(selinux.process_context(pid), upcoming)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What was found at a mount's source; no survey if that failed, no sight of what is not labelled."""
+
+    survey: Survey | None
+    sight: RootSight | None = None
+
+
+def _known(found: Mapping[str, T | None]) -> dict[str, T]:
+    return {destination: one for destination, one in found.items() if one is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +115,8 @@ class Observer:
         self._host = host
         self._policy = rules.policy
         self._explicit_paths = tuple(rules.explicit_paths)
+        self._accepting: SelinuxStatus | None = None
+        """The status with which the policy last accepted the file type."""
         # Of two paths for one place, the later rule decides, as of two rules with the same path.
         self._ruled = tuple(rule.path for rule in reversed(rules.policy.rules))
 
@@ -114,8 +131,7 @@ class Observer:
     async def look_at(self, container: Container) -> Observed:
         """Examine the volumes of a container that has been inspected."""
         host = self._host()
-        surveys = await self.surveys(container)
-        sights = await self.sights(container, surveys)
+        surveys, sights = await self.mounts(container)
         through_gate = self._starts.is_starting(container.id)
         passed = may_have_passed(container, host)
         process = await self._first_of(container) if passed else None
@@ -133,12 +149,34 @@ class Observer:
             process=context,
         )
 
-    async def surveys(self, container: Container) -> dict[str, Survey]:
-        """Return where the sources of the bind mounts are, and what they show of the host."""
-        mounts = [mount for mount in _mounts(container) if mount.source]
-        surveys = await asyncio.gather(*(self._surveyed(mount, container) for mount in mounts))
-        found = zip(mounts, surveys, strict=True)
-        return {mount.destination: survey for mount, survey in found if survey is not None}
+    async def mounts(self, container: Container) -> tuple[dict[str, Survey], dict[str, RootSight]]:
+        """Survey the mounts and examine the volumes, by destination, concurrently because one may hang.
+
+        A survey says where the source of a mount is, and what it shows of the host.
+        """
+        mounts = _mounts(container)
+        lacking = await self._lacking() if any(map(is_claimable, mounts)) else None
+        looks = await asyncio.gather(*(self._look_into(mount, container, lacking) for mount in mounts))
+        surveys = {mount.destination: one.survey for mount, one in zip(mounts, looks, strict=True)}
+        sights = {mount.destination: one.sight for mount, one in zip(mounts, looks, strict=True)}
+        return _known(surveys), _known(sights)
+
+    async def _look_into(self, mount: Mount, container: Container, lacking: Unusable | None) -> _Look:
+        """Survey and examine a mount in one call; if that fails, in one each, so that one may succeed."""
+        if not mount.source:
+            return _Look(None)
+        with suppress(HostError):  # while one hangs, both below fail at once: they are about the same
+            return await self._blocking.run(
+                Subject(Party.VOLUME, mount.source), lambda: self._look(mount, container, lacking)
+            )
+        survey = await self._surveyed(mount, container)
+        is_labelled = self._is_labelled(mount, container, survey)
+        return _Look(survey, await self._sight(mount, lacking) if is_labelled else None)
+
+    def _look(self, mount: Mount, container: Container, lacking: Unusable | None) -> _Look:
+        survey = self._survey(mount, container)
+        is_labelled = self._is_labelled(mount, container, survey)
+        return _Look(survey, self._examine(mount, lacking) if is_labelled else None)
 
     async def _surveyed(self, mount: Mount, container: Container) -> Survey | None:
         with suppress(HostError):  # shown while it lasts; nothing is reported about what cannot be examined
@@ -152,7 +190,7 @@ class Observer:
         mounts = [
             mount
             for mount in _mounts(container)
-            if is_claimable(mount) and self._is_labelled(mount, container, surveys.get(mount.destination))
+            if self._is_labelled(mount, container, surveys.get(mount.destination))
         ]
         if not mounts:
             return {}
@@ -162,7 +200,7 @@ class Observer:
 
     def _is_labelled(self, mount: Mount, container: Container, survey: Survey | None) -> bool:
         ruled = survey.ruled if survey else ()
-        return mode_for(mount, container, self._policy, ruled=ruled).is_labelled
+        return is_claimable(mount) and mode_for(mount, container, self._policy, ruled=ruled).is_labelled
 
     async def _sight(self, mount: Mount, lacking: Unusable | None) -> RootSight:
         try:
@@ -201,14 +239,19 @@ class Observer:
         pid = container.pid
         if not container.running or pid is None:
             return ProcessSight()
-        process = await self._blocking.run(_process(pid), lambda: self._process(pid))
+        seen: list[ProcessSight] = []
+
+        def look() -> Network:
+            seen.append(self._process(pid))
+            return self._networks.network_of(pid, container.network_mode)
+
         try:
-            network = await self._blocking.run(
-                _process(pid), lambda: self._networks.network_of(pid, container.network_mode)
-            )
+            network = await self._blocking.run(_process(pid), look)
         except HostError as exc:
+            if not seen:
+                raise
             network = Network(network_kind(container.network_mode)[0], error=exc.what)
-        return replace(process, network=network)
+        return replace(seen[0], network=network)
 
     def _process(self, pid: int) -> ProcessSight:
         seen = first_process(self._selinux, pid)
@@ -263,10 +306,16 @@ class Observer:
 
     async def _lacking(self) -> Unusable | None:
         """Return why no volume could get a label, if so: all wait for a policy with the file type."""
+        status = self._host().selinux
+        if status == self._accepting:
+            return None
         try:
             await self.file_contexts([Level.of()])
         except (SelinuxError, HostError) as exc:
             return Unusable(ClaimState.FAILED, exc.what, exc.hint)
+        # Only a yes is kept, and only where another policy would have another number; what is written to
+        # files is asked for each time (`file_contexts`).
+        self._accepting = status if status.generation or not status.enabled else None
         return None
 
     async def file_contexts(self, levels: Collection[Level]) -> dict[Level, Context]:

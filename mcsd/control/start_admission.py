@@ -221,8 +221,7 @@ class StartAdmission:
         obstacle, warning = self._obstructed(container, request), ""
         wanted = GateLevel.DOCKER if request.obstacle else self._config.level
         grant = await self._reclaimer.relieve(lambda: self._grant(container, wanted))
-        surveys = await self._observer.surveys(container)
-        sights = await self._observer.sights(container, surveys)
+        surveys, sights = await self._observer.mounts(container)
         host = self._host()
         await self._reconciler.settle(
             Observed(container.id, container, host, sights, gated=True, starting=True, surveys=surveys)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from mcsd.blocking.calls import Blocking
@@ -51,7 +50,7 @@ PATIENCE = 10.0
 AGAIN = 600.0
 """Seconds until a volume that could not be watched is tried again."""
 PAUSE = 0.1
-"""Seconds between two updates of what is watched: each looks at all volumes, and starts come many at once."""
+"""Seconds between two updates of what is watched: most look at all volumes, and starts come many at once."""
 SHARE = 0.2
 """The share of the time for correcting a volume that is changed again and again."""
 LONGEST_PAUSE = 60.0
@@ -106,6 +105,9 @@ class VolumeWatch:
         self._label_again = label_again
         self._look_soon = look_soon
         self._wake = asyncio.Event()
+        self._is_whole = True
+        """Whether the next update is of all volumes, not only of those that are shared."""
+        self._shared: set[VolumeId] = set()
         self._watched: dict[VolumeId, tuple[Volume, bool]] = {}
         self._failure: BaseException | None = None
         self._taking: dict[VolumeId, asyncio.Task[None]] = {}
@@ -133,6 +135,11 @@ class VolumeWatch:
 
     def wake(self) -> None:
         """Request an update, because the ledger has changed."""
+        self._is_whole = True
+        self._wake.set()
+
+    def wake_shared(self) -> None:
+        """Request an update of shared volumes: a container was observed, perhaps with another label."""
         self._wake.set()
 
     async def keep_watched(self) -> None:
@@ -140,14 +147,24 @@ class VolumeWatch:
         try:
             while True:
                 self._wake.clear()
-                await self.synchronise()
+                await self._update()
                 await asyncio.sleep(PAUSE)
-                with suppress(TimeoutError):
+                try:
                     async with asyncio.timeout(self._until_retry()):
                         await self._wake.wait()
+                except TimeoutError:
+                    self._is_whole = True
         finally:
             for task in self._taking.values():
                 task.cancel()
+
+    async def _update(self) -> None:
+        if self._is_whole:
+            self._is_whole = False
+            await self.synchronise()
+        else:
+            shared = map(self._store.cache.volume, sorted(self._shared))
+            await self._watch_due([one for one in shared if one is not None])
 
     def _until_retry(self) -> float | None:
         if not self._retries:
@@ -166,8 +183,12 @@ class VolumeWatch:
             del self._retries[retried]
         for one in [one for one in self._cases if one not in wanted and not self._cases[one].is_busy]:
             del self._cases[one]
+        self._shared &= wanted.keys()
         self._disk.keep(wanted)
-        for volume in sorted(wanted.values(), key=lambda one: (one.inodes, one.id)):
+        await self._watch_due(sorted(wanted.values(), key=lambda one: (one.inodes, one.id)))
+
+    async def _watch_due(self, volumes: Iterable[Volume]) -> None:
+        for volume in volumes:
             if (
                 volume.phase is VolumePhase.LABELLED
                 and volume.id not in self._taking
@@ -188,7 +209,7 @@ class VolumeWatch:
         del self._taking[volume]
         if not task.cancelled() and task.exception() is not None:
             self._failure = task.exception()
-            self._wake.set()
+            self.wake()
 
     async def _is_due(self, volume: Volume) -> bool:
         retry = self._retries.get(volume.id)
@@ -226,7 +247,7 @@ class VolumeWatch:
         if state.watching is not Watching.ROUNDS or state.why != why:
             self._bus.emit(Notice(Kind.VOLUME_UNWATCHED, {"volume": volume.path, "reason": why}))
         self._disk.put(volume.id, replace(state, watching=Watching.ROUNDS, why=why))
-        self._wake.set()
+        self.wake()
 
     async def _with_files(self, volume: Volume) -> bool:
         """Tell whether new files in a volume get a label other than the volume's.
@@ -234,7 +255,12 @@ class VolumeWatch:
         If the kernel does not answer, or cannot be asked, the result is True: then files are watched too,
         which only costs more.
         """
-        for grant in is_shared_by_others(volume, self._store.cache):
+        grants = is_shared_by_others(volume, self._store.cache)
+        if grants:
+            self._shared.add(volume.id)
+        else:
+            self._shared.discard(volume.id)
+        for grant in grants:
             container = self._container_status.get(grant.container)
             label = container.process_label if container is not None else None
             if label is None:

@@ -12,6 +12,7 @@ The gate calls at every start, before the container's first instruction. The lev
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -34,16 +35,18 @@ def is_gated(container: Container, host: Host) -> bool:
     engine = host.engines.get(container.engine)
     if engine is None:
         return False
-    return _is_program(dict(engine.runtimes).get(container.runtime or engine.default_runtime, ""))
+    return (container.runtime or engine.default_runtime) in _gates(engine.runtimes)
 
 
 def default_is_gated(engine: EngineInfo) -> bool:
     """Tell whether new containers of an engine start through the gate, unless they name another runtime."""
-    return _is_program(dict(engine.runtimes).get(engine.default_runtime, ""))
+    return engine.default_runtime in _gates(engine.runtimes)
 
 
-def _is_program(path: str) -> bool:
-    return PurePosixPath(path).name in PROGRAMS
+@functools.lru_cache(maxsize=8)
+def _gates(runtimes: tuple[tuple[str, str], ...]) -> frozenset[str]:
+    # Cached: whenever one container was observed, all are asked about.
+    return frozenset(name for name, path in dict(runtimes).items() if PurePosixPath(path).name in PROGRAMS)
 
 
 def may_have_passed(container: Container, host: Host) -> bool:

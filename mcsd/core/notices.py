@@ -320,9 +320,12 @@ class Kind(Enum):
 
 def printable(text: object) -> str:
     """Escape what could forge or break a line: control characters, newlines, lone surrogates."""
+    said = str(text)
+    if said.isprintable():  # as almost everything
+        return said
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode("ascii")
-        for char in str(text)
+        for char in said
     )
 
 

@@ -85,17 +85,16 @@ class SystemdJournal:
 
     def emit(self, notice: Notice) -> None:
         """See `mcsd.ports.Journal`; after `close`, the caller's own thread writes the entry."""
-        entry = entry_of(notice)
         with self._changed:
             if not self._closing:
                 admission = self._flood.admit(notice.kind, self._clock())
                 if admission.held_back:
                     self._put(summary_of(notice.kind, admission.held_back))
                 if admission.admitted:
-                    self._put(entry)
+                    self._put(entry_of(notice))
                 self._changed.notify()
                 return
-        self._write(entry)
+        self._write(entry_of(notice))
 
     def close(self) -> None:
         """Write the queued entries, as far as journald takes them in time; idempotent."""
