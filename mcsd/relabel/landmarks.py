@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pwd
 from collections.abc import Callable, Iterable
 
@@ -36,7 +37,6 @@ class Landmarks:
         self._of_homes = of_homes
         self._state = tuple(state)
         self._sockets = tuple(sockets)
-        self._latest = ProtectionRules.of(state=self._state, sockets=self._sockets)
 
     def __call__(self) -> ProtectionRules:
         """Return the current rules; for sources that do not answer, the last known places count."""
@@ -45,11 +45,15 @@ class Landmarks:
         theirs = self._patient.ask(
             "homes", lambda: tuple(self._of_homes(homes)), _NONE, version=homes, lasts=LASTS
         )
-        storage = (*ours, *theirs)
-        latest = ProtectionRules.of(homes=homes, storage=storage, state=self._state, sockets=self._sockets)
-        if latest != self._latest:
-            self._latest = latest
-        return self._latest  # the same object while nothing has changed: results are cached with it
+        return _rules(homes, (*ours, *theirs), self._state, self._sockets)
+
+
+@functools.lru_cache(maxsize=4)
+def _rules(
+    homes: tuple[str, ...], storage: tuple[str, ...], state: tuple[str, ...], sockets: tuple[str, ...]
+) -> ProtectionRules:
+    # The same object while nothing has changed: results are cached with it.
+    return ProtectionRules.of(homes=homes, storage=storage, state=state, sockets=sockets)
 
 
 def _homes() -> tuple[str, ...]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
@@ -93,6 +94,44 @@ def _ancestors(descriptor: int) -> Iterable[Identity]:
         os.close(current)
 
 
+class Surroundings:
+    """Locations by what they are and what they are in: a volume is near a few of hundreds.
+
+    What is not near a volume is neither it, nor in it, nor around it, by `Location.is_within`.
+    """
+
+    def __init__(self, locations: Iterable[Location | None]) -> None:
+        self._at: defaultdict[object, list[int]] = defaultdict(list)
+        self._inside: defaultdict[object, list[int]] = defaultdict(list)
+        for number, location in enumerate(locations):
+            if location is None:
+                continue
+            for key in _itself(location):
+                self._at[key].append(number)
+            for key in _around(location):
+                self._inside[key].append(number)
+
+    def near(self, volume: Location) -> list[int]:
+        """Return the numbers of the locations that may be the volume, be in it or contain it, in order."""
+        found = {number for key in _around(volume) for number in self._at.get(key, ())}
+        found.update(number for key in _itself(volume) for number in self._inside.get(key, ()))
+        return sorted(found)
+
+
+def _itself(location: Location) -> Iterator[object]:
+    yield from location.chain[:1]
+    if location.place is not None:
+        yield location.place[0], location.place[1].parts
+
+
+def _around(location: Location) -> Iterator[object]:
+    """List a location and everything that contains it."""
+    yield from location.chain
+    if location.place is not None:
+        parts = location.place[1].parts
+        yield from ((location.place[0], parts[:length]) for length in range(len(parts) + 1))
+
+
 class PathIndex:
     """Locations by path, each determined once."""
 
@@ -103,6 +142,7 @@ class PathIndex:
         self._points = {mount.point: mount for mount in self._mounts.values()}  # the last one is on top
         self._seen: dict[str, Identity | None] = {}
         self._spots: dict[str, Location | None] = {}
+        self._surroundings: tuple[tuple[ProtectedPlace, ...], Surroundings] | None = None
 
     def mount(self, number: int) -> MountEntry | None:
         """Return a mount by its id."""
@@ -130,11 +170,18 @@ class PathIndex:
 
     def _source(self, path: str) -> str:
         """Return the mount that a path is on, by its name; memory file systems count as the root's."""
-        for part in (path, *map(str, PurePosixPath(path).parents)):
-            mount = self._points.get(part)
-            if mount is not None:
-                return "/" if mount.file_system in _IN_MEMORY else mount.point
-        return "/"
+        part, above = path, os.path.dirname(path)
+        while (mount := self._points.get(part)) is None and part != above:
+            part, above = above, os.path.dirname(above)
+        return "/" if mount is None or mount.file_system in _IN_MEMORY else mount.point
+
+    def near(self, volume: Location, places: tuple[ProtectedPlace, ...]) -> list[ProtectedPlace]:
+        """Return those of the places, in order, that may be the volume, be in it or contain it."""
+        known = self._surroundings
+        if known is None or known[0] is not places:
+            self.gather(place.path for place in places)
+            known = self._surroundings = places, Surroundings(self.location(place.path) for place in places)
+        return [places[number] for number in known[1].near(volume)]
 
     def _look_at_all(self, paths: Iterable[str]) -> Mapping[str, Location | None]:
         return {path: self._look(path) for path in paths}
@@ -207,14 +254,14 @@ def judge_place(
 
     `more` are further places, beside those of the rules.
     """
-    places = (*rules.places(), *more)
-    path_index.gather((*allowed, *(place.path for place in places)))
+    more = tuple(more)
+    path_index.gather((*allowed, *(place.path for place in more)))
     admitted = [
         location
         for location in map(path_index.location, allowed)
         if location is not None and volume.is_within(location)
     ]
-    for place in places:
+    for place in (*path_index.near(volume, rules.places()), *more):
         location = path_index.location(place.path)
         if location is None or not _meets(volume, location, place.rule.reach):
             continue

@@ -31,6 +31,7 @@ class Host(PathIndex):
     """Every path is a directory of one file system; its inode is its own."""
 
     def __init__(self, *, missing: frozenset[str] = frozenset(), same: dict[str, str] | None = None) -> None:
+        super().__init__(b"")
         self._missing, self._same = missing, same or {}
 
     def location(self, path: str) -> Location | None:
