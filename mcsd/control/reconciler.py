@@ -195,6 +195,8 @@ class Reconciler:
         # Processes and file contexts are read before the lock for decisions is taken, because that may take
         # time.
         foreseen = plan(observed, self._store.cache, self._policy)
+        if not foreseen:
+            return None  # decided at this instant: nothing was awaited, and nothing is committed
         looked = await self._look_who_runs(foreseen)
         targets = await self._observer.file_contexts(levels_to_label(foreseen))
         async with self._store.deciding:

@@ -8,7 +8,7 @@ without a mode, so there it does not express the user's wish.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from mcsd.core.containers import Container, Mount, MountKind
@@ -22,6 +22,12 @@ class PathRule:
 
     path: str
     mode: ClaimMode
+    parts: tuple[str, ...] = field(init=False, compare=False, repr=False)
+    """The components of the path, by which paths are compared."""
+
+    def __post_init__(self) -> None:
+        """Split the path once: every look at a volume compares it."""
+        object.__setattr__(self, "parts", PurePosixPath(self.path).parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +44,9 @@ _HANDS_OFF = (ClaimMode.OBSERVE, ClaimMode.IGNORE)
 
 def rule_for(path: str, rules: Sequence[PathRule]) -> PathRule | None:
     """Return the rule with the longest path that contains `path`; of two equal ones, the later."""
-    here = PurePosixPath(path)
-    matching = [rule for rule in rules if here.is_relative_to(rule.path)]
-    return max(reversed(matching), key=lambda rule: len(PurePosixPath(rule.path).parts), default=None)
+    here = PurePosixPath(path).parts
+    matching = [rule for rule in rules if here[: len(rule.parts)] == rule.parts]
+    return max(reversed(matching), key=lambda rule: len(rule.parts), default=None)
 
 
 def mode_for(

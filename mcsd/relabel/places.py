@@ -8,6 +8,7 @@ ancestors; it is recognized by its position inside the file system, from mountin
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -223,23 +224,25 @@ class PathIndexes:
 
     Hundreds of places are checked for each volume, and a thousand volumes are judged when mcsd starts. A
     volume may be labelled some time after it was judged anyway, so an index that is a moment old makes no
-    difference. Thread-safe: two threads at the same time may make two.
+    difference. Thread-safe.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, patient: Patient | None = None) -> None:
         self._clock = clock
         self._patient = patient or Patient()
+        self._lock = threading.Lock()
         self._latest: tuple[float, bytes, PathIndex] | None = None
 
     def latest(self) -> PathIndex:
         """Return a current path index."""
         now, table = self._clock(), mount_table()
-        latest = self._latest
-        if latest is not None and now - latest[0] < LASTS and latest[1] == table:
-            return latest[2]
-        path_index = PathIndex(table, self._patient)
-        self._latest = now, table, path_index
-        return path_index
+        with self._lock:  # nothing that may hang is asked inside
+            latest = self._latest
+            if latest is not None and now - latest[0] < LASTS and latest[1] == table:
+                return latest[2]
+            path_index = PathIndex(table, self._patient)
+            self._latest = now, table, path_index
+            return path_index
 
 
 def judge_place(

@@ -75,15 +75,18 @@ class State:
         document["State"] |= {"Status": status, "Running": self.running, "Pid": self.pid}
 
 
-def environment() -> dict[str, str]:
+def environment(place: Path) -> dict[str, str]:
     """This process's, with what the unit sets besides."""
     unit = (ROOT / "systemd" / "mcsd.service").read_text()
     lines = [
         line.removeprefix("Environment=") for line in unit.splitlines() if line.startswith("Environment=")
     ]
     pairs = [pair.split("=", 1) for line in lines for pair in line.split()]
-    # Where the working tree is what runs, its path and its compiled files must be found.
-    return {**os.environ, **{key: value for key, value in pairs if not key.startswith("PYTHON")}}
+    # Where the working tree is what runs, its path must be found. A package has its modules compiled: here
+    # the first daemon of all does that, below `place`.
+    ours = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    told = {key: value for key, value in pairs if not key.startswith("PYTHON")}
+    return {**ours, **told, "PYTHONPYCACHEPREFIX": str(place / "compiled")}
 
 
 class Daemon:
@@ -101,7 +104,11 @@ class Daemon:
         self._log = place / "log"
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "mcsd", *where], cwd=ROOT, stdout=log, stderr=log, env=environment()
+                [sys.executable, "-m", "mcsd", *where],
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+                env=environment(place),
             )
 
     def seconds(self) -> float:
