@@ -48,8 +48,8 @@ REACHED = {
     ("here", "one large directory"): {"change": 1.84, "check": 0.35, "restore": 0.82},
 }
 """Ratios to the tools in GOALS by file system and shape, the worse of two quiet machines with ext4."""
-REACHED_LONG = {"an inode of five million / of a hundred thousand": 1.2}
-"""The goal, until a quiet machine has another figure."""
+REACHED_LONG = {"an inode of five million / of a hundred thousand": 1.12}
+"""Of time, by `--five-million`."""
 FILE_SYSTEMS = {"ext4": ("mkfs.ext4", "-q"), "xfs": ("mkfs.xfs", "-q"), "btrfs": ("mkfs.btrfs", "-q")}
 PER_INODE_GOAL = 1.2
 """Time for an inode of five million against one of a hundred thousand."""
