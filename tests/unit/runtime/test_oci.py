@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mcsd.api.gate_socket import GateRequest
 from mcsd.runtime.oci import bundle as bundles
 from mcsd.runtime.oci.bundle import FORMER, Bundle, label_file
 from mcsd.runtime.oci.mounts import MountInfo, mounts_at, split_options, unescape
@@ -199,3 +200,85 @@ def test_what_stands_in_the_way_of_another_label_is_said(kind: str, option: str,
 def test_the_kernel_s_table_is_read() -> None:
     assert mounts_at("/proc")["/proc"].kind == "proc"
     assert mounts_at("/nonexistent", "/nonexistent/") == {}
+
+
+# --- Podman --------------------------------------------------------------------------------------------
+
+
+def podman_bundle(tmp_path: Path, **fields: Any) -> Bundle:
+    """A bundle where Podman has it."""
+    place = tmp_path / "overlay-containers" / ID / "userdata"
+    place.mkdir(parents=True, exist_ok=True)
+    config = {
+        "process": {"selinuxLabel": process("c1,c2")},
+        "linux": {"mountLabel": label("c1,c2")},
+        "root": {"path": str(tmp_path / "nothing")},
+        "mounts": [
+            {"destination": "/proc", "type": "proc", "source": "proc"},
+            {"destination": "/data", "type": "bind", "source": "/srv/a", "options": ["rbind", "ro"]},
+            {"destination": "/etc/hosts", "type": "bind", "source": f"{place}/hosts", "options": ["bind"]},
+        ],
+        "annotations": {"io.container.manager": "libpod", "io.mcsd.volume": "/data:shared"},
+    }
+    (place / "config.json").write_text(json.dumps({**config, **fields}))
+    return Bundle(str(place), ID)
+
+
+def test_podman_s_bundle_says_what_podman_cannot_be_asked(tmp_path: Path) -> None:
+    told = podman_bundle(tmp_path).description()
+    assert told["podman"]["annotations"] == {"io.mcsd.volume": "/data:shared"}
+    assert [mount["destination"] for mount in told["podman"]["mounts"]] == ["/data", "/etc/hosts"]
+    assert told["podman"]["mounts"][0] == {
+        "source": "/srv/a",
+        "destination": "/data",
+        "options": ["rbind", "ro"],
+    }
+    assert GateRequest.model_validate({"version": 1, "operation": "create", **told}).podman is not None
+
+
+@pytest.mark.parametrize(
+    ("written", "options"),
+    [
+        ("level:s0:c3,c4", ["label=level:s0:c3,c4"]),
+        ("type:spc_t,label=level:s0:c3,c4", ["label=type:spc_t", "label=level:s0:c3,c4"]),
+        ("", []),
+    ],
+)
+def test_the_label_options_are_read_from_podman_s_annotation(
+    tmp_path: Path, written: str, options: list[str]
+) -> None:
+    notes = {"io.podman.annotations.label": written}
+    assert podman_bundle(tmp_path, annotations=notes).description()["security_options"] == options
+
+
+def test_a_bundle_is_podman_s_by_its_place_and_not_by_what_is_in_it(tmp_path: Path, own: Path) -> None:
+    """Whoever makes a Docker container can annotate it."""
+    bundle = bundle_of(tmp_path, own, annotations={"io.container.manager": "libpod"})
+    assert "podman" not in bundle.description()
+
+
+def test_a_namespace_of_another_container_is_told_as_docker_tells_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the control group of the process whose namespace it is, which its container cannot choose."""
+    found = {7: "e" * 64, 8: ""}
+    monkeypatch.setattr(bundles, "container_of_process", found.__getitem__)
+    for pid, expected in ((7, f"container:{'e' * 64}"), (8, "")):
+        spaces = [{"type": "ipc", "path": f"/proc/{pid}/ns/ipc"}, {"type": "pid"}, {"type": "network"}]
+        linux = {"mountLabel": label("c1,c2"), "namespaces": spaces}
+        told = podman_bundle(tmp_path, linux=linux).description()
+        assert (told["ipc_mode"], told["pid_mode"]) == (expected, "")
+
+
+@needs_root
+def test_podman_s_files_in_both_places_take_the_label_on(tmp_path: Path) -> None:
+    disk, memory = tmp_path / "lib", tmp_path / "run"
+    mounts = []
+    for top in (disk, memory):
+        place = top / "overlay-containers" / ID / "userdata"
+        place.mkdir(parents=True)
+        (place / "file").write_text("")
+        label_file(str(place / "file"), label("c1,c2"))
+        mounts.append({"destination": f"/{top.name}", "type": "bind", "source": f"{place}/file"})
+    podman_bundle(tmp_path, mounts=mounts).take_on(process("c3,c4"), label("c3,c4"))
+    assert {label_on(Path(str(mount["source"]))) for mount in mounts} == {label("c3,c4")}

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Docker and Podman side by side, both through the gate: each container at a pair of its own, its volumes ready before
 # its first instruction, and none reaches another's. Promises 1, 2, 4, 6 and 8. How many starts of each: -- 5
+# policies: debian fedora-like
 set -u
 . "$TAP"
 starts=${1:-5}
