@@ -58,7 +58,7 @@ def test_containers_come_and_go_on_the_page_and_mcsd_is_killed_meanwhile(
     browser.size(1440)
     browser.open(console.url)
     browser.wait_for("There is no SELinux in the kernel")
-    browser.wait_for("Docker has no containers.")
+    browser.wait_for("There are no containers.")
     tree = mcsd.tree(HOSTILE)
     dockerd.create(f"--volume={tree}:/data", name="web")
     dockerd.run("start", "web")

@@ -1,7 +1,7 @@
 /* One container: whether it is isolated and why not, its level and process, its volumes, network and history. Pure. */
 
 import { h } from "./tree.js";
-import { _, ago, format, moment, number } from "./words.js";
+import { _, ago, engineName, format, fullName, moment, number } from "./words.js";
 import { linkTo } from "./route.js";
 import { button, card, command, empty, facts, icon, label, mono, name, row, said, stateLabel, table, verdict, verdictOf } from "./parts.js";
 import { eventRows, EVENT_HEADS } from "./events.js";
@@ -23,7 +23,8 @@ function why(one, act) {
 function level(one, s) {
     return card(_("Level and process"), { id: "level" }, facts(
         [_("Level"), one.level && mono(one.level)],
-        [_("Chosen by"), one.origin === null ? "" : one.origin === "adopted" ? "Docker" : "mcsd"],
+        [_("Chosen by"), one.origin === null ? "" : one.origin === "adopted" ? engineName(one.engine ?? "docker") : "mcsd"],
+        [_("Engine"), one.engine === "run" ? "mcsctl run" : engineName(one.engine ?? "docker")],
         [_("State"), h("span", {}, stateLabel(one.state), one.since && ` ${ago(one.since, s.now)}`)],
         [_("Runs as"), one.process && mono(one.process)],
         [_("Was to run as"), one.process_label ? mono(one.process_label) : label(_("unconfined"), "danger", "bad")],
@@ -82,7 +83,7 @@ export function container(s, act) {
         return [back, empty("busy", _("Asking mcsd…"))];
     return [
         back,
-        h("header", { class: "page-title", key: "title" }, h("h1", {}, name(one.name)), verdict(verdictOf(one)), label(said(one.status), one.running ? "success" : "off"), h("span", { class: "note mono", title: one.id }, one.id.slice(0, 12)), !one.settled && label(_("in work"), "info", "busy"), one.since && h("span", { class: "hidden" }, moment(one.since))),
+        h("header", { class: "page-title", key: "title" }, h("h1", {}, name(fullName(one))), verdict(verdictOf(one)), label(said(one.status), one.running ? "success" : "off"), h("span", { class: "note mono", title: one.id }, one.id.slice(0, 12)), !one.settled && label(_("in work"), "info", "busy"), one.since && h("span", { class: "hidden" }, moment(one.since))),
         h("div", { class: "grid", key: "grid" }, why(one, act), level(one, s), volumes(one, s, act), network(one), history(s)),
     ];
 }

@@ -1,7 +1,7 @@
 /* Overview: how the host and its containers stand, what is not well, and what to do next. Pure. */
 
 import { h } from "./tree.js";
-import { _, ago, counted, format, number } from "./words.js";
+import { _, ago, counted, engineName, format, fullName, number } from "./words.js";
 import { linkTo } from "./route.js";
 import { VERDICTS, button, card, command, empty, facts, hidden, icon, label, mono, name, row, said, stateLabel, table, verdict, verdictOf } from "./parts.js";
 
@@ -71,6 +71,7 @@ function glance(s, act) {
     const all = running > 0 && sum.isolated === running;
     const title = running === 0 ? _("No container runs") :
         format(_("$0 of $1 running containers are isolated"), number(sum.isolated), number(running));
+    const engines = s.status.engines?.length ? s.status.engines : [{ name: "docker", ...s.status.engine }];
     const holds = selinux.backend === "kernel" && selinux.enforcing;
     return card(title, { id: "glance", class: `wide hero ${running === 0 ? "" : all ? "tone-success" : "tone-danger"}` },
                 h("div", { class: "bar", "aria-hidden": "true" }, Object.keys(counts).map(key => share(key, counts[key], sum.total))),
@@ -79,8 +80,9 @@ function glance(s, act) {
                       verdict(key), h("strong", {}, number(counts[key])))))),
                 facts([_("SELinux"), selinux.backend === "recorded" ? label(_("recorded"), "warning", "info") : label(holds ? _("enforcing") : _("does not enforce"), holds ? "success" : "danger", holds ? "good" : "bad")],
                       [_("Policy"), said(selinux.policy)],
-                      [_("Docker"), s.status.engine.version && said(s.status.engine.version)],
-                      [_("Starts through"), s.status.engine.default_runtime && said(s.status.engine.default_runtime)],
+                      ...engines.flatMap(one => [
+                          [engineName(one.name), one.version && said(one.version)],
+                          [_("Starts through"), one.default_runtime && said(one.gate ? format(_("the gate, $0"), one.default_runtime) : one.default_runtime)]]),
                       ["mcsd", said(s.status.version)],
                       [_("Started"), ago(s.status.started, s.now)]));
 }
@@ -108,7 +110,7 @@ const work = s => s.status.work.length > 0 &&
 function containerRow(one, heads) {
     const first = one.error || one.reasons[0]?.text || one.weaknesses.find(it => it.weakens)?.text || "";
     return row(one.id, heads, [
-        h("a", { href: linkTo("container", one.name) }, name(one.name)),
+        h("a", { href: linkTo("container", fullName(one)) }, name(fullName(one))),
         verdict(verdictOf(one)),
         one.level ? mono(one.level) : "–",
         one.volumes.total ? `${one.volumes.ready}/${one.volumes.total}` : "–",
@@ -122,8 +124,8 @@ function containers(s, act) {
     const wanted = s.view.text.toLowerCase();
     const shown = (s.containers ?? []).filter(one =>
         (!s.view.verdict || verdictOf(one) === s.view.verdict) &&
-        `${one.name} ${one.id} ${one.level ?? ""} ${one.image}`.toLowerCase().includes(wanted));
-    shown.sort((a, b) => WORST_FIRST.indexOf(verdictOf(a)) - WORST_FIRST.indexOf(verdictOf(b)) || (a.name < b.name ? -1 : 1));
+        `${fullName(one)} ${one.id} ${one.level ?? ""} ${one.image}`.toLowerCase().includes(wanted));
+    shown.sort((a, b) => WORST_FIRST.indexOf(verdictOf(a)) - WORST_FIRST.indexOf(verdictOf(b)) || (fullName(a) < fullName(b) ? -1 : 1));
     const tools = [
         h("input", { type: "search", class: "input", key: "search", "aria-label": _("Filter containers"), placeholder: _("Name, level or image"), value: s.view.text, oninput: event => act.view({ text: event.target.value }) }),
         s.view.verdict && button(_("Show all"), { key: "all", onclick: () => act.filterContainers("") }),
@@ -131,7 +133,7 @@ function containers(s, act) {
     const note = shown.length === (s.containers ?? []).length ? number(shown.length) : `${number(shown.length)} / ${number(s.containers.length)}`;
     return card(_("Containers"), { id: "containers", class: "wide", note, actions: tools },
                 shown.length ? table(_("Containers"), heads, shown.slice(0, most).map(one => containerRow(one, heads))) :
-                    h("p", { class: "note" }, s.containers?.length ? _("None is so.") : _("Docker has no containers.")),
+                    h("p", { class: "note" }, s.containers?.length ? _("None is so.") : _("There are no containers.")),
                 shown.length > most && h("p", {}, button(format(_("Show all $0"), number(shown.length)), { onclick: () => act.view({ all: true }) })));
 }
 

@@ -9,6 +9,12 @@ const numbers = new Intl.NumberFormat(language);
 const clock = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" });
 const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
 
+/* An engine's name as a word: Docker, Podman. */
+export const engineName = text => text.charAt(0).toUpperCase() + text.slice(1);
+
+/* A container's name, with its engine's before it unless that is Docker, or mcsd itself. */
+export const fullName = one => (["docker", "run", undefined].includes(one.engine) ? one.name : `${one.engine}/${one.name}`);
+
 /* Fill $0, $1, … in. */
 export function format(text, ...values) {
     return text.replace(/\$(\d)/g, (_whole, digit) => String(values[Number(digit)]));
