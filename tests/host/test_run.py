@@ -54,8 +54,19 @@ def begin(mcsd: McsdProcess, *arguments: str, relayed: bool = False) -> subproce
     """Start mcsctl run; with pipes it stays beside its command, without it becomes the command."""
     stream = subprocess.PIPE if relayed else subprocess.DEVNULL
     return subprocess.Popen(
-        command(mcsd, *arguments), cwd=ROOT, stdin=stream, stdout=stream, stderr=subprocess.DEVNULL
+        command(mcsd, *arguments),
+        cwd=ROOT,
+        stdin=stream,
+        stdout=stream,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=_hears_signals,
     )
+
+
+def _hears_signals() -> None:
+    """Undo what a shell or nohup has ignored for what is in the background: a shell could not trap it."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def reap(process: subprocess.Popen[bytes]) -> None:
