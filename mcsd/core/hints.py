@@ -109,12 +109,13 @@ def way_to_share(
     *,
     in_group: bool,
     runs: Collection[str] = (),
+    annotated: Collection[str] = (),
 ) -> str:
     """Say how `name` and the holders of a volume can share it, each with its own destination.
 
     With `in_group`, all of them are members of one group, and only the mode is missing. A destination that
     cannot be written in the label needs a rule in the configuration. `runs` are the names of those that are
-    runs.
+    runs, `annotated` of those that ask by annotations instead of labels.
     """
     mode = ClaimMode.GROUP if in_group else ClaimMode.SHARED
     wanting = dict.fromkeys(
@@ -125,8 +126,9 @@ def way_to_share(
     wishes = ", and ".join(
         f"--volume {destination}:{mode} to mcsctl run of {who}"
         if who in runs
-        else f"{destination}:{mode} to the label io.mcsd.volume of {who}"
+        else f"{destination}:{mode} to the {means} io.mcsd.volume of {who}"
         for who, destination in wanting
+        for means in ["annotation" if who in annotated else "label"]
     )
     names = list(dict.fromkeys(who for who, _ in wanting))
     return Hint.SHARE.say(wishes=wishes, who="both" if len(names) == 2 else ", ".join(names))

@@ -32,7 +32,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
-from mcsd.core.containers import Container, ContainerId, Mount, seconds_of
+from mcsd.core.containers import DOCKER, RUN, Container, ContainerId, Mount, seconds_of
 from mcsd.core.exposure import Survey
 from mcsd.core.grants import Grant, GrantEvent, GrantState
 from mcsd.core.hints import Hint, way_to_share
@@ -551,7 +551,17 @@ def _way_to_share(case: _ClaimCase, clash: Clash, root: Usable) -> str:
     named = [(grant.name, other) for grant, other in holders]
     runs = {grant.name for grant, _ in holders if is_run(grant.container)}
     runs |= {case.container.name} if is_run(case.container.id) else set()
-    return way_to_share(case.claim, case.container.name, named, root.path, in_group=in_group, runs=runs)
+    # Of the holders the ledger does not say whose they are.
+    annotated = {case.container.name} if case.container.engine not in {DOCKER, RUN} else set()
+    return way_to_share(
+        case.claim,
+        case.container.name,
+        named,
+        root.path,
+        in_group=in_group,
+        runs=runs,
+        annotated=annotated,
+    )
 
 
 def _grant(cache: StateCache, claim: Claim) -> Grant:

@@ -108,6 +108,8 @@ def test_a_second_engine_s_claim_on_one_directory_is_refused() -> None:
         assert world.level_on("/srv/a") == world.level(ours)
         (claim,) = world.claims(theirs)
         assert "one holds /srv/a" in claim.reason
+        assert "/data:shared to the annotation io.mcsd.volume of two" in claim.hint
+        assert "/data:shared to the label io.mcsd.volume of one" in claim.hint
 
     with_world(story, engine=BOTH)
 
