@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,15 +136,21 @@ def _gated_runtimes(info: Object, place: GatePaths) -> set[str]:
     return {name for name, one in runtimes.items() if one and one.get("path") == place.gate}
 
 
-def _have_reloaded(wish: GateOptions, place: GatePaths, notes: Screen) -> None:
-    """Have Docker reload, and wait until it reports that it has."""
-    done = subprocess.run(place.reload, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+def have_read(command: tuple[str, ...], failed: str, reader: str) -> None:
+    """Run the command by which an engine reads its changed file; raise `CtlError` that begins with
+    `failed`."""
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode:
         said = done.stderr.strip().splitlines()
         raise CtlError(
-            f"Docker could not be told to reload: {said[-1] if said else done.returncode}",
-            hint=f"the file is changed; {' '.join(place.reload)} has Docker read it",
+            f"{failed}: {said[-1] if said else done.returncode}",
+            hint=f"the file is changed; {' '.join(command)} has {reader} read it",
         )
+
+
+def _have_reloaded(wish: GateOptions, place: GatePaths, notes: Screen) -> None:
+    """Have Docker reload, and wait until it reports that it has."""
+    have_read(place.reload, "Docker could not be told to reload", "Docker")
     until = time.monotonic() + RELOAD_TIME
     while True:
         info = _ask(place, "/info")
@@ -214,5 +221,10 @@ def _show(screen: Screen, answer: Object, setting: GateSetting) -> None:
         hint = "            Docker has not read its file: systemctl reload docker"
         screen.line(screen.paint(hint, "warning"))
     for title, gated in (("through it", True), ("without", False)):
-        found = [printable(one["name"]) for one in answer["containers"] if one["gated"] is gated]
-        screen.line(f"{title:<11} {len(found)} running{': ' + ', '.join(sorted(found)) if found else ''}")
+        show_running(screen, title, [one["name"] for one in answer["containers"] if one["gated"] is gated])
+
+
+def show_running(screen: Screen, title: str, names: Iterable[str]) -> None:
+    """Print how many containers run in a way, and which."""
+    found = sorted(map(printable, names))
+    screen.line(f"{title:<11} {len(found)} running{': ' + ', '.join(found) if found else ''}")

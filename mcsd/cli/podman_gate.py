@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import Any
 from mcsd.cli.client import Client, Object
 from mcsd.cli.daemon_json import put, read, remove
 from mcsd.cli.errors import CtlError, Exit
+from mcsd.cli.gate import have_read, show_running
 from mcsd.cli.text import Screen
 from mcsd.core.daemon_json import difference
 from mcsd.core.notices import printable
@@ -106,13 +106,7 @@ class PodmanGate:
         return engines[self._name]
 
     def _have_reloaded(self, *, enabled: bool) -> None:
-        done = subprocess.run(self._place.reload, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-        if done.returncode:
-            said = done.stderr.strip().splitlines()
-            raise CtlError(
-                f"Podman's service could not be restarted: {said[-1] if said else done.returncode}",
-                hint=f"the file is changed; {' '.join(self._place.reload)} has the service read it",
-            )
+        have_read(self._place.reload, "Podman's service could not be restarted", "the service")
         until = time.monotonic() + RELOAD_TIME
         while self._engine().get("gate") is not enabled:
             if time.monotonic() > until:
@@ -152,6 +146,5 @@ class PodmanGate:
         if answer["error"]:
             self._screen.line(self._screen.paint(f"            {printable(answer['error'])}", "warning"))
         for title, origin in (("through it", "assigned"), ("without", "adopted")):
-            names = sorted(printable(str(one["name"])) for one in running if one["origin"] == origin)
-            self._screen.line(f"{title:<11} {len(names)} running{': ' + ', '.join(names) if names else ''}")
+            show_running(self._screen, title, [one["name"] for one in running if one["origin"] == origin])
         return Exit.DONE

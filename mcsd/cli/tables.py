@@ -12,7 +12,7 @@ from rich.text import Text
 
 from mcsd.cli.client import Object
 from mcsd.cli.text import Screen, names, number, since
-from mcsd.core.containers import DOCKER, RUN
+from mcsd.core.containers import DOCKER, full_name
 from mcsd.core.notices import printable
 
 _STYLES = {
@@ -127,10 +127,8 @@ def _volume_count(item: Object) -> Cell:
     return f"{ready}/{total}", "good" if ready == total else "warning"
 
 
-def full_name(item: Object) -> str:
-    """Return a container's name, with its engine's before it unless that is Docker, or mcsd itself."""
-    engine = item.get("engine", DOCKER)
-    return str(item["name"]) if engine in {DOCKER, RUN} else f"{engine}/{item['name']}"
+def _name(item: Object) -> str:
+    return full_name(str(item["name"]), item.get("engine", DOCKER))
 
 
 def show_containers(screen: Screen, items: Sequence[Object]) -> None:
@@ -148,7 +146,7 @@ def show_containers(screen: Screen, items: Sequence[Object]) -> None:
     rows: list[list[Cell]] = []
     for item in items:
         row: list[Cell] = [
-            full_name(item),
+            _name(item),
             _state(item.get("state", "")),
             item.get("level") or "-",
             item.get("origin") or "-",
@@ -159,7 +157,7 @@ def show_containers(screen: Screen, items: Sequence[Object]) -> None:
             row[1:1] = [str(item["id"])[:12], str(item.get("status", ""))]
         rows.append(row)
     show_table(screen, columns, rows)
-    wrong = [full_name(item) for item in items if item.get("isolated") is False or item.get("error")]
+    wrong = [_name(item) for item in items if item.get("isolated") is False or item.get("error")]
     if wrong:
         screen.line()
         text = f"mcsctl show {wrong[0]} says what is missing and what to do"

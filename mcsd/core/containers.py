@@ -35,6 +35,11 @@ def title_of(engine: str) -> str:
     return engine.capitalize()
 
 
+def full_name(name: str, engine: str) -> str:
+    """Return a container's name, with its engine's before it unless that is Docker, or mcsd itself."""
+    return name if engine in {DOCKER, RUN} else f"{engine}/{name}"
+
+
 class MountKind(StrEnum):
     """`Type` of a mount in Docker's inspect answer; everything else is OTHER."""
 
@@ -122,7 +127,7 @@ class Container:
     @property
     def full_name(self) -> str:
         """The name, with the engine's before it (`podman/web`) unless that is Docker, or mcsd itself."""
-        return self.name if self.engine in {DOCKER, RUN} else f"{self.engine}/{self.name}"
+        return full_name(self.name, self.engine)
 
     @property
     def level(self) -> Level | None:

@@ -108,8 +108,8 @@ class DockerClient:
         name = _NAME.fullmatch(asked)
         if name is None:
             raise self._gone(asked)
-        path = self._program.inspect.replace("{container}", name[1])
-        answer = self._ask(path)
+        path = f"{self._program.inspect}/{name[1]}/json"
+        answer = self._ask(path, version=self._program.version)
         if _says_gone(answer, name[1]):
             raise self._gone(asked)
         seen = read_container(self._body(path, answer), name[1])
@@ -190,19 +190,16 @@ class DockerClient:
     def _expect(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
         return self._body(path, self._ask(path, query))
 
-    def _ask(self, path: str, query: Mapping[str, str] | None = None) -> HttpReply:
-        """Request a path of the versioned API, or one with a version of its own."""
+    def _ask(self, path: str, query: Mapping[str, str] | None = None, *, version: str = "") -> HttpReply:
+        """Request a path of the API, in the negotiated version unless another is given."""
         for _ in range(2):
             if self._spoken is None:
                 self._negotiate()
-            answer = self._get(self._versioned(path), query, seconds=self._seconds)
+            answer = self._get(f"/v{version or self._spoken}{path}", query, seconds=self._seconds)
             if answer.status != http.HTTPStatus.BAD_REQUEST:
                 break
             self._spoken = None  # the engine may have been replaced by one with other versions
         return answer
-
-    def _versioned(self, path: str) -> str:
-        return path if path.startswith("/v") else f"/v{self._spoken}{path}"
 
     def _get(self, path: str, query: Mapping[str, str] | None = None, *, seconds: float) -> HttpReply:
         try:

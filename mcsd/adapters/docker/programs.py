@@ -9,25 +9,29 @@ from dataclasses import dataclass
 class Program:
     """What differs between engines that speak Docker's API.
 
-    `inspect` is the path of a container's inspection. Podman's compatible one says "oci" for every runtime
-    and knows no pods, so its own is used; mcsd reads the same fields of both.
+    `inspect` is the directory of containers' inspections, `version` that of the API it belongs to, "" for the
+    negotiated one. Podman's compatible API says "oci" for every runtime and knows no pods, so its own is
+    used; mcsd reads the same fields of both.
     """
 
     name: str
     inspect: str
+    version: str
     down_hint: str
     hangs_hint: str
 
 
 DOCKER = Program(
     "docker",
-    "/containers/{container}/json",
+    "/containers",
+    "",
     "docker.service is not running: systemctl status docker",
     "docker hangs or is overloaded: systemctl status docker, journalctl -u docker",
 )
 PODMAN = Program(
     "podman",
-    "/v4.0.0/libpod/containers/{container}/json",
+    "/libpod/containers",
+    "4.0.0",
     "podman.socket is not listening: systemctl enable --now podman.socket",
     "podman's service hangs or is overloaded: systemctl status podman, journalctl -u podman",
 )

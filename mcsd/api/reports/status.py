@@ -22,7 +22,7 @@ from mcsd.api.reports.models import (
 from mcsd.api.reports.pairs import pair_summary
 from mcsd.api.reports.volumes import TROUBLED, count_states, progress_report, volume_reports
 from mcsd.core.blocked import Blocked
-from mcsd.core.containers import DOCKER, title_of
+from mcsd.core.containers import title_of
 from mcsd.core.denials.telling import RECENT
 from mcsd.core.exposure import Barrier, Weak
 from mcsd.core.gating import default_is_gated
@@ -250,7 +250,7 @@ def _blocked_report(blocked: Blocked) -> BlockedReport:
     )
 
 
-def engine_report(snapshot: Snapshot, name: str) -> EngineReport:
+def _engine_report(snapshot: Snapshot, name: str) -> EngineReport:
     """Report one engine."""
     engine = snapshot.host.engines.get(name)
     error, hint = snapshot.engine_errors.get(name, ("", ""))
@@ -271,7 +271,7 @@ def engine_report(snapshot: Snapshot, name: str) -> EngineReport:
 
 def engine_reports(snapshot: Snapshot) -> tuple[EngineReport, ...]:
     """Report all engines of the configuration, in its order."""
-    return tuple(engine_report(snapshot, name) for name in snapshot.engines)
+    return tuple(_engine_report(snapshot, name) for name in snapshot.engines)
 
 
 def _selinux_report(snapshot: Snapshot) -> SelinuxReport:
@@ -290,6 +290,7 @@ def status_report(snapshot: Snapshot) -> StatusReport:
     """Report the whole status."""
     summary = summarize(snapshot.container_status)
     counts = count_states(volume_reports(snapshot))
+    engines = engine_reports(snapshot)
     lines = [
         _selinux(snapshot),
         *_engine_checks(snapshot),
@@ -311,8 +312,8 @@ def status_report(snapshot: Snapshot) -> StatusReport:
         synced=snapshot.synced,
         ledger_error=snapshot.ledger_error,
         selinux=_selinux_report(snapshot),
-        engine=engine_report(snapshot, next(iter(snapshot.engines), DOCKER)),
-        engines=engine_reports(snapshot),
+        engine=engines[0],
+        engines=engines,
         containers=summary,
         volumes=counts,
         pairs=pair_summary(snapshot.pairs),
