@@ -35,6 +35,7 @@ from mcsd.core.walks import RawLabel
 from mcsd.errors import VolumeRefusedError
 from mcsd.relabel import kernel
 from mcsd.relabel.mounts import MountEntry, mount_table, mounts, position
+from mcsd.relabel.real_paths import RealPaths, upwards
 
 _IN_MEMORY = PSEUDO_FILE_SYSTEMS - {"autofs"} | {"tmpfs", "ramfs", "devtmpfs"}
 _NOTHING: Mapping[str, Location | None] = {}
@@ -141,7 +142,7 @@ class PathIndex:
         self._version = hash(table)
         self._mounts = mounts(table)
         self._points = {mount.point: mount for mount in self._mounts.values()}  # the last one is on top
-        self._seen: dict[str, Identity | None] = {}
+        self._paths = RealPaths()
         self._spots: dict[str, Location | None] = {}
         self._surroundings: tuple[tuple[ProtectedPlace, ...], Surroundings] | None = None
 
@@ -188,7 +189,7 @@ class PathIndex:
         return {path: self._look(path) for path in paths}
 
     def _by_position(self, path: str) -> Location:
-        return Location((), self._position(path, [path, *map(str, PurePosixPath(path).parents)]))
+        return Location((), self._position(path, list(upwards(path))))
 
     def location(self, path: str) -> Location | None:
         """Return the location of a path, None if it does not exist."""
@@ -197,22 +198,13 @@ class PathIndex:
         return self._spots[path]
 
     def _look(self, path: str) -> Location | None:
-        real = os.path.realpath(path)
-        parts = [real, *map(str, PurePosixPath(real).parents)]
-        if not os.path.lexists(real):
+        real = self._paths.of(path)
+        if self._paths.identity(real) is None:
             return None
-        found = (self._identity(part) for part in parts)
-        chain = tuple(identity for identity in found if identity is not None)
+        parts = list(upwards(real))
+        # Of a directory that cannot be looked at, the position still counts.
+        chain = tuple(found for part in parts if (found := self._paths.identity(part)) is not None)
         return Location(chain, self._position(real, parts))
-
-    def _identity(self, path: str) -> Identity | None:
-        if path not in self._seen:
-            try:
-                stat = kernel.stat_path(path)
-                self._seen[path] = Identity(stat.device, stat.inode)
-            except OSError:  # no permission, or gone: its position still counts
-                self._seen[path] = None
-        return self._seen[path]
 
     def _position(self, real: str, parts: list[str]) -> tuple[str, PurePosixPath] | None:
         mount = next((self._points[part] for part in parts if part in self._points), None)
