@@ -77,7 +77,8 @@ class ApiServer:
         self._dispatcher = Dispatcher(
             service, self.routes, self.limits, self.admission, answered=self.metrics.answered
         )
-        self._document = json.dumps(openapi(self.routes, version=__version__)).encode()
+        self._document = b""
+        """The description, once somebody has asked for it: making it takes a quarter of a second."""
         self._service = service
         self._connections: set[Connection] = set()
         self._http: dict[Connection, Server] = {}
@@ -159,6 +160,9 @@ class ApiServer:
         return server()
 
     async def _openapi(self, _: ApiRequest) -> StreamResponse:
+        if not self._document:
+            document = await asyncio.to_thread(openapi, self.routes, version=__version__)
+            self._document = json.dumps(document).encode()
         return Response(body=self._document, headers={"Content-Type": "application/json"})
 
     async def _metrics(self, call: ApiRequest) -> StreamResponse:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from mcsd import __version__
@@ -82,6 +83,8 @@ from mcsd.state.state import State
 from mcsd.state.store import Store
 from mcsd.state.walk_queue import WalkQueue
 
+FIRST_LOOK = 30.0
+"""Seconds that checks and watches of volumes wait at most for the first look at all containers."""
 RENUMBERING = 1.0
 """Seconds that the start waits for the current device numbers of all volumes."""
 
@@ -487,10 +490,13 @@ class Assembly:
             self.process_levels.refresh_often,
             self.selinux_watch.run,
             self.booleans.run,
-            self.scrubber.run,
+            partial(self._after_the_first_look, self.scrubber.run),
             self.scanner.run,
             *(
-                (self.volume_watch.keep_watched, self.volume_watch.follow)
+                (
+                    partial(self._after_the_first_look, self.volume_watch.keep_watched),
+                    self.volume_watch.follow,
+                )
                 if self._config.watch.directories
                 else ()
             ),
@@ -498,6 +504,16 @@ class Assembly:
             self.life_watch.run,
             self.run_watch.run,
         )
+
+    async def _after_the_first_look(self, job: Job) -> None:
+        """Run what looks at volumes by itself, for ever, but not beside the first look at all of them.
+
+        A change meanwhile is found by it, or by the check that follows when a volume comes to be watched.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_LOOK):
+                await self.watcher.has_begun.wait()
+        await job()
 
     def stop(self) -> None:
         """Report the stop, and cancel running walks; the ledger knows that they are unfinished."""

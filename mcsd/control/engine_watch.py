@@ -187,6 +187,8 @@ class Watcher:
         self.hints = Hints()
         self.engine_is = engine_is
         self.is_synced = False
+        self.has_begun = asyncio.Event()
+        """Set when everything has been looked at once, or no engine can be reached; then for ever."""
         self.lag = Distribution.over(LAG)
         self.resyncs = dict.fromkeys(Resync, 0)
         self._now = now
@@ -332,6 +334,8 @@ class Watcher:
             if is_quiet and has_listed and not self.is_synced:
                 self.is_synced = True
                 await self._synced()
+            if self.is_synced or self.is_down:
+                self.has_begun.set()
             await asyncio.sleep(0.2)
 
     async def look(self) -> None:

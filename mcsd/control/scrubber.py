@@ -93,9 +93,8 @@ class Scrubber:
         if walk is not None and walk.cancelled:
             self.look_soon(volume.id, 1.0)
             return 1.0  # the volume was needed
-        self._confirmed = {one.id: self._confirmed.get(one.id, 0.0) for one in self._store.cache.volumes()}
+        self._forget_the_gone()
         self._confirmed[volume.id] = self._clock.now()
-        self._suspects &= self._confirmed.keys()
         if walk is not None:
             await self._judge(volume, walk)
         elif volume.id in self._suspects:
@@ -103,6 +102,12 @@ class Scrubber:
         if volume.id in self._suspects:
             return SECOND_LOOK
         return rest_after(walk.seconds if walk is not None else 0.0)
+
+    def _forget_the_gone(self) -> None:
+        """Keep nothing of volumes that the ledger does not have any more."""
+        for gone in [one for one in self._confirmed if self._store.cache.volume(one) is None]:
+            del self._confirmed[gone]
+        self._suspects = {one for one in self._suspects if self._store.cache.volume(one) is not None}
 
     def _is_time(self) -> bool:
         """Tell whether a requested check is due; or none is waiting."""

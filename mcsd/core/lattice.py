@@ -99,7 +99,11 @@ class LevelIndex:
 
     def comparable_to(self, level: Level) -> tuple[Level, ...]:
         """List the levels that equal, dominate or are dominated by this one, in the order of `numbers`."""
-        return _sorted({*self._dominated_by(level), *self._dominating(level)})
+        return _sorted(self.any_comparable_to(level))
+
+    def any_comparable_to(self, level: Level) -> frozenset[Level]:
+        """Return the same levels in no order, which takes half of the time."""
+        return frozenset((*self._dominated_by(level), *self._dominating(level)))
 
     def _dominated_by(self, level: Level) -> Iterator[Level]:
         for sensitivity, sets in self._by_sensitivity.items():

@@ -9,11 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 from mcsd.core.containers import Container, Mount, MountKind
 from mcsd.core.volumes import ClaimMode
 from mcsd.core.wishes import wishes
+
+
+@lru_cache(4096)  # each look at a volume asks for the same paths again
+def _parts(path: str) -> tuple[str, ...]:
+    return PurePosixPath(path).parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +33,7 @@ class PathRule:
 
     def __post_init__(self) -> None:
         """Split the path once: every look at a volume compares it."""
-        object.__setattr__(self, "parts", PurePosixPath(self.path).parts)
+        object.__setattr__(self, "parts", _parts(self.path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,9 @@ _HANDS_OFF = (ClaimMode.OBSERVE, ClaimMode.IGNORE)
 
 def rule_for(path: str, rules: Sequence[PathRule]) -> PathRule | None:
     """Return the rule with the longest path that contains `path`; of two equal ones, the later."""
-    here = PurePosixPath(path).parts
+    if not rules:
+        return None
+    here = _parts(path)
     matching = [rule for rule in rules if here[: len(rule.parts)] == rule.parts]
     return max(reversed(matching), key=lambda rule: len(rule.parts), default=None)
 

@@ -64,7 +64,7 @@ class Separation(Generic[K]):
 
     def comparable_to(self, level: Level) -> frozenset[K]:
         """Return the holders that are not separate from this level: at it, above it or below it."""
-        return self._at(self._index.comparable_to(level))
+        return self._at(self._index.any_comparable_to(level))
 
     def _at(self, levels: Iterable[Level]) -> frozenset[K]:
         return frozenset(holder for level in levels for holder in self._holders.get(level, ()))

@@ -69,6 +69,26 @@ def test_a_volume_in_use_is_watched_and_was_looked_at_since() -> None:
     with_world(story)
 
 
+def test_after_a_restart_nothing_is_watched_beside_the_first_look_but_soon_after() -> None:
+    """Also when Docker cannot be reached, and no look can be finished."""
+
+    async def story(world: World) -> None:
+        await running(world)
+        for is_up in (True, False):
+            await world.kill()
+            for one in world.disk_watch.watched:
+                world.disk_watch.release(one)  # the kernel's watch ends with the process
+            if not is_up:
+                world.docker.go_down()
+            await world.boot()
+            while not world.disk_watch.watched:
+                await asyncio.sleep(0)
+            assert (world.mcsd.watcher.is_synced, world.mcsd.watcher.is_down) == (is_up, not is_up)
+            assert world.disk_watch.watched == {volume(world).id}
+
+    with_world(story)
+
+
 def test_what_is_given_back_is_watched_no_more() -> None:
     async def story(world: World) -> None:
         a = await running(world)
