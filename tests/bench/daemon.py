@@ -198,7 +198,7 @@ def start(daemon: Daemon, docker: DockerStandIn, count: int) -> Row:
     """Wait until everybody has been looked at."""
     listens = daemon.listens()
     daemon.until(lambda: docker.asked(INSPECT) >= count, "a look at each container")
-    daemon.until(lambda: daemon.ask("/v1/status")["synced"], "the first look's end")
+    daemon.until(lambda: daemon.ask("/v1/status")["synced"], "the first look's end", every=0.1)
     return rounded(
         {"listens": listens, "synced": daemon.seconds(), "processor": daemon.processor(), **daemon.memory()}
     )
