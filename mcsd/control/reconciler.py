@@ -7,7 +7,7 @@ a restart — the outcome only depends on what is observed and on the ledger (pr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
@@ -16,12 +16,22 @@ from mcsd.control.observer import Observer
 from mcsd.control.reclaimer import Reclaimer
 from mcsd.core.changes import PutClaim, PutVolume
 from mcsd.core.containers import Container, ContainerId
-from mcsd.core.grants import GrantState
-from mcsd.core.labels import level_in
+from mcsd.core.grants import GrantEvent, GrantState
+from mcsd.core.labels import Context, Level, level_in
 from mcsd.core.leftout import bound_by
 from mcsd.core.modes import VolumePolicy
 from mcsd.core.notices import Kind, Notice
-from mcsd.core.plan import Action, Adopt, Advance, Assign, Observed, RootSight, Usable, plan
+from mcsd.core.plan import (
+    Action,
+    Adopt,
+    Advance,
+    Assign,
+    Observed,
+    RootSight,
+    Usable,
+    is_written_by_mcsd,
+    plan,
+)
 from mcsd.core.processes import ProcessSight
 from mcsd.core.sharing import waiting_for
 from mcsd.core.volumes import Claim, ClaimState, Volume, VolumeEvent, VolumeId, VolumePhase
@@ -220,13 +230,14 @@ class Reconciler:
                 for waiting in waiting_for(grant, self._store.cache):
                     self._look(waiting.container)
 
-    async def _look_who_runs(self, actions: Iterable[Action]) -> bool:
-        """Scan processes before a level is chosen; for a level that the engine chose, a recent scan will
-        do."""
+    async def _look_who_runs(self, actions: Collection[Action]) -> bool:
+        """Scan processes before a level is chosen; for one that the engine chose, or that a container has
+        when it starts again, a recent scan will do."""
         kinds = {type(action) for action in actions}
+        starts = any(isinstance(one, Advance) and one.event is GrantEvent.STARTED for one in actions)
         if Assign in kinds:
             await self._process_levels.refresh()
-        elif Adopt in kinds:
+        elif Adopt in kinds or starts:
             with suppress(HostError):
                 await self._process_levels.refresh(within=SCAN_LASTS)
         return Assign in kinds
@@ -245,11 +256,26 @@ class Reconciler:
         return tuple(f"process {holder.pid} at {holder.level}" for holder in found)
 
     async def _on_volumes(self, observed: Observed) -> dict[str, str]:
-        """Return, by destination, the processes at the level that a volume carries, as `_intruders` does."""
-        if any(self._stranger_at(sight) for sight in observed.sights.values()):
+        """Return, by destination, the processes at the level that a volume carries, by a fresh scan.
+
+        Whoever labelled it may have started since the last one, and is not to lose it.
+        """
+        label = observed.container.process_label if observed.container is not None else None
+        own = label.level if isinstance(label, Context) else None
+        if any(self._may_be_a_stranger_s(sight, own) for sight in observed.sights.values()):
             await self._process_levels.refresh()
         found = {at: self._stranger_at(sight) for at, sight in observed.sights.items()}
         return {at: process for at, process in found.items() if process}
+
+    def _may_be_a_stranger_s(self, sight: RootSight, own: Level | None) -> bool:
+        """Tell whether somebody else may have labelled a volume; `own` is the engine's level for it."""
+        if not isinstance(sight, Usable) or sight.label is None:
+            return False
+        level = level_in(sight.label)
+        if level is None or not level.categories:
+            return False
+        is_ours = level == own or is_written_by_mcsd(sight, self._store.cache)
+        return not is_ours or bool(self._stranger_at(sight))
 
     def _stranger_at(self, sight: RootSight) -> str:
         if not isinstance(sight, Usable) or sight.label is None:

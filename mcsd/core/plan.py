@@ -494,7 +494,9 @@ def _comparable_level(case: _ClaimCase) -> Objection | None:
 
 def _held_outside(case: _ClaimCase, root: Usable) -> Objection | None:
     process = case.observed.foreign.get(case.claim.destination)
-    if not process or case.is_done or _is_written_by_mcsd(root, case.cache):
+    known = case.cache.volume_of(root.identity)
+    has_it = case.is_done and known is not None and known.id == case.claim.volume  # not another of that path
+    if not process or has_it or is_written_by_mcsd(root, case.cache):
         return None
     reason = f"{root.path} carries the level of {process}, which is not a container of Docker's"
     return RefusalRule.HELD, reason, Hint.STOP_FOREIGN.say()
@@ -510,7 +512,8 @@ def _outsider(case: _ClaimCase) -> Objection | None:
     return None
 
 
-def _is_written_by_mcsd(root: Usable, cache: StateCache) -> bool:
+def is_written_by_mcsd(root: Usable, cache: StateCache) -> bool:
+    """Tell whether a volume's root carries what mcsd has given it, by the ledger."""
     volume = cache.volume_of(root.identity)
     return volume is not None and root.label == str(volume.target)
 

@@ -273,11 +273,11 @@ def test_a_level_that_is_not_separate_is_left_for_another(how: str) -> None:
 @follows(Hint.NEW_LEVEL)
 def test_a_container_that_is_made_again_gets_another_level() -> None:
     async def story(world: World) -> None:
-        a = world.create("a", world.mount("/srv/a"), start=False)
-        label = world.docker.present[a].process_label
-        assert isinstance(label, Context)
+        label = Context.parse(LABEL + "s0:c1,c2")
         level = label.level
         world.kernel.foreign.append(ProcessLevel(77, label, level, ""))
+        await world.mcsd.process_levels.refresh()  # one of the last second would do for adopting
+        a = world.create("a", world.mount("/srv/a"), process_label=str(label), start=False)
         await world.quiet()
         assert claim_of(world, a).hint.startswith("recreate the container")
         world.docker.remove(a)

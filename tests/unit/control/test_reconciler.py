@@ -315,6 +315,7 @@ def test_a_stranger_at_the_same_level_is_a_conflict_too() -> None:
         world.kernel.foreign.append(
             ProcessLevel(42, Context.parse(f"system_u:system_r:svirt_t:{level}"), level)
         )
+        await world.mcsd.process_levels.refresh()  # one of the last second would do for adopting
         a = world.create("a", world.mount("/srv/a"))
         await world.quiet()
         assert world.level(a) == level
@@ -931,6 +932,26 @@ def test_a_claim_that_ends_wakes_those_it_refused(inside: str) -> None:
             while [claim.state for claim in world.claims(b)] != [ClaimState.READY]:
                 await asyncio.sleep(0.01)
         assert world.level_on(inside) == world.level(b)
+
+    with_world(story)
+
+
+def test_what_a_stranger_has_labelled_since_the_last_scan_is_not_taken_from_it() -> None:
+    """Promises 2 and 9: a container that mcsd knows starts again, with another directory than before."""
+
+    async def story(world: World) -> None:
+        level = Level.parse("s0:c600,c700")
+        a = world.create("a", world.mount("/srv/a"))
+        await world.quiet()
+        world.kernel.foreign.append(
+            ProcessLevel(77, Context.parse(f"system_u:system_r:svirt_t:{level}"), level)
+        )
+        theirs = f"system_u:object_r:svirt_image_t:{level}"
+        world.volumes.make("/srv/a", label=theirs)  # another directory of that name
+        await world.quiet()
+        assert world.label("/srv/a") == theirs
+        (claim,) = world.claims(a)
+        assert claim.state is ClaimState.REFUSED and "process 77" in claim.reason
 
     with_world(story)
 
