@@ -72,6 +72,8 @@ def parser() -> argparse.ArgumentParser:
     add("--policy", metavar="NAME", help="the guest's policy as policies/NAME.cil changes it")
     add("--own-kernel", action="store_true",
         help="boot the root tree's own kernel, where another would run faster")  # fmt: skip
+    add("--reboot", action="store_true",
+        help="then boot the guest's disk again, and run the script with the argument `again`")  # fmt: skip
     add("--boot", default="", metavar="WORDS", help="for the kernel's command line")
     return result
 
@@ -84,6 +86,8 @@ def main(argv: Sequence[str]) -> int:
     options.args = theirs
     if options.script is None and not (options.shell or options.prepare):
         parser().error("nothing to do: name a SCRIPT, or use --shell or --prepare")
+    if options.reboot and (options.script is None or options.shell):
+        parser().error("--reboot is for a SCRIPT, without --shell")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         _host_packages()
@@ -125,6 +129,11 @@ def _run(options: argparse.Namespace) -> int:
     with levels.fresh(level) as machine:
         try:
             outcome = jobs.run(machine, job, output=_show, timeout=options.timeout)
+            if options.reboot and not outcome.status:
+                last = replace(job.steps[-1], argv=[*job.steps[-1].argv, "again"])
+                with levels.rebooted(level, machine) as machine:
+                    again = replace(job, steps=[*job.steps[:-1], last])
+                    outcome = jobs.run(machine, again, output=_show, timeout=options.timeout)
         except jobs.OutOfTimeError:
             say(f"out of time after {options.timeout:g} s; the guest is killed")
             return OUT_OF_TIME

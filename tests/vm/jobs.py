@@ -143,8 +143,18 @@ def wait_until_ready(machine: Machine, patience: float) -> Mapping[str, Any]:
 def stop(machine: Machine) -> None:
     """Shut the guest down, where that is how it is kept."""
     if machine.shuts_down:
-        off = Job([], fresh=False, then=["/usr/bin/systemctl", "--no-block", "poweroff"])
-        run(machine, off, output=lambda _: None, timeout=60)
+        _power_off(machine)
+
+
+def shut_down(machine: Machine) -> None:
+    """Shut the guest down, and wait until its disk is whole."""
+    _power_off(machine)
+    machine.wait_until_off()
+
+
+def _power_off(machine: Machine) -> None:
+    off = Job([], fresh=False, then=["/usr/bin/systemctl", "--no-block", "poweroff"])
+    run(machine, off, output=lambda _: None, timeout=60)
 
 
 def _pack(archive: IO[bytes], puts: Sequence[Put]) -> None:

@@ -56,6 +56,7 @@ class Way(Protocol):
     def first(self, image: Path, target: Path, kernel_line: str) -> Machine: ...
     def copy(self, image: Path, level: Path, target: Path, kernel_line: str) -> Machine: ...
     def fresh(self, image: Path, level: Path, directory: Path, kernel_line: str) -> Machine: ...
+    def again(self, image: Path, level: Path, directory: Path, kernel_line: str) -> Machine: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +256,15 @@ def fresh(level: Level) -> Iterator[Machine]:
         machine = held.enter_context(level.way.fresh(level.image, level.path, directory, level.kernel_line))
         jobs.wait_until_ready(machine, BOOT_TIMEOUT)
         yield machine
+
+
+@contextmanager
+def rebooted(level: Level, machine: Machine) -> Iterator[Machine]:
+    """The disk of a fresh guest booted again, after that guest has shut down; thrown away with it."""
+    jobs.shut_down(machine)
+    with level.way.again(level.image, level.path, machine.serial.parent, level.kernel_line) as booted:
+        _ready(booted)
+        yield booted
 
 
 @contextmanager

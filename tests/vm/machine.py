@@ -22,9 +22,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from tests.vm.cache import take_processor
+from tests.vm.cache import HarnessError, take_processor
 
 MEMORY = "3072M"
+OFF_TIMEOUT = 90.0
 PORTS = ("in", "out", "result", "console")
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
@@ -84,6 +85,15 @@ class Machine(ABC):
     @abstractmethod
     def keep(self) -> None:
         """Stop the guest in a state from which others go on; what that is made of lies in its directory."""
+
+    def wait_until_off(self) -> None:
+        """Wait until the guest has shut down, as it was told to."""
+        try:
+            self.process.wait(OFF_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            raise HarnessError(
+                f"the guest did not shut down in {OFF_TIMEOUT:.0f} s: {self.last_words()}"
+            ) from None
 
     def last_words(self, lines: int = 30) -> str:
         """What its process complained of, and the end of the guest's console."""

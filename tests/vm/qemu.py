@@ -175,6 +175,12 @@ class Snapshots:
             image, level / "disk.qcow2", level / "state", level, directory, kernel_line, keep=False
         )
 
+    def again(self, image: Path, level: Path, directory: Path, kernel_line: str) -> Qemu:
+        """A second boot of a fresh guest's disk, which has shut down."""
+        place = directory / "again"
+        place.mkdir()
+        return self._machine(image, directory / "disk.qcow2", None, place, place, kernel_line, keep=True)
+
     def _machine(self, image: Path, base: Path, state: Path | None, memory: Path, directory: Path,
                  kernel_line: str, *, keep: bool) -> Qemu:  # fmt: skip
         disk = directory / "disk.qcow2"

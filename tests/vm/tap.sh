@@ -45,6 +45,16 @@ says() { local claim=$1 pattern=$2; shift 2; _claim zero "$claim" "$pattern" "$@
 # The command fails, and prints what the extended regular expression matches.
 refused() { local claim=$1 pattern=$2; shift 2; _claim other "$claim" "$pattern" "$@" || true; }
 
+# after_reboot: the end of a story's first part. Its script runs once more with the argument `again` when the guest has
+# booted from its disk again (`# guest: --reboot`), and the count goes on.
+TAP_KEPT=/var/lib/mcsd-test-tap
+after_reboot() {
+  echo "TAP_COUNT=$TAP_COUNT TAP_FAILED=$TAP_FAILED" >"$TAP_KEPT"
+  sync
+  exit 0
+}
+[ ! -e "$TAP_KEPT" ] || . "$TAP_KEPT"
+
 # plan [N]: the end. Leaves the script, with failure if a claim failed or N claims were announced and not made.
 plan() {
   echo "1..$TAP_COUNT"

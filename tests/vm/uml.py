@@ -31,7 +31,6 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 KERNEL_LINE = "root=/dev/ubda rw console=tty0 mcsd.ports=/dev/ttyS pty.legacy_count=0"
 OPTIONS = (f"mem={MEMORY}", "seccomp=auto", "noreboot", "con=null", "con0=null,fd:1", "ssl=null")
 PATIENCE = 20.0
-OFF_TIMEOUT = 90.0
 
 
 def kernel() -> Path:
@@ -153,12 +152,7 @@ class Uml(Machine):
 
     def keep(self) -> None:
         """Wait until the guest has shut down, as it was told to: then its disk is whole."""
-        try:
-            self.process.wait(OFF_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            raise HarnessError(
-                f"the guest did not shut down in {OFF_TIMEOUT:.0f} s: {self.last_words()}"
-            ) from None
+        self.wait_until_off()
 
 
 class Disks:
@@ -188,6 +182,12 @@ class Disks:
         """A boot of a level's guest, to be thrown away."""
         # The kernel compares the base's time with the one it wrote down: a base is never touched again.
         return self._boot(f"{directory / 'differences'},{level / 'disk.raw'}", directory, kernel_line)
+
+    def again(self, image: Path, level: Path, directory: Path, kernel_line: str) -> Uml:
+        """A second boot of a fresh guest's disk, which has shut down."""
+        place = directory / "again"
+        place.mkdir()
+        return self._boot(f"{directory / 'differences'},{level / 'disk.raw'}", place, kernel_line)
 
     def _copy(self, base: Path, target: Path, kernel_line: str) -> Uml:
         disk = target / "disk.raw"
