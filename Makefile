@@ -166,6 +166,7 @@ bench: venv host-deps web-deps ## measure against chcon, setfiles and Docker's o
 	$(PY) -m tests.bench.allocation $(BENCH)
 	$(PY) -m tests.bench.daemon $(BENCH)
 	$(PY) -m tests.bench.gate $(BENCH)
+	$(PY) -m tests.bench.podman $(BENCH)
 	$(PY) -m tests.bench.socket_load $(BENCH)
 	$(PY) -m tests.bench.ctl_start $(BENCH)
 	$(PY) -m tests.bench.disk_watch $(BENCH)
