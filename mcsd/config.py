@@ -76,11 +76,19 @@ class EngineKind(StrEnum):
 
     DOCKER = "docker"
     PODMAN = "podman"
+    CONTAINERD = "containerd"
 
     @property
     def url(self) -> str:
         """Its usual socket."""
-        return f"unix:///run/{'docker' if self is EngineKind.DOCKER else 'podman/podman'}.sock"
+        return f"unix:///run/{_SOCKETS[self]}.sock"
+
+
+_SOCKETS = {
+    EngineKind.DOCKER: "docker",
+    EngineKind.PODMAN: "podman/podman",
+    EngineKind.CONTAINERD: "containerd/containerd",
+}
 
 
 class EngineTable(_Table):

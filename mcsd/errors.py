@@ -19,6 +19,7 @@ class Problem(StrEnum):
     EXHAUSTED = "exhausted"
     ENGINE_UNAVAILABLE = "engine-unavailable"
     ENGINE_PROTOCOL = "engine-protocol"
+    ENGINE_NOT_ASKED = "engine-not-asked"
     CONTAINER_GONE = "container-gone"
     LEDGER = "ledger"
     LEDGER_LOCKED = "ledger-locked"
@@ -76,6 +77,12 @@ class EngineUnavailableError(McsdError):
     """Docker's socket cannot be reached or stopped answering; try again later."""
 
     problem = Problem.ENGINE_UNAVAILABLE
+
+
+class EngineNotAskedError(McsdError):
+    """A container's engine is not in the configuration (any more)."""
+
+    problem = Problem.ENGINE_NOT_ASKED
 
 
 class EngineProtocolError(McsdError):

@@ -71,7 +71,7 @@ def install(
         python.write_text(text.replace(there, f"{there}ROOT = {str(root)!r}\n{WITHOUT}", 1))
     for path in (program, python):
         path.chmod(0o755)
-    for name in ("mcsd-gate-crun", "mcsd-gate-runc"):
+    for name in ("mcsd-gate-crun", "mcsd-gate-runc", "mcsd-gate-precreate"):
         shutil.copy(RUNTIME / name, root)
     shutil.copytree(RUNTIME / "oci", root / "oci", ignore=shutil.ignore_patterns("__pycache__"))
     if socket is not None:

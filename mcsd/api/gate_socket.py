@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mcsd.api.peers import peer_of
 from mcsd.control.start_admission import StartLabels, StartRequest
-from mcsd.core.containers import ContainerId
+from mcsd.core.containers import CONTAINERD, PODMAN, ContainerId
 from mcsd.core.described import BoundMount, Described
 from mcsd.core.hints import Hint
 from mcsd.core.labels import Context
@@ -64,10 +64,10 @@ class Description(BaseModel):
     mounts: list[BundleMount] = []
     annotations: dict[str, str] = {}
 
-    def described(self) -> Described:
-        """Return it as the daemon's own value."""
+    def described(self, kind: str) -> Described:
+        """Return it as the daemon's own value, for an engine of that kind."""
         mounts = (BoundMount(one.source, one.destination, frozenset(one.options)) for one in self.mounts)
-        return Described(self.name, tuple(mounts), tuple(sorted(self.annotations.items())))
+        return Described(self.name, tuple(mounts), tuple(sorted(self.annotations.items())), kind)
 
 
 class GateRequest(BaseModel):
@@ -85,7 +85,9 @@ class GateRequest(BaseModel):
     pid_mode: str = Field(default="", max_length=512)
     subpaths: dict[str, str] = {}
     obstacle: str = Field(default="", max_length=8192)
+    keeps_level: bool = False
     podman: Description | None = None
+    containerd: Description | None = None
 
     def start(self) -> StartRequest:
         """Return the request as the daemon's own value; raise `GateError` if a label cannot be read."""
@@ -93,7 +95,7 @@ class GateRequest(BaseModel):
             process, mount = Context.parse(self.process_label), Context.parse(self.mount_label)
         except LabelSyntaxError as exc:
             raise GateError(
-                f"Docker chose a label that cannot be read: {exc.what}",
+                f"the engine chose a label that cannot be read: {exc.what}",
                 hint=Hint.READABLE_LEVEL.say(),
             ) from exc
         return StartRequest(
@@ -105,8 +107,13 @@ class GateRequest(BaseModel):
             pid_mode=self.pid_mode,
             subpaths=tuple(self.subpaths.items()),
             obstacle=self.obstacle,
-            described=self.podman.described() if self.podman else None,
+            keeps_level=self.keeps_level,
+            described=self._described(),
         )
+
+    def _described(self) -> Described | None:
+        found = ((PODMAN, self.podman), (CONTAINERD, self.containerd))
+        return next((one.described(kind) for kind, one in found if one), None)
 
 
 class GateServer:

@@ -137,7 +137,7 @@ def _socket(admission: ConnectionLimiter) -> Iterator[Metric]:
 def _figures(figures: Figures) -> Iterator[Metric]:
     yield HistogramMetricFamily(
         "mcsd_event_lag_seconds",
-        "From the time of an event of Docker's until its container had been looked after.",
+        "From the time of an engine's event until its container had been looked after.",
         buckets=figures.event_lag.cumulative(),
         sum_value=figures.event_lag.total,
     )

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from mcsd import __version__
+from mcsd.adapters.containerd.engine import ContainerdEngine
 from mcsd.adapters.docker.engine import DockerEngine, PodmanEngine
 from mcsd.adapters.fanotify.watch import FanotifyWatch
 from mcsd.adapters.host.files import HostFiles
@@ -47,7 +48,7 @@ from mcsd.config import DEFAULT_PATH, Config, EngineKind, EngineTable, IoClass, 
 from mcsd.core.notices import Kind, Notice
 from mcsd.core.walks import may_take_off
 from mcsd.errors import ConfigurationError, LedgerDamagedError, McsdError
-from mcsd.ports import Journal, Selinux
+from mcsd.ports import ContainerEngine, Journal, Selinux
 from mcsd.relabel import Engine
 from mcsd.relabel.landmarks import Landmarks
 from mcsd.relabel.passing import IDLE, LOWEST, Effort
@@ -128,9 +129,15 @@ def _outside(config: Config, state: Path, stack: AsyncExitStack) -> Outside:
     )
 
 
-def _engine(engine: EngineTable) -> DockerEngine:
-    program = PodmanEngine if engine.kind is EngineKind.PODMAN else DockerEngine
-    return program(engine.url, timeout=engine.timeout)
+def _engine(engine: EngineTable) -> ContainerEngine:
+    match engine.kind:
+        case EngineKind.DOCKER:
+            return DockerEngine(engine.url, timeout=engine.timeout)
+        case EngineKind.PODMAN:
+            return PodmanEngine(engine.url, timeout=engine.timeout)
+        case EngineKind.CONTAINERD:
+            state = Path(engine.url.removeprefix("unix://")).parent
+            return ContainerdEngine(state, timeout=engine.timeout)
 
 
 def _relabel_engine(config: Config, state: Path, selinux: Selinux) -> Engine:

@@ -21,7 +21,7 @@ from mcsd import __version__
 from mcsd.api.facade import ApiFacade, Control, Parts, Questions
 from mcsd.app.tasks import Job
 from mcsd.blocking.calls import Blocking
-from mcsd.config import Config, EngineKind
+from mcsd.config import Config
 from mcsd.control.booleans.keeper import Booleans, nothing_stored
 from mcsd.control.engine_watch import Watcher
 from mcsd.control.engines import Engines
@@ -179,7 +179,13 @@ class Assembly:
         disk = Disk(cache)
         host = HostStatus()
         process_levels = ProcessLevels(
-            outside.processes, blocking, allocator, self._judge_again, self._levels_left, cache.runs
+            outside.processes,
+            blocking,
+            allocator,
+            self._judge_again,
+            self._levels_left,
+            cache.runs,
+            lambda container: cache.grant_of(container) is not None,
         )
         self.state = State(
             bus=bus,
@@ -191,7 +197,7 @@ class Assembly:
             process_levels=process_levels,
             container_status=ContainerStatus(cache, host, bus, process_levels, disk, clock.steady),
         )
-        self.engines = Engines(outside.engines, RunEngine(cache))
+        self.engines = Engines(outside.engines, RunEngine(cache), cache.engine_of)
         self.bus, self.host, self.store, self.walks = bus, host, self.state.store, self.state.walks
         self.process_levels, self.container_status = process_levels, self.state.container_status
         host.listen(self._judge_again)
@@ -216,6 +222,7 @@ class Assembly:
             self.bus,
             lives,
             knows_nobody=self.store.cache.next_grant == 1,
+            engines=outside.engines,
         )
         self.life_watch = LifeWatch(lives, self.reservations.lives, self.reservations.end)
         self.reservations.listen(self.life_watch.wake)
@@ -264,7 +271,7 @@ class Assembly:
         return StartAdmission(
             config=self._config.gate,
             engines=self._outside.engines_for_gate,
-            podman=next((one.name for one in self._config.engines if one.kind is EngineKind.PODMAN), ""),
+            names={one.kind.value: one.name for one in reversed(self._config.engines)},
             state=self.state,
             preparers=preparers,
             blocking=self._outside.blocking,

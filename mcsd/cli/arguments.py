@@ -73,6 +73,7 @@ class Arguments:
     engine: str = "docker"
     dry_run: bool = False
     reload: bool = False
+    hook: bool = False
     file: str = ""
     sarif: bool = False
     ignore: tuple[str, ...] = ()
@@ -337,6 +338,7 @@ def _gate(add: Any) -> None:
     gate.add_argument(
         "--engine", metavar="NAME", default="docker", help="of which engine: docker unless given"
     )
+    gate.add_argument("--hook", action="store_true", help="a hook of Podman's, where its runtime must stay")
     gate.add_argument("--dry-run", action="store_true", help="only show the change")
     gate.add_argument("--reload", action="store_true", help="have the engine reload, and see that it did")
     gate.add_argument("--file", metavar="PATH", help="the engine's file, unless it is the usual one")

@@ -1,26 +1,27 @@
 """`mcsctl audit`: what is open on this host besides levels.
 
-Collects what mcsd proves, what Docker was asked for, what the kernel shows, and what volumes contain; judges
-it (`mcsd.core.audit`), removes what is accepted, and prints the rest. Only root can see all of it.
+Collects what mcsd proves, what the engines were asked for, what the kernel shows, and what volumes contain;
+judges it (`mcsd.core.audit`), removes what is accepted, and prints the rest. Only root can see all of it.
 """
 
 from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from mcsd import __version__
-from mcsd.adapters.docker.audit import endpoints, read_options, read_settings
+from mcsd.adapters.docker.audit import endpoints, read_options
 from mcsd.adapters.host.contents import search, sorted_out
 from mcsd.adapters.host.whole_file import put
 from mcsd.adapters.proc.kernel_facts import KernelFacts, command_line, listening
 from mcsd.cli.arguments import INODES
-from mcsd.cli.client import Client, Object, segment
+from mcsd.cli.audited import AuditedEngine, audited_engines, inspected
+from mcsd.cli.client import Client, Object
 from mcsd.cli.daemon_json import read
 from mcsd.cli.errors import CtlError, Exit
 from mcsd.cli.text import Screen
@@ -28,6 +29,7 @@ from mcsd.config import DEFAULT_PATH, Config, load
 from mcsd.core.audit.baseline import AuditOutcome, Ignored, news, settle
 from mcsd.core.audit.facts import (
     ContainerFacts,
+    ContainerSettings,
     Endpoint,
     Facts,
     HostFacts,
@@ -40,6 +42,7 @@ from mcsd.core.audit.findings import SEVERITIES, Finding, Severity
 from mcsd.core.audit.host import audit as judge
 from mcsd.core.audit.telling import as_json, as_sarif
 from mcsd.core.audit.told import telling
+from mcsd.core.containers import DOCKER
 from mcsd.core.daemon_json import DAEMON_JSON, parse
 from mcsd.core.notices import printable
 from mcsd.errors import ConfigurationError, HostError, McsdError
@@ -73,8 +76,8 @@ class AuditPaths:
 
     config: Path = DEFAULT_PATH
     daemon_json: str = DAEMON_JSON
-    docker: str = ""
-    """Docker's socket; "" for the configuration's."""
+    sockets: Mapping[str, str] = field(default_factory=dict)
+    """Engines' sockets by name, in place of the configuration's."""
     proc: Path = Path("/proc")
     cgroups: Path = Path("/sys/fs/cgroup")
     pid_files: tuple[str, ...] = PID_FILES
@@ -90,8 +93,7 @@ def audit(wish: AuditOptions, place: AuditPaths, client: Client, screen: Screen,
         )
     config = _configured(place)
     ignored = _ignored(config, wish)
-    docker = Client(place.docker or config.docker.url.removeprefix("unix://"), who="Docker")
-    facts = _facts(wish, place, client, docker, notes)
+    facts = _facts(wish, place, client, audited_engines(config, place.sockets), notes)
     least = Severity[wish.severity.upper()]
     outcome = settle(judge(facts), ignored, least=least)
     before = _known(wish.known)
@@ -163,54 +165,28 @@ def _remember(path: str, findings: Iterable[Finding]) -> None:
 # --- facts ---------------------------------------------------------------------------------------------
 
 
-def _facts(wish: AuditOptions, place: AuditPaths, client: Client, docker: Client, notes: Screen) -> Facts:
-    proofs, silent, enforcing = _proofs(client)
-    host = replace(_host(place, docker), silent=silent, enforcing=enforcing)
+def _facts(
+    wish: AuditOptions, place: AuditPaths, client: Client, engines: Sequence[AuditedEngine], notes: Screen
+) -> Facts:
+    told = _told(client, {one.name for one in engines})
+    host = replace(_host(place, engines), silent=told.silent, enforcing=told.enforcing)
+    host = replace(host, unlabelled=told.unlabelled)
     kernel = KernelFacts(place.proc, place.cgroups)
     seen: dict[str, VolumeContents] = {}
-    found = tuple(
-        _container(wish, answer, kernel, proofs, seen) for answer in _inspected(wish, docker, notes)
-    )
+    asked = inspected(engines, told.described, wish.container, stopped=wish.stopped, notes=notes)
+    found = tuple(_container(wish, *one, kernel, told.proofs, seen) for one in asked)
     notes.progress("")
     return Facts(host, found)
 
 
-def _inspected(wish: AuditOptions, docker: Client, notes: Screen) -> Iterator[Mapping[str, Any]]:
-    """Yield Docker's answers about the requested containers."""
-    if wish.container:
-        yield _ask(docker, f"/containers/{segment(wish.container)}/json")
-        return
-    listed = _ask(docker, "/containers/json", [("all", "1")] if wish.stopped else [])
-    for number, one in enumerate(listed, 1):
-        notes.progress(f"{number} of {len(listed)} containers")
-        try:
-            answer = _ask(docker, f"/containers/{one['Id']}/json")
-        except CtlError as exc:
-            if exc.status is Exit.NOT_FOUND:
-                continue  # gone meanwhile
-            raise
-        yield answer
-
-
-def _ask(docker: Client, path: str, parameters: Sequence[tuple[str, str]] = ()) -> Any:
-    try:
-        return docker.get(path, parameters)
-    except CtlError as exc:
-        hint = "docker ps lists them" if exc.status is Exit.NOT_FOUND else "systemctl status docker"
-        raise CtlError(exc.what, hint=hint, status=exc.status) from exc
-
-
 def _container(
     wish: AuditOptions,
-    answer: Mapping[str, Any],
+    settings: ContainerSettings,
+    pid: int | None,
     kernel: KernelFacts,
     proofs: Mapping[str, Proof],
     seen: dict[str, VolumeContents],
 ) -> ContainerFacts:
-    try:
-        settings, pid = read_settings(answer)
-    except McsdError as exc:
-        raise CtlError(exc.what, hint=exc.hint) from exc
     settings = replace(settings, mounts=tuple(map(sorted_out, settings.mounts)))
     found, unseen = None, ""
     if pid is not None:
@@ -229,18 +205,37 @@ def _container(
 _HOSTS = frozenset({"/", "/boot", "/dev", "/etc", "/proc", "/root", "/run", "/sys", "/tmp", "/usr", "/var"})  # noqa: S108
 
 
-def _proofs(client: Client) -> tuple[dict[str, Proof], str, bool | None]:
-    """Return what mcsd proves about each container, by id; why it does not answer; if SELinux enforces."""
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What mcsd says: what it proves about each container, by id; those that nobody else describes; why it
+    does not answer."""
+
+    proofs: Mapping[str, Proof] = field(default_factory=dict)
+    described: tuple[Object, ...] = ()
+    unlabelled: tuple[str, ...] = ()
+    silent: str = ""
+    enforcing: bool | None = None
+
+
+def _told(client: Client, asked: Collection[str]) -> _Told:
     try:
         status = client.get("/v1/status")
-        page = client.every("/v1/containers")
+        items = client.every("/v1/containers")["items"]
     except CtlError as exc:
         if exc.status in {Exit.NO_DAEMON, Exit.TIMED_OUT}:
-            return {}, exc.what, None
+            return _Told(silent=exc.what)
         raise
     selinux = status["selinux"]
-    enforcing = bool(selinux["enabled"] and selinux["enforcing"])
-    return {str(item["id"]): _proof(item) for item in page["items"]}, "", enforcing
+    return _Told(
+        {str(item["id"]): _proof(item) for item in items},
+        tuple(item for item in items if item["engine"] not in asked),
+        tuple(
+            str(one["name"])
+            for one in status.get("engines", ())
+            if one["name"] != DOCKER and one["labels_containers"] is False
+        ),
+        enforcing=bool(selinux["enabled"] and selinux["enforcing"]),
+    )
 
 
 def _proof(item: Object) -> Proof:
@@ -256,9 +251,12 @@ def _proof(item: Object) -> Proof:
     )
 
 
-def _host(place: AuditPaths, docker: Client) -> HostFacts:
+def _host(place: AuditPaths, engines: Sequence[AuditedEngine]) -> HostFacts:
+    docker = next((one for one in engines if one.name == DOCKER), None)
+    if docker is None:
+        return HostFacts(socket.gethostname(), (), None, None, None, None)
     try:
-        options, live_restore = read_options(_ask(docker, "/info"))
+        options, live_restore = read_options(docker.ask("/info"))
         settings = parse(read(place.daemon_json), place.daemon_json)
     except McsdError as exc:
         raise CtlError(exc.what, hint=exc.hint) from exc

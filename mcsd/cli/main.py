@@ -339,6 +339,10 @@ def _gate(session: Session) -> Exit:
     arguments = session.arguments
     if arguments.engine != "docker":
         return _podman_gate(session)
+    if arguments.hook:
+        raise CtlError(
+            "Docker has no hooks", hint="leave --hook out, or name --engine podman", status=Exit.USAGE
+        )
     wish = GateOptions(arguments.name, dry_run=arguments.dry_run, reload=arguments.reload)
     place = GatePaths(file=arguments.file or DAEMON_JSON)
     return gate(wish, place, session.screen, session.notes, as_json=arguments.json)
@@ -351,7 +355,11 @@ def _podman_gate(session: Session) -> Exit:
     place = PodmanPaths(file=arguments.file or DROP_IN)
     gate = PodmanGate(arguments.engine, place, session.client, session.screen, session.notes)
     return gate.run(
-        arguments.name, dry_run=arguments.dry_run, reload=arguments.reload, as_json=arguments.json
+        arguments.name,
+        hook=arguments.hook,
+        dry_run=arguments.dry_run,
+        reload=arguments.reload,
+        as_json=arguments.json,
     )
 
 

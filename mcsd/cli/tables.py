@@ -219,7 +219,7 @@ def show_pairs(screen: Screen, page: Object) -> None:
     ]
     rows: list[list[Cell]] = []
     for item in page["items"]:
-        holder = item.get("name") or "-"
+        holder = full_name(str(item.get("name") or "-"), item.get("engine") or DOCKER)
         if item.get("pid"):
             inside = ", ".join(filter(None, (item.get("holder"), str(holder))))
             holder = f"process {item['pid']} ({inside})"

@@ -18,6 +18,7 @@ from mcsd.core.containers import LOST, ContainerId, EngineEvent, EngineInfo, tit
 from mcsd.core.figures import Distribution
 from mcsd.core.notices import Kind, Notice
 from mcsd.errors import (
+    EngineNotAskedError,
     EngineProtocolError,
     EngineUnavailableError,
     McsdError,
@@ -370,6 +371,8 @@ class Watcher:
         try:
             if not await self._reconciler.reconcile(container):
                 self.look_later(container)
+        except EngineNotAskedError:
+            return  # the status says so as long as it lasts; nothing of it is taken back
         except McsdError as exc:
             self.look_later(container)
             home = self._homes.engine_of(container)

@@ -12,7 +12,7 @@ from typing import assert_never
 
 from mcsd.core.allocation import Allocator
 from mcsd.core.changes import Change, DropClaim, PutClaim, PutGrant, PutVolume
-from mcsd.core.containers import Container, ContainerId
+from mcsd.core.containers import Container
 from mcsd.core.grants import Grant, GrantEvent, GrantState, Origin
 from mcsd.core.hints import Hint
 from mcsd.core.labels import Context, Level
@@ -100,9 +100,10 @@ def _draft(
             _put_grant(assigned(container, level, cache, means), stage, Kind.GRANTED)
         case Occupy(container, grant_id):
             grant = _advanced(_grant(cache, grant_id), GrantEvent.STARTED, means)
-            _put_grant(replace(grant, container=container.id, name=container.name), stage, Kind.GRANTED)
-        case RenameGrant(grant_id, name):
-            stage.changes.append(PutGrant(replace(_grant(cache, grant_id), name=name)))
+            taken = replace(grant, container=container.id, name=container.name, engine=container.engine)
+            _put_grant(taken, stage, Kind.GRANTED)
+        case RenameGrant(grant_id, name, engine):
+            stage.changes.append(PutGrant(replace(_grant(cache, grant_id), name=name, engine=engine)))
         case Advance(grant_id, event, at):
             _put_grant(_advanced(_grant(cache, grant_id), event, means, at), stage, Kind.GRANT_CHANGED)
         case SetClaim(claim, rule):
@@ -137,6 +138,7 @@ def _new_grant(
         origin=origin,
         state=GrantState.ACTIVE if is_live(container) else GrantState.IDLE,
         since=means.now(),
+        engine=container.engine,
     )
 
 
@@ -159,10 +161,7 @@ def _ended(ousted: Sequence[Claim], cache: StateCache) -> list[Change]:
 
 def _advanced(grant: Grant, event: GrantEvent, means: DraftInputs, at: float | None = None) -> Grant:
     now = means.now()
-    advanced = grant.after(event, now if at is None else min(at, now))
-    if event is GrantEvent.VACATED:
-        return replace(advanced, container=ContainerId(""), name=grant.reservation)
-    return advanced
+    return grant.after(event, now if at is None else min(at, now))
 
 
 def _put_grant(grant: Grant, stage: Draft, kind: Kind) -> None:

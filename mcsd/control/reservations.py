@@ -12,14 +12,14 @@ taken from it: it keeps the level as an ordinary grant, and the name is free for
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from mcsd.control.executor import grant_notice
 from mcsd.control.life_watch import Lives
 from mcsd.control.reclaimer import Reclaimer
 from mcsd.core.changes import Change, Group, PutGrant, PutGroup
-from mcsd.core.containers import ContainerId
+from mcsd.core.containers import DOCKER, ContainerId
 from mcsd.core.grants import Grant, GrantState, Origin
 from mcsd.core.groups import member_level
 from mcsd.core.hints import Hint
@@ -50,8 +50,12 @@ class Reservations:
         lives: Lives,
         *,
         knows_nobody: bool,
+        engines: Collection[str],
     ) -> None:
-        """`knows_nobody` for a ledger that is new or was lost: the containers have to be inspected first."""
+        """`knows_nobody` for a ledger that is new or was lost: the containers have to be inspected first.
+
+        `engines` are the names of those that are configured."""
+        self._engines = engines
         self._knows_nobody = knows_nobody
         self._store = store
         self._process_levels = process_levels
@@ -89,7 +93,7 @@ class Reservations:
         """Raise `EngineUnavailableError` if it is not known yet who holds which level."""
         if self._knows_nobody and not await self._reclaimer.starts(within=FIRST_LOOK):
             raise EngineUnavailableError(
-                "no level can be chosen yet: the ledger is new, and Docker has not told who holds which",
+                "no level can be chosen yet: the ledger is new, and no engine has told who holds which",
                 hint=Hint.ASK_LATER.say(),
             )
 
@@ -118,18 +122,27 @@ class Reservations:
         return grant
 
     async def release(self, name: str) -> None:
-        """Release a reservation; raises `ConflictError` while a container uses it."""
+        """Release a reservation, or a container by its full name or id whose engine is not asked any more.
+
+        Raises `ConflictError` while a container uses the reservation, `NotFoundError` for any other name.
+        """
         async with self._store.deciding:
             grant = self._named(name)
+            left = self._left_behind(name) if grant is None else None
+            if left is not None:
+                await self._store.commit([PutGrant(left.given_up(self._clock.now()))])
+                self._reclaimer.wake()
+                return
             if grant is None:
                 raise NotFoundError(f"there is no reservation {name!r}", hint="mcsctl pairs lists them")
             if grant.container:
-                raise ConflictError(
-                    f"the reservation {name!r} is in use by container {grant.name}",
-                    hint=Hint.REMOVE_FIRST.say(name=grant.name),
-                )
+                raise _in_use(grant)
             await self._store.commit([PutGrant(grant.without_reservation(self._clock.now()))])
         self._reclaimer.wake()
+
+    def _left_behind(self, name: str) -> Grant | None:
+        found = (one for one in self._store.cache.grants() if name in {one.full_name, one.container})
+        return next((one for one in found if one.is_left_behind(self._engines)), None)
 
     def lives(self) -> Mapping[GrantId, Life]:
         """Return the lives of reservations, by grant."""
@@ -183,3 +196,10 @@ class Reservations:
         finally:
             allocator.give_back(pair.level, holder)
         return [PutGroup(made)], member_level(own, [pair])
+
+
+def _in_use(grant: Grant) -> ConflictError:
+    return ConflictError(
+        f"the reservation {grant.reservation!r} is in use by container {grant.full_name}",
+        hint=Hint.REMOVE_FIRST.say(name=grant.name, engine=grant.engine or DOCKER),
+    )

@@ -32,7 +32,7 @@ from mcsd.control.reconciler import Reconciler
 from mcsd.control.reservations import Reservations
 from mcsd.core.blocked import Party, Subject
 from mcsd.core.changes import DropRun, PutGrant, PutRun
-from mcsd.core.containers import ContainerId
+from mcsd.core.containers import RUN, ContainerId
 from mcsd.core.grants import Grant, GrantState, Origin
 from mcsd.core.hints import Hint
 from mcsd.core.labels import Context
@@ -128,6 +128,7 @@ class Runs:
                 state=GrantState.ACTIVE,
                 since=now,
                 group=run.group,
+                engine=RUN,
             )
             await store.commit([*changes, PutGrant(grant), PutRun(run)])
         self._state.bus.emit(grant_notice(grant, Kind.GRANTED))

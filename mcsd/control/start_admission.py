@@ -36,7 +36,7 @@ from mcsd.control.reconciler import Reconciler
 from mcsd.control.reservations import Reservations
 from mcsd.core.blocked import Party, Subject
 from mcsd.core.changes import Change, PutGrant
-from mcsd.core.containers import DOCKER, Container, ContainerId
+from mcsd.core.containers import DOCKER, Container, ContainerId, title_of
 from mcsd.core.described import Described
 from mcsd.core.gating import Choice, Fresh, GateLevel, choose, has_own_level, is_gated
 from mcsd.core.grants import Grant, GrantEvent, GrantState
@@ -71,6 +71,8 @@ class StartRequest:
     """The container, if the caller describes it: its engine cannot be asked about it meanwhile."""
     obstacle: str = ""
     """Why its file systems cannot be mounted with another level than the engine's; "" if they can."""
+    keeps_level: bool = False
+    """Whether it starts at the engine's level whatever mcsd answers: a hook asks, and not the gate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +103,17 @@ class StartAdmission:
         *,
         config: GateTable,
         engines: Mapping[str, ContainerEngine],
-        podman: str,
+        names: Mapping[str, str],
         state: State,
         preparers: Preparers,
         blocking: Blocking,
         look: Callable[[ContainerId], None],
         look_later: Callable[[ContainerId], None],
     ) -> None:
-        """`podman` is the name of the engine that is Podman, "" if there is none."""
+        """`names` are those of the engines by kind, the first of each."""
         self._config = config
         self._engines = engines
-        self._podman = podman
+        self._engine_names = names
         self._observer = preparers.observer
         self._reconciler = preparers.reconciler
         self._reservations = preparers.reservations
@@ -219,7 +221,7 @@ class StartAdmission:
 
     async def _prepare_alone(self, container: Container, request: StartRequest) -> StartLabels:
         obstacle, warning = self._obstructed(container, request), ""
-        wanted = GateLevel.DOCKER if request.obstacle else self._config.level
+        wanted = GateLevel.DOCKER if request.obstacle or request.keeps_level else self._config.level
         grant = await self._reclaimer.relieve(lambda: self._grant(container, wanted))
         surveys, sights = await self._observer.mounts(container)
         host = self._host()
@@ -277,7 +279,7 @@ class StartAdmission:
         says."""
         seen = self._container_status.get(request.container)
         if request.described is not None:
-            container = self._of_podman(request, request.described, seen)
+            container = self._described(request, request.described, seen)
         else:
             docker = self._docker()
             container = seen or await docker.list_one(request.container)
@@ -296,11 +298,12 @@ class StartAdmission:
             mounts=tuple(mount.in_part(dict(request.subpaths)) for mount in container.mounts),
         )
 
-    def _of_podman(self, request: StartRequest, described: Described, seen: Container | None) -> Container:
-        if not self._podman:
-            raise GateError("it is Podman's, and mcsd watches no Podman", hint=Hint.NAME_ENGINE.say())
-        info = self._host().engines.get(self._podman)
-        return described.container(request.container, self._podman, seen, info.root_directory if info else "")
+    def _described(self, request: StartRequest, described: Described, seen: Container | None) -> Container:
+        name, title = self._engine_names.get(described.kind), title_of(described.kind)
+        if name is None:
+            raise GateError(f"it is {title}'s, and mcsd watches no {title}", hint=Hint.NAME_ENGINE.say())
+        info = self._host().engines.get(name)
+        return described.container(request.container, name, seen, info.root_directory if info else "")
 
     def _docker(self) -> ContainerEngine:
         docker = self._engines.get(DOCKER)

@@ -1,4 +1,4 @@
-"""Comparing the disk, the processes, Docker and the ledger, and repairing differences.
+"""Comparing the disk, the processes, the engines and the ledger, and repairing differences.
 
 Only volumes with a living claim are checked, unless one is named: lingering ones lose their labels anyway. A
 repair cannot bypass the rules: it records the intent and walks as for a new container, and retries what
@@ -24,7 +24,7 @@ from mcsd.control.reconciler import Reconciler
 from mcsd.control.recovery import recover
 from mcsd.core.blocked import Party, Subject
 from mcsd.core.changes import PutVolume
-from mcsd.core.containers import ContainerId
+from mcsd.core.containers import DOCKER, ContainerId, title_of
 from mcsd.core.grants import Grant
 from mcsd.core.isolation import is_at
 from mcsd.core.notices import Kind, Notice
@@ -231,18 +231,21 @@ class Verifier:
                 await asyncio.sleep(SETTLING)
                 missed &= await self._missed()
         except (EngineUnavailableError, EngineProtocolError) as exc:
-            yield f"Docker cannot be asked which containers there are: {exc.what}"
+            yield f"an engine cannot be asked which containers it has: {exc.what}"
             return
         known = self._sources.repairers.reconciler.holders()
         for container in sorted(missed):
             grant = self._sources.state.store.cache.grant_of(container)
+            engine = title_of(self._sources.engines.engine_of(container) or DOCKER)
             if container in known and grant is not None:
-                yield f"container {grant.name} holds {grant.level}, and Docker does not know it"
+                yield f"container {grant.full_name} holds {grant.level}, and {engine} does not know it"
             else:
-                yield f"Docker has container {container[:12]}, which was not looked at"
+                yield f"{engine} has container {container[:12]}, which was not looked at"
 
     async def _missed(self) -> set[ContainerId]:
-        return set(await self._sources.engines.containers()) ^ self._sources.repairers.reconciler.everyone()
+        engines = self._sources.engines
+        known = self._sources.repairers.reconciler.everyone()
+        return set(await engines.containers()) ^ {one for one in known if engines.is_asked(one)}
 
     async def _against_originals(self, *, repair: bool) -> tuple[str, ...]:
         store = self._sources.state.store

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,14 +16,26 @@ from mcsd.core.labels import Label, Level, readable
 ContainerId = NewType("ContainerId", str)
 """A full container id: 64 lower-case hex digits, or `run-` and 32 for a run of `mcsctl run`."""
 
+NAMESPACES_LEFT = frozenset({"moby", "k8s.io"})
+"""containerd's namespaces of others: Docker's containers are Docker's, and the kubelet chooses the levels of
+pods."""
+
 LABEL_PREFIX = "io.mcsd."
 """Docker labels with this prefix are for mcsd; the adapter drops all others."""
 
 DOCKER = "docker"
-"""The name of the engine of `[docker]`."""
+"""The name of the engine of `[docker]`, and the kind of every engine that is Docker."""
+
+PODMAN = "podman"
+"""The kind of every engine that is Podman."""
+
+CONTAINERD = "containerd"
+"""The kind of every engine that is containerd without Docker: nerdctl's containers, and ctr's."""
 
 RUN = "run"
 """The name of what has the commands of `mcsctl run`, beside those of container engines."""
+
+_FULL_ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 SUBSCRIBED = "subscribed"
 """Action of the first event of a stream: the subscription is active, list now. It names no container."""
@@ -32,7 +46,17 @@ LOST = "lost"
 
 def title_of(engine: str) -> str:
     """Return an engine's name as a word in a sentence: `Docker`, `Podman`."""
-    return engine.capitalize()
+    return "mcsd" if engine == RUN else engine.capitalize()
+
+
+def task_id(namespace: str, name: str) -> ContainerId:
+    """Return the id of a task of containerd's: its own if that has the form of one, as nerdctl's have.
+
+    ctr lets people choose, and two namespaces may have the same. `mcsd.runtime.oci.bundle` does the same.
+    """
+    if _FULL_ID.fullmatch(name):
+        return ContainerId(name)
+    return ContainerId(hashlib.sha256(f"{namespace}/{name}".encode()).hexdigest())
 
 
 def full_name(name: str, engine: str) -> str:
@@ -162,7 +186,10 @@ def seconds_of(moment: str) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What `GET /info` and `/version` say. `selinux` is whether the engine labels containers."""
+    """What `GET /info` and `/version` say. `selinux` is whether the engine labels containers.
+
+    `kind` is the program: `DOCKER`, `PODMAN` or `CONTAINERD`.
+    """
 
     selinux: bool
     server_version: str
@@ -172,6 +199,7 @@ class EngineInfo:
     runtimes: tuple[tuple[str, str], ...] = ()
     storage_driver: str = ""
     live_restore: bool = False
+    kind: str = DOCKER
 
 
 @dataclass(frozen=True, slots=True)

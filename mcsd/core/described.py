@@ -1,9 +1,9 @@
 """A container as its OCI bundle describes it to the gate.
 
 Podman holds a container's lock while it starts it, and answers no question about it meanwhile, not even a
-list. So the gate passes on what the bundle says. What is not in it, Podman's labels for one, mcsd knows only
-if it has inspected the container earlier; annotations are in it, so they are how a container that starts
-through Podman's gate asks for something.
+list; containerd is never asked. So the gate passes on what the bundle says. What is not in it, for one the
+labels of Podman, mcsd knows only if it has inspected the container earlier; annotations are in it, so they
+are how a container that starts through these engines' gate asks for something.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from mcsd.core.containers import LABEL_PREFIX, Container, ContainerId, Mount, MountKind
+from mcsd.core.containers import LABEL_PREFIX, PODMAN, Container, ContainerId, Mount, MountKind
 
 _OWN = re.compile(r"/overlay-containers/[0-9a-f]{64}/userdata(/|\Z)")
 """Podman's own directory of a container, or of its pod's infra container."""
@@ -30,11 +30,12 @@ class BoundMount:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What a bundle says; `annotations` are those that begin as mcsd's labels do."""
+    """What a bundle says; `annotations` are those that begin as mcsd's labels do, `kind` is the engine's."""
 
     name: str
     mounts: tuple[BoundMount, ...] = ()
     annotations: tuple[tuple[str, str], ...] = ()
+    kind: str = PODMAN
 
     def container(self, ident: ContainerId, engine: str, seen: Container | None, storage: str) -> Container:
         """Return the container of an engine; `seen` is what was known, `storage` the engine's directory."""

@@ -34,27 +34,28 @@ _LIFE: Mapping[Kind, Explanation] = {
         "If that was not intended: systemctl start mcsd.",
     ),
     Kind.ENGINE_UP: Explanation(
-        "Docker answers on its socket.",
-        "All containers are looked at now, because events may have been lost in between. Where Docker does "
+        "The engine answers on its socket.",
+        "All containers are looked at now, because events may have been lost in between. Where it does "
         "not label containers, each of them is reported as not isolated.",
         'To have Docker label containers, set "selinux-enabled": true in /etc/docker/daemon.json, restart '
-        "Docker and recreate the containers.",
+        "Docker and recreate the containers. For Podman it is label = true in containers.conf(5).",
     ),
     Kind.ENGINE_DOWN: Explanation(
-        "Docker's socket is missing, refuses, or does not answer in time.",
-        "Running containers keep their levels and labels. New ones are looked at once Docker answers. mcsd "
+        "The engine's socket is missing, refuses, or does not answer in time.",
+        "Running containers keep their levels and labels. New ones are looked at once it answers. mcsd "
         "keeps trying, with pauses of up to half a minute, and takes no level back meanwhile.",
-        "systemctl status docker. If Docker listens elsewhere, set [docker] url; mcsd.toml(5).",
+        "systemctl status docker, or podman.socket. If it listens elsewhere, set url in [docker] or its "
+        "[[engine]]; mcsd.toml(5).",
     ),
     Kind.RESYNCED: Explanation(
-        "mcsd has reached Docker, or was told that events were lost, or the policy or a boolean changed, or "
-        "mcsctl verify --repair was run. It also checks from time to time without a message.",
+        "mcsd has reached the engine, or was told that events were lost, or the policy or a boolean changed, "
+        "or mcsctl verify --repair was run. It also checks from time to time without a message.",
         "Whatever had changed unnoticed is corrected.",
-        "If events are lost often, Docker or the host is overloaded; [docker] resync sets how often mcsd "
+        "If events are lost often, the engine or the host is overloaded; [docker] resync sets how often mcsd "
         "looks without being told.",
     ),
     Kind.CONTAINER_FAILED: Explanation(
-        "Docker, the kernel or the ledger failed; the message says which.",
+        "The engine, the kernel or the ledger failed; the message says which.",
         "Nothing is lost: mcsd tries again at the container's next event or the next check of all of "
         "them. Until then the container is not called isolated, and can reach less, not more.",
         "Follow the message's hint; mcsctl show NAME shows the container's state.",
@@ -103,13 +104,13 @@ _LEDGER: Mapping[Kind, Explanation] = {
 
 _LEVELS: Mapping[Kind, Explanation] = {
     Kind.GRANTED: Explanation(
-        "A container was created or started: Docker chose its level (adopted), or mcsd did (assigned).",
+        "A container was created or started: its engine chose its level (adopted), or mcsd did (assigned).",
         "The container holds this level, and nobody who should be separate gets one that dominates it.",
     ),
     Kind.GRANT_CHANGED: Explanation(
         "The container was started, has exited, or was removed.",
-        "active: it may run. idle: it has exited, and Docker keeps its level. quarantined: it is gone, and "
-        "its level waits until nothing carries it any more.",
+        "active: it may run. idle: it has exited, and its engine keeps its level. quarantined: it is gone, "
+        "and its level waits until nothing carries it any more.",
     ),
     Kind.GRANT_FREED: Explanation(
         "No process, no file that mcsd labelled and no claim carries the level any more.",
@@ -187,7 +188,7 @@ _VOLUMES: Mapping[Kind, Explanation] = {
         "Find out what changed them; mcsd-recipes(7) says how to keep restorecon from doing so.",
     ),
     Kind.VOLUME_TOUCHED: Explanation(
-        "Something else wrote labels in a volume that a container uses: Docker for another container that "
+        "Something else wrote labels in a volume that a container uses: an engine for another container that "
         "was given the same directory with :z or :Z (it relabels even what mcsd then refuses), restorecon, "
         "chcon. The message names the container where the labels show it.",
         "mcsd corrected them as soon as it saw them. Until then the container could be denied its files, or "
@@ -281,12 +282,13 @@ _VOLUMES: Mapping[Kind, Explanation] = {
 _GATE: Mapping[Kind, Explanation] = {
     Kind.START_REFUSED: Explanation(
         "The gate held the container's start because it could not be prepared; [gate] on_error is refuse.",
-        "The container does not run. Docker shows the same reason to whoever started it.",
+        "The container does not run. Its engine shows the same reason to whoever started it.",
         'Fix the cause and start it again. [gate] on_error = "start" lets such containers run unprepared.',
     ),
     Kind.START_UNPREPARED: Explanation(
         "The container could not be prepared, and [gate] on_error is start.",
-        "It runs at the level that Docker chose and may be denied its volumes. It is not called isolated.",
+        "It runs at the level that its engine chose and may be denied its volumes. It is not called "
+        "isolated.",
         "Fix the cause and restart the container.",
     ),
 }

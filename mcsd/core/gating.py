@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
 
-from mcsd.core.containers import DOCKER, Container, EngineInfo
+from mcsd.core.containers import PODMAN, Container, EngineInfo
 from mcsd.core.daemon_json import NAME
 from mcsd.core.grants import Grant, GrantEvent, GrantState
 from mcsd.core.host import Host
@@ -52,8 +52,9 @@ def _gates(runtimes: tuple[tuple[str, str], ...]) -> frozenset[str]:
 def may_have_passed(container: Container, host: Host) -> bool:
     """Tell whether a container's last start may have come through the gate, even if that is disabled now."""
     # Podman keeps its runtime's name with the gate and without: its containers' levels differ from what it
-    # has recorded only if the gate has chosen them.
-    return is_gated(container, host) or container.runtime == NAME or container.engine != DOCKER
+    # has recorded only if the gate has chosen them. Docker's runtime has a name of its own for that.
+    is_podman_s = host.kind_of(container.engine) == PODMAN
+    return is_gated(container, host) or container.runtime == NAME or is_podman_s
 
 
 def has_passed(container: Container, process: Label | None) -> bool:

@@ -22,10 +22,11 @@ host; the level stays taken.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from mcsd.core.containers import ContainerId
+from mcsd.core.containers import DOCKER, RUN, ContainerId, full_name
 from mcsd.core.labels import Level
 from mcsd.core.lives import Life
 from mcsd.core.volumes import GrantId
@@ -111,7 +112,9 @@ class Grant:
     `container` is "" for an unused reservation. `since` is when the present state began, in seconds since the
     epoch. `shares_with` names the container whose level this one holds on purpose
     (`--ipc/--pid=container:X`). `group` and `reservation` are names the administrator gave. `life` is what
-    the reservation lasts as long as; None for one that lasts until it is released.
+    the reservation lasts as long as; None for one that lasts until it is released. `engine` is the name in
+    the configuration of the engine that has the container, "" if there is no container, or if an older mcsd
+    wrote the grant and the container has not been seen since.
     """
 
     id: GrantId
@@ -125,6 +128,12 @@ class Grant:
     group: str = ""
     reservation: str = ""
     life: Life | None = None
+    engine: str = ""
+
+    @property
+    def full_name(self) -> str:
+        """The name, with the container's engine before it (`podman/web`) as `Container.full_name` has it."""
+        return full_name(self.name, self.engine) if self.engine else self.name
 
     def without_reservation(self, now: float) -> Grant:
         """Return the grant when its reservation has ended.
@@ -134,6 +143,21 @@ class Grant:
         left = self if self.container else self.after(GrantEvent.RELEASED, now)
         return replace(left, reservation="", life=None)
 
+    def is_left_behind(self, engines: Collection[str]) -> bool:
+        """Tell whether it is a container's of an engine that is not among the configured `engines`.
+
+        A ledger without engines was written when Docker was the only one.
+        """
+        is_container_s = bool(self.container) and self.state.is_living and self.engine != RUN
+        return is_container_s and (self.engine or DOCKER) not in engines
+
+    def given_up(self, now: float) -> Grant:
+        """Return the grant of a container that counts as gone without its engine having said so."""
+        return self.after(GrantEvent.VACATED if self.reservation else GrantEvent.REMOVED, now)
+
     def after(self, event: GrantEvent, now: float) -> Grant:
         """Return the grant one step on; raise `KeyError` for a step that is not in the table."""
-        return replace(self, state=next_state(self.state, event), since=now)
+        following = replace(self, state=next_state(self.state, event), since=now)
+        if event is GrantEvent.VACATED:
+            return replace(following, container=ContainerId(""), name=self.reservation, engine="")
+        return following

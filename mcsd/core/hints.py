@@ -64,12 +64,16 @@ class Hint(Enum):
         "labelling goes on: start {name} again when mcsctl show {name} has its volumes ready, or raise "
         "[gate] deadline"
     )
-    KEEP_LEVEL = '[gate] level = "docker" in mcsd.toml keeps the level that Docker chose'
+    KEEP_LEVEL = '[gate] level = "docker" in mcsd.toml keeps the level that the engine chose'
     START_AGAIN = "start it again"
     READABLE_LEVEL = "recreate the container with a level such as s0:c1,c2, or with none of its own"
     NAME_ENGINE = (
         "name the engine in mcsd.toml ([docker] enabled, or [[engine]] kind), and restart mcsd; or take the "
         "gate out of that engine's configuration: mcsctl gate disable --engine NAME"
+    )
+    ENGINE_BACK = (
+        "name the engine in mcsd.toml again ([docker] enabled, or [[engine]] with the same name), and "
+        "restart mcsd; or give its containers up: mcsctl release ENGINE/NAME"
     )
     OWN_NAMESPACES = "do not share another container's namespaces there"
 
@@ -78,7 +82,7 @@ class Hint(Enum):
         "remove the containers first, or give {path} the mode ignore in a [[volumes.rule]], and restart mcsd"
     )
     RELEASE_FIRST = "give the reservation up first: mcsctl release {name}"
-    REMOVE_FIRST = "remove that container first: docker rm {name}"
+    REMOVE_FIRST = "remove that container first: {engine} rm {name}"
     RELEASE_OR_RENAME = "release it first, with mcsctl release {name}, or take another name"
     PROPER_NAME = "up to 63 letters, digits, dots, dashes and underscores; a letter or digit first"
     LIVING_PROCESS = "name a process that runs, by the pid that ps shows for it on the host"
@@ -94,7 +98,7 @@ class Hint(Enum):
     RUN_AGAIN = "run it again"
     PLAIN_PATH = "leave the mode out, and give {path!r} one in a [[volumes.rule]]"
     NAME_GROUP = "add --group with the group's name"
-    ASK_LATER = "try again when mcsctl status says that Docker answers"
+    ASK_LATER = "try again when mcsctl status says that the engines answer"
 
     def say(self, **names: object) -> str:
         """Return the sentence with the placeholders filled in."""

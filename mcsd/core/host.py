@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from mcsd.core.containers import EngineInfo
+from mcsd.core.containers import DOCKER, RUN, EngineInfo
 
 SWITCH_ON = (
     "set SELINUX=enforcing in /etc/selinux/config, take selinux=0 off the kernel's command line, reboot"
@@ -40,6 +40,15 @@ class Host:
 
     selinux: SelinuxStatus
     engines: Mapping[str, EngineInfo] = field(default_factory=dict)
+
+    def kind_of(self, engine: str) -> str:
+        """Return which program an engine is; its name while it has not answered, which mostly is the same."""
+        info = self.engines.get(engine)
+        return engine if info is None else info.kind
+
+    def asks_by_annotation(self, engine: str) -> bool:
+        """Tell whether an engine's containers say in annotations, not in labels, what they ask of mcsd."""
+        return self.kind_of(engine) not in {"", DOCKER, RUN}
 
     def with_engine(self, name: str, engine: EngineInfo) -> Host:
         """Return the host with what an engine has said about itself."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from mcsd.core.containers import DOCKER, Container
+from mcsd.core.containers import CONTAINERD, DOCKER, RUN, Container, title_of
 from mcsd.core.disk import DiskState
 from mcsd.core.exposure import Barrier, Weak, Weakness
 from mcsd.core.grants import Grant
@@ -93,6 +93,18 @@ _OFF = Reason(
 )
 
 
+_UNLABELLED = Reason(
+    Why.LABEL_DISABLED,
+    "containerd was told no label for it",
+    "have its OCI configuration say process.selinuxLabel and linux.mountLabel (ctr run --config), and give "
+    "it the gate for its runtime",
+)
+
+_ASK_ENGINE = "systemctl status {engine}; see {engine} ps"
+_ASKED = {RUN: "see mcsctl containers"}
+"""What to look at where it is not the engine: a run has none."""
+
+
 def host_reasons(host: Host) -> tuple[Reason, ...]:
     """Return what the kernel lacks for any container to be isolated."""
     status = host.selinux
@@ -119,10 +131,14 @@ def unconfined_reason(container: Container, host: Host) -> Reason | None:
     engine = host.engines.get(container.engine)
     if container.process_label is not None or (engine is not None and not engine.selinux):
         return None
+    if host.kind_of(container.engine) == CONTAINERD:
+        return _UNLABELLED
     without = "re-create it without that option"
     if container.privileged:
         return Reason(
-            Why.PRIVILEGED, "it is privileged, and Docker confines no privileged container", without
+            Why.PRIVILEGED,
+            f"it is privileged, and {title_of(container.engine)} confines no privileged container",
+            without,
         )
     if container.pid_mode == "host":
         return Reason(Why.HOST_PID, "it shares the host's processes (--pid=host)", without)
@@ -168,11 +184,13 @@ def is_at(context: Label, grant: Grant) -> bool:
 
 
 def _process_reason(evidence: Evidence, grant: Grant) -> Reason | None:
+    engine = evidence.container.engine
     if evidence.process is None:
         return Reason(
             Why.PROCESS_UNKNOWN,
-            "Docker calls it running, and its process is not there",
-            "systemctl status docker; see docker ps, and whether mcsd sees the host's processes",
+            f"{title_of(engine)} calls it running, and its process is not there",
+            _ASKED.get(engine, _ASK_ENGINE.format(engine=engine))
+            + ", and whether mcsd sees the host's processes",
         )
     if not is_at(evidence.process, grant):
         return Reason(

@@ -32,7 +32,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
-from mcsd.core.containers import DOCKER, RUN, Container, ContainerId, Mount, seconds_of
+from mcsd.core.containers import Container, ContainerId, Mount, seconds_of
 from mcsd.core.exposure import Survey
 from mcsd.core.grants import Grant, GrantEvent, GrantState
 from mcsd.core.hints import Hint, way_to_share
@@ -106,9 +106,9 @@ class Observed:
     vacated: frozenset[str] = frozenset()
     """Destinations for which a restoration of what is in the way was requested in this pass."""
     conflicting: tuple[str, ...] = ()
-    """Processes outside this engine's containers that run at a level comparable to this one's."""
+    """Processes outside the engines' containers that run at a level comparable to this one's."""
     foreign: Mapping[str, str] = field(default_factory=dict)
-    """By destination: a process outside this engine's containers whose level the volume's root carries."""
+    """By destination: a process outside the engines' containers whose level the volume's root carries."""
     gated: bool = False
     """Whether it starts through the gate: then mcsd chooses its level, and takes it back at exit."""
     starting: bool = False
@@ -150,10 +150,11 @@ class Occupy:
 
 @dataclass(frozen=True, slots=True)
 class RenameGrant:
-    """Record that the container has another name now."""
+    """Record that the container has another name now, or its engine has one."""
 
     grant: GrantId
     name: str
+    engine: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +233,10 @@ def _is_elsewhere(container: Container, grant: Grant) -> bool:
     return container.level is not None and container.level != grant.level
 
 
+def _is_called_otherwise(container: Container, grant: Grant) -> bool:
+    return (grant.name, grant.engine) != (container.name, container.engine)
+
+
 def _gated(
     observed: Observed, container: Container, grant: Grant | None, cache: StateCache, policy: VolumePolicy
 ) -> tuple[Action, ...]:
@@ -240,8 +245,8 @@ def _gated(
         return _found_running(observed, container)
     if _was_started_without(observed, container, grant):
         return (*_given_up(grant), *_found_running(observed, container))
-    if grant.name != container.name:
-        return (RenameGrant(grant.id, container.name),)
+    if _is_called_otherwise(container, grant):
+        return (RenameGrant(grant.id, container.name, container.engine),)
     if not (container.running or observed.starting):
         return _given_up(grant)
     if container.running and grant.state is not GrantState.ACTIVE:
@@ -306,8 +311,8 @@ def is_live(container: Container) -> bool:
 
 
 def _life(container: Container, grant: Grant) -> tuple[Action, ...]:
-    if grant.name != container.name:
-        return (RenameGrant(grant.id, container.name),)
+    if _is_called_otherwise(container, grant):
+        return (RenameGrant(grant.id, container.name, container.engine),)
     # A container that was taken for gone but exists gets its level back: by way of ACTIVE, then IDLE.
     back = grant.state is GrantState.QUARANTINED
     if back or (is_live(container) and grant.state is not GrantState.ACTIVE):
@@ -498,7 +503,7 @@ def _held_outside(case: _ClaimCase, root: Usable) -> Objection | None:
     has_it = case.is_done and known is not None and known.id == case.claim.volume  # not another of that path
     if not process or has_it or is_written_by_mcsd(root, case.cache):
         return None
-    reason = f"{root.path} carries the level of {process}, which is not a container of Docker's"
+    reason = f"{root.path} carries the level of {process}, which is no container that mcsd looks after"
     return RefusalRule.HELD, reason, Hint.STOP_FOREIGN.say()
 
 
@@ -554,8 +559,9 @@ def _way_to_share(case: _ClaimCase, clash: Clash, root: Usable) -> str:
     named = [(grant.name, other) for grant, other in holders]
     runs = {grant.name for grant, _ in holders if is_run(grant.container)}
     runs |= {case.container.name} if is_run(case.container.id) else set()
-    # Of the holders the ledger does not say whose they are.
-    annotated = {case.container.name} if case.container.engine not in {DOCKER, RUN} else set()
+    host = case.observed.host
+    annotated = {grant.name for grant, _ in holders if host.asks_by_annotation(grant.engine)}
+    annotated |= {case.container.name} if host.asks_by_annotation(case.container.engine) else set()
     return way_to_share(
         case.claim,
         case.container.name,

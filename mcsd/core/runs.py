@@ -6,12 +6,12 @@ It lasts as long as its first process: `mcsctl`, which executes the command in i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
-from mcsd.core.containers import LABEL_PREFIX, RUN, Container, ContainerId, Mount, MountKind
+from mcsd.core.containers import LABEL_PREFIX, RUN, Container, ContainerId, Mount, MountKind, task_id
 from mcsd.core.labels import Context
 from mcsd.core.lives import ProcessLife
 from mcsd.core.processes import ProcessLevel
@@ -116,6 +116,25 @@ def with_runs(processes: Iterable[ProcessLevel], runs: Iterable[Run]) -> tuple[P
     if not holders:
         return processes
     return tuple(_owned(process, *holders.get(process.level, ("", ""))) for process in processes)
+
+
+def with_tasks(
+    processes: Iterable[ProcessLevel], is_known: Callable[[ContainerId], bool]
+) -> tuple[ProcessLevel, ...]:
+    """Return the processes, those of known tasks of containerd's with the task's id.
+
+    The control group of a task is `/NAMESPACE/NAME` unless whoever started it chose another, and the name
+    need not have the form of an id.
+    """
+    return tuple(_of_task(process, is_known) for process in processes)
+
+
+def _of_task(process: ProcessLevel, is_known: Callable[[ContainerId], bool]) -> ProcessLevel:
+    parts = process.group.split("/")
+    if process.container or len(parts) < 3:
+        return process
+    task = task_id(parts[1], parts[2])
+    return replace(process, container=task) if is_known(task) else process
 
 
 def _owned(process: ProcessLevel, run: str, group: str) -> ProcessLevel:

@@ -179,7 +179,7 @@ def clash_of(
             and target_level(other.mode, grant, cache) != level
         ]
         if standing:
-            return Clash(standing[0][0].name, volume.path, True, tuple(other for _, other in standing))
+            return Clash(standing[0][0].full_name, volume.path, True, tuple(other for _, other in standing))
     for around in cache.volumes_around(path):
         if around.identity == identity:
             continue
@@ -206,10 +206,10 @@ def _clash_around(
     ousted = [(grant, other) for grant, other in others if _has_exited(grant, start)]
     standing = [pair for pair in others if not _is_gone(pair[0]) and pair not in ousted]
     if standing:
-        return Clash(standing[0][0].name, around.path, False, tuple(other for _, other in standing))
+        return Clash(standing[0][0].full_name, around.path, False, tuple(other for _, other in standing))
     if others and not _carries(around, level):
         return Clash(
-            others[0][0].name,
+            others[0][0].full_name,
             around.path,
             False,
             gone=tuple(sorted({grant.id for grant, _ in others})),

@@ -81,7 +81,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class ForeignHolder:
-    """A process outside this engine's containers that runs at a level with categories.
+    """A process outside the engines' containers that runs at a level with categories.
 
     `holder` is who its control group belongs to, by the group's name; "" if that does not tell."""
 

@@ -86,6 +86,11 @@ class StateCache:
         key = self._by_container.get(container)
         return None if key is None else self._grants[key]
 
+    def engine_of(self, container: ContainerId) -> str | None:
+        """Return the recorded name of a container's engine, "" if none was, None without a grant."""
+        grant = self.grant_of(container)
+        return None if grant is None else grant.engine
+
     def grants_at(self, level: Level) -> tuple[Grant, ...]:
         """Return the grants on exactly this level, oldest first."""
         return tuple(self._grants[key] for key in sorted(self._separation.equal_to(level)))

@@ -15,9 +15,10 @@ from mcsd.blocking.calls import Blocking
 from mcsd.core.allocation import Allocator, Holder, HolderKind
 from mcsd.core.blocked import Party, Subject
 from mcsd.core.cgroups import holder_in
+from mcsd.core.containers import ContainerId
 from mcsd.core.labels import Level
 from mcsd.core.processes import ProcessLevel, is_overlord
-from mcsd.core.runs import Run, with_runs
+from mcsd.core.runs import Run, with_runs, with_tasks
 from mcsd.core.separation import Separation
 from mcsd.core.snapshot import ForeignHolder
 from mcsd.errors import HostError, SelinuxError
@@ -38,9 +39,12 @@ class ProcessLevels:
         changed: Callable[[], None] = lambda: None,
         left: Callable[[frozenset[Level]], None] = lambda _: None,
         runs: Callable[[], Iterable[Run]] = tuple,
+        is_held: Callable[[ContainerId], bool] = lambda _: False,
     ) -> None:
         """`changed` is called when the levels of other processes change, `left` with levels that are
-        gone. `runs` returns the runs, whose processes are not told by their control groups."""
+        gone. `runs` returns the runs, whose processes are not told by their control groups; `is_held` says
+        whether a container has a grant."""
+        self._is_held = is_held
         self._left = left
         self._runs = runs
         self._processes = processes
@@ -54,7 +58,7 @@ class ProcessLevels:
     async def scan(self) -> tuple[ProcessLevel, ...]:
         """Scan now, and return all processes with a level; raises `SelinuxError` and `HostError`."""
         seen = await self._blocking.run(Subject(Party.PROCESSES), self._processes.process_levels)
-        return with_runs(seen, self._runs())
+        return with_tasks(with_runs(seen, self._runs()), self._is_held)
 
     async def refresh(self, *, within: float = 0.0) -> None:
         """Scan now, and block every level found in the allocator.

@@ -65,7 +65,7 @@ _mcsctl()
             scan) wanted='words -h --help --socket --json --background --status' ;;
             reserve) wanted='words -h --help --socket --json --group --pid --unit --until' ;;
             run) wanted='words -h --help --socket --json --name --group --type --volume' ;;
-            gate) wanted='words -h --help --socket --json --engine --dry-run --reload --file' ;;
+            gate) wanted='words -h --help --socket --json --engine --hook --dry-run --reload --file' ;;
             why) wanted='words -h --help --socket --json -f --follow --since -n --lines --tell --log' ;;
             audit) wanted='words -h --help --socket --json -q --quiet --sarif --all --severity --ignore --inodes --known --tell --config' ;;
             release) wanted='words -h --help --socket --json' ;;

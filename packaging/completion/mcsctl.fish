@@ -86,6 +86,7 @@ complete -c mcsctl -n '__fish_seen_subcommand_from run' -l type -x -d 'its domai
 complete -c mcsctl -n '__fish_seen_subcommand_from run' -l volume -x -d 'label this directory or file for it'
 complete -c mcsctl -n __fish_use_subcommand -a gate -d 'have an engine start containers through mcsd, or not'
 complete -c mcsctl -n '__fish_seen_subcommand_from gate' -l engine -x -d 'of which engine'
+complete -c mcsctl -n '__fish_seen_subcommand_from gate' -l hook -d 'a hook of Podman'\''s, where its runtime must stay'
 complete -c mcsctl -n '__fish_seen_subcommand_from gate' -l dry-run -d 'only show the change'
 complete -c mcsctl -n '__fish_seen_subcommand_from gate' -l reload -d 'have the engine reload, and see that it did'
 complete -c mcsctl -n '__fish_seen_subcommand_from gate' -l file -r -F -d 'the engine'\''s file, unless it is the usual one'

@@ -39,7 +39,7 @@ class FakeContainerEngine:
         self._kind = kind
         self.present: dict[ContainerId, Container] = {}
         self.engine_info = EngineInfo(
-            selinux, "20.10.24", "1.41", "/var/lib/docker", "runc", (("runc", "runc"),)
+            selinux, "20.10.24", "1.41", "/var/lib/docker", "runc", (("runc", "runc"),), kind=kind
         )
         self.asked: list[str] = []
         """Ids and names that were inspected, in order."""

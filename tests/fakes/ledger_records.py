@@ -122,7 +122,7 @@ STORY: tuple[tuple[Change, ...], ...] = (
         DropGroup("team"),
     ),
     (
-        PutGrant(grant(3, level=Level.of(12, 900))),
+        PutGrant(grant(3, level=Level.of(12, 900), engine="podman")),
         PutTurn(CategoryPair(12, 900)),
         PutTurn(CategoryPair(5, 6)),
     ),

@@ -76,7 +76,7 @@ ASIDE = {
     "runtime": set[str](),
 }
 """The rooms beside them, and what each may import; of those on the floors only `app` imports any."""
-LOOK_BY_THEMSELVES = {"cli/audit.py", "cli/why.py"}
+LOOK_BY_THEMSELVES = {"cli/audit.py", "cli/audited.py", "cli/why.py"}
 """Commands that look at the host beside the daemon: what they read is too much, or too privileged, for it."""
 
 

@@ -25,6 +25,7 @@ from mcsd.core.runs import RunVolume
 from mcsd.core.volumes import Claim, ClaimMode, ClaimState
 from mcsd.errors import (
     ConflictError,
+    EngineNotAskedError,
     EngineUnavailableError,
     GateError,
     McsdError,
@@ -596,3 +597,27 @@ def test_a_run_that_was_refused_is_run_as_its_hint_says() -> None:
         await world.begin_run("five")
 
     with_world(story)
+
+
+@follows(Hint.ENGINE_BACK)
+@pytest.mark.parametrize("way", ["name it", "give it up"])
+def test_a_container_of_an_engine_that_was_taken_out_is_handled_again_or_given_up(way: str) -> None:
+    async def story(world: World) -> None:
+        one = world.podman.create("one", mounts=(world.mount("/srv/a"),))
+        world.podman.start(one, pid=7_000_001)
+        await world.quiet()
+        both, world.engines = world.engines, {"docker": world.docker}
+        await reconfigured(world)
+        with pytest.raises(EngineNotAskedError) as refused:
+            await world.mcsd.engines.inspect(one)
+        assert refused.value.hint == Hint.ENGINE_BACK.say()
+        if way == "name it":
+            world.engines = both
+            await reconfigured(world, engine=[{"kind": "podman"}])
+            assert (await world.mcsd.engines.inspect(one)).engine == "podman"
+        else:
+            await world.mcsd.facade.release("podman/one")
+            await world.mcsd.facade.restore("/srv/a")
+            assert world.label("/srv/a") == BORN
+
+    with_world(story, engine=[{"kind": "podman"}])

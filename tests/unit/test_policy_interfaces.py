@@ -21,7 +21,8 @@ def words(text: str) -> set[str]:
 
 BOTH = words("""
     can_exec corecmd_executable_file corecmd_mmap_bin_files dev_getattr_all_blk_files
-    dev_getattr_all_chr_files dev_read_rand dev_read_sysfs dev_read_urand domain_getattr_all_domains
+    dev_getattr_all_chr_files dev_read_rand dev_read_sysfs dev_read_urand domain_entry_file
+    domain_getattr_all_domains domtrans_pattern
     domain_obj_id_change_exemption domain_read_all_domains_state files_config_file
     files_read_config_files files_read_etc_files files_read_usr_files files_search_etc files_search_var_lib
     files_type fs_getattr_all_fs init_dgram_send init_domain init_ranged_domain init_rw_stream_sockets

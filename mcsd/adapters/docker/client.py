@@ -97,7 +97,7 @@ class DockerClient:
     def info(self) -> EngineInfo:
         """Return what the engine is."""
         versions = self._negotiate()
-        return read_info(self._expect("/info"), versions)
+        return read_info(self._expect("/info"), versions, self._program.name)
 
     def containers(self) -> tuple[ContainerId, ...]:
         """List all containers, running or not."""

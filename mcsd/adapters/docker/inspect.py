@@ -18,6 +18,7 @@ from pydantic.alias_generators import to_pascal
 from pydantic_core import ErrorDetails
 
 from mcsd.core.containers import (
+    DOCKER,
     LABEL_PREFIX,
     Container,
     ContainerId,
@@ -211,8 +212,8 @@ def read_versions(body: bytes) -> ApiVersions:
     return ApiVersions(_pair(version.min_api_version), _pair(version.api_version))
 
 
-def read_info(body: bytes, versions: ApiVersions) -> EngineInfo:
-    """Read the answer to `GET /info`."""
+def read_info(body: bytes, versions: ApiVersions, kind: str = DOCKER) -> EngineInfo:
+    """Read the answer to `GET /info` of an engine of that kind."""
     info = parse(_Info, body, "about itself")
     options = [part for option in info.security_options or () for part in option.split(",")]
     runtimes = {name: runtime.path if runtime else "" for name, runtime in (info.runtimes or {}).items()}
@@ -225,6 +226,7 @@ def read_info(body: bytes, versions: ApiVersions) -> EngineInfo:
         runtimes=tuple(sorted(runtimes.items())),
         storage_driver=info.driver,
         live_restore=info.live_restore_enabled,
+        kind=kind,
     )
 
 
@@ -307,12 +309,13 @@ def read_image_labels(body: bytes, image: str) -> Labels:
 def read_event(line: bytes) -> EngineEvent | None:
     """Read one object of the event stream; None if it is about neither a container nor a reload.
 
-    A reload may change the runtimes; it has no container.
+    A reload may change the runtimes; it has no container. Nor has `docker container prune`, whose removals
+    are events of their own.
     """
     event = parse(_Event, line, "in an event")
     if event.type == "daemon" and event.action == "reload":
         return EngineEvent(ContainerId(""), event.action, event.time_nano)
-    if event.type != "container":
+    if event.type != "container" or event.action == "prune":
         return None
     container = event.actor.id if event.actor else ""
     if not is_full_id(container):

@@ -43,8 +43,9 @@ GRANT_COLUMNS = (
     "group_name",
     "reservation",
     "life",
+    "engine",
 )
-HISTORY_COLUMNS = tuple(column for column in GRANT_COLUMNS if column not in {"state", "life"})
+HISTORY_COLUMNS = tuple(column for column in GRANT_COLUMNS if column not in {"state", "life", "engine"})
 VOLUME_COLUMNS = (
     "id",
     "path",
@@ -123,6 +124,7 @@ def grant_row(grant: Grant) -> Row:
         stored_text(grant.group),
         stored_text(grant.reservation),
         _stored_life(grant.life),
+        stored_text(grant.engine),
     )
 
 
@@ -137,7 +139,7 @@ def history_row(grant: Grant) -> Row:
 
 def read_grant(row: Row) -> Grant:
     """Read a grant."""
-    key, container, name, level, origin, state, since, shares_with, group, reservation, life = row
+    key, container, name, level, origin, state, since, shares_with, group, reservation, life, engine = row
     return Grant(
         id=GrantId(key),
         container=ContainerId(read_text(container)),
@@ -150,6 +152,7 @@ def read_grant(row: Row) -> Grant:
         group=read_text(group),
         reservation=read_text(reservation),
         life=_read_life(life),
+        engine=read_text(engine),
     )
 
 

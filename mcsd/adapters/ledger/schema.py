@@ -154,9 +154,15 @@ _VERSION_5 = (
     """,
 )
 
+_VERSION_6 = (
+    # The engine that has a grant's container, by its name in the configuration; "" while that is not known.
+    "ALTER TABLE grants ADD COLUMN engine ANY NOT NULL DEFAULT ''",
+    "UPDATE grants SET engine = 'run' WHERE container IN (SELECT id FROM runs)",
+)
+
 Migration = Sequence[str]
 
-MIGRATIONS: tuple[Migration, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)
+MIGRATIONS: tuple[Migration, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6)
 
 
 def version_of(database: sqlite3.Connection) -> int:

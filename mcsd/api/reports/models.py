@@ -251,7 +251,8 @@ class PairReport(Answer):
     group: Text | None
     reservation: Text | None
     shares_with: Text | None
-    pid: int | None = Field(description="of a process outside this engine's containers")
+    pid: int | None = Field(description="of a process outside all containers of mcsd's")
+    engine: Text | None = Field(default=None, description="the engine that has the container, by its name")
     volumes: Count = Field(description="volumes that carry the level on this grant's behalf")
     reason: Text = Field(default="", description="what keeps a level in quarantine; empty for the others")
     holder: Text = Field(
@@ -322,6 +323,7 @@ class EngineReport(Answer):
     """An engine as it was last reached."""
 
     name: str = Field(default="docker", description="its name in the configuration")
+    kind: str = Field(default="docker", description="which program it is: docker, podman or containerd")
     reachable: bool
     error: Text
     hint: Text
@@ -374,7 +376,9 @@ class StatusReport(Answer):
     now: datetime
     started: datetime
     condition: Condition = Field(description="the worst of the checks")
-    synced: bool = Field(description="whether all containers were looked at since Docker was last reached")
+    synced: bool = Field(
+        description="whether all containers were looked at since the engines were last reached"
+    )
     ledger_error: Text = Field(description="why the ledger cannot be written; empty when it can")
     selinux: SelinuxReport
     engine: EngineReport = Field(description="the first of the engines")
@@ -454,7 +458,7 @@ class VerificationReport(Answer):
         description="processes of others whose level is not separate from a container's"
     )
     ledger: tuple[Text, ...] = Field(
-        description="what the ledger says, and Docker or the originals on disk do not"
+        description="what the ledger says, and the engines or the originals on disk do not"
     )
 
 

@@ -43,6 +43,7 @@ def grant_report(grant: Grant, cache: StateCache) -> PairReport:
         origin=grant.origin,
         container=grant.container or None,
         name=grant.name or grant.reservation,
+        engine=grant.engine or None,
         since=moment(grant.since),
         group=grant.group or None,
         reservation=grant.reservation or None,

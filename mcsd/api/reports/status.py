@@ -22,10 +22,11 @@ from mcsd.api.reports.models import (
 from mcsd.api.reports.pairs import pair_summary
 from mcsd.api.reports.volumes import TROUBLED, count_states, progress_report, volume_reports
 from mcsd.core.blocked import Blocked
-from mcsd.core.containers import title_of
+from mcsd.core.containers import CONTAINERD, DOCKER, title_of
 from mcsd.core.denials.telling import RECENT
 from mcsd.core.exposure import Barrier, Weak
 from mcsd.core.gating import default_is_gated
+from mcsd.core.grants import Grant
 from mcsd.core.isolation import engine_reasons, host_reasons
 from mcsd.core.json_values import moment, texts
 from mcsd.core.selinux_state import Trouble
@@ -98,12 +99,36 @@ def _engine_check(snapshot: Snapshot, name: str) -> CheckReport:
         return _check(
             title, Condition.BUSY, "has not answered yet", f"systemctl status {name}, if it stays so"
         )
+    if engine.kind == CONTAINERD:
+        return _check(title, Condition.GOOD, "labels those containers whose configuration says so")
     off = engine_reasons(snapshot.host, name)
     if off:
         return _check(
             title, Condition.BAD, f"{engine.server_version}, does not label containers", off[0].hint
         )
     return _check(title, Condition.GOOD, f"{engine.server_version}, labels containers")
+
+
+def _unasked_checks(snapshot: Snapshot) -> tuple[CheckReport, ...]:
+    """Report the engines that the configuration does not name and whose containers are in the ledger."""
+    grants = snapshot.cache.grants()
+    left = [grant for grant in grants if grant.is_left_behind(snapshot.engines)]
+    names = dict.fromkeys(grant.engine or DOCKER for grant in left)
+    return tuple(
+        _unasked_check(name, [one for one in left if (one.engine or DOCKER) == name]) for name in names
+    )
+
+
+def _unasked_check(name: str, left: Sequence[Grant]) -> CheckReport:
+    many = f"{len(left)} containers" if len(left) > 1 else f"container {left[0].full_name}"
+    keeps = "keep" if len(left) > 1 else "keeps"
+    again = "[docker] enabled = true" if name == DOCKER else f'[[engine]] with the name "{name}"'
+    return _check(
+        title_of(name),
+        Condition.WARNING,
+        f"not asked, as mcsd.toml does not name it; {many} of it {keeps} levels and volumes",
+        f"{again} in mcsd.toml, and restart mcsd; or mcsctl release {left[0].full_name}",
+    )
 
 
 def _ledger(snapshot: Snapshot) -> CheckReport:
@@ -259,6 +284,7 @@ def _engine_report(snapshot: Snapshot, name: str) -> EngineReport:
         reachable=engine is not None and not error,
         error=error,
         hint=hint,
+        kind=snapshot.host.kind_of(name),
         version=engine.server_version if engine else None,
         api_version=engine.api_version if engine else None,
         labels_containers=engine.selinux if engine else None,
@@ -294,6 +320,7 @@ def status_report(snapshot: Snapshot) -> StatusReport:
     lines = [
         _selinux(snapshot),
         *_engine_checks(snapshot),
+        *_unasked_checks(snapshot),
         _ledger(snapshot),
         _containers(snapshot, summary),
         _volumes(counts),
@@ -327,7 +354,12 @@ def status_report(snapshot: Snapshot) -> StatusReport:
 def headline(snapshot: Snapshot) -> str:
     """Return a one-line status of mcsd and the host: what is wrong and what to do first, or that all is
     well."""
-    checks = [_selinux(snapshot), *_engine_checks(snapshot), _ledger(snapshot)]
+    checks = [
+        _selinux(snapshot),
+        *_engine_checks(snapshot),
+        *_unasked_checks(snapshot),
+        _ledger(snapshot),
+    ]
     if (waiting := _waiting(snapshot)) is not None:
         checks.append(waiting)
     amiss = [check for check in checks if check.condition is not Condition.GOOD]

@@ -32,14 +32,22 @@ _REMEDY = {
     "host-network": "recreate it without --network=host, and publish the ports that it serves: -p",
     "host-uts": "recreate it without --uts=host; --hostname gives it a name of its own",
 }
-_HANDED_IN = "docker inspect: Mounts"
+
+
+def _inspect(settings: ContainerSettings, fields: str) -> str:
+    """Say which fields of the engine's answer were looked at."""
+    return f"{settings.program}: {fields}"
+
+
+def _handed_in(facts: ContainerFacts) -> str:
+    return _inspect(facts.settings, "Mounts")
 
 
 def _found(facts: ContainerFacts, rule: str, text: str, seen: str, remedy: str, **more: object) -> Finding:
     settings = facts.settings
     return Finding(
         RULES[rule],
-        settings.name,
+        settings.full_name,
         text,
         seen,
         remedy,
@@ -66,8 +74,8 @@ def isolation(facts: ContainerFacts) -> Iterator[Finding]:
                 facts,
                 "isolation",
                 one.text,
-                f"mcsd: kernel, process and disk, as mcsctl show {facts.settings.name} tells",
-                one.hint or f"mcsctl show {facts.settings.name} says more",
+                f"mcsd: kernel, process and disk, as mcsctl show {facts.settings.full_name} tells",
+                one.hint or f"mcsctl show {facts.settings.full_name} says more",
                 object=one.code,
             )
     told = {one.text for one in proof.missing}
@@ -87,7 +95,7 @@ def privileged(facts: ContainerFacts) -> Iterator[Finding]:
             facts,
             "privileged",
             "it was started with --privileged: all devices, all capabilities, no label and no filter",
-            "docker inspect: HostConfig.Privileged",
+            _inspect(facts.settings, "HostConfig.Privileged"),
             "recreate it without --privileged, with --device and --cap-add for what it really uses",
         )
 
@@ -104,7 +112,7 @@ def namespaces(facts: ContainerFacts) -> Iterator[Finding]:
     shared = facts.kernel.shared if facts.kernel else None
     for rule, name in NAMESPACES.items():
         if asked[rule] or (shared is not None and name in shared):
-            seen = f"/proc/PID/ns/{name}" if shared is not None else "docker inspect: HostConfig"
+            seen = f"/proc/PID/ns/{name}" if shared is not None else _inspect(facts.settings, "HostConfig")
             yield _found(
                 facts, rule, f"its {name} namespace is the host's", seen, _remedy_of(facts, rule, asked[rule])
             )
@@ -113,7 +121,8 @@ def namespaces(facts: ContainerFacts) -> Iterator[Finding]:
 def _remedy_of(facts: ContainerFacts, rule: str, asked: bool) -> str:
     if asked:
         return _REMEDY[rule]
-    return f"{_REMEDY[rule]}; nothing in docker inspect asks for it: see which container it shares it with"
+    program = facts.settings.program
+    return f"{_REMEDY[rule]}; nothing in {program} asks for it: see which container it shares it with"
 
 
 def capabilities(facts: ContainerFacts) -> Iterator[Finding]:
@@ -123,7 +132,7 @@ def capabilities(facts: ContainerFacts) -> Iterator[Finding]:
     extra = has - DEFAULT
     if extra and not settings.privileged:
         reaching = extra & (HOST | {_ALL})
-        seen = "/proc/PID/status: CapBnd" if kernel else "docker inspect: HostConfig.CapAdd"
+        seen = "/proc/PID/status: CapBnd" if kernel else _inspect(facts.settings, "HostConfig.CapAdd")
         yield _found(
             facts,
             "capabilities-added",
@@ -170,7 +179,9 @@ def root(facts: ContainerFacts) -> Iterator[Finding]:
             facts,
             "root-inside",
             "a process of its is root" + (", and root on the host as well" if outside else " inside alone"),
-            "/proc/PID/status of each of its processes: Uid" if kernel else "docker inspect: Config.User",
+            "/proc/PID/status of each of its processes: Uid"
+            if kernel
+            else _inspect(facts.settings, "Config.User"),
             "recreate it with --user UID:GID, or have its image say USER; systemd inside is the exception",
             severity=None if outside else Severity.LOW,
         )
@@ -186,7 +197,7 @@ def seccomp(facts: ContainerFacts) -> Iterator[Finding]:
             facts,
             "seccomp-off",
             "its system calls are not filtered",
-            "/proc/PID/status: Seccomp" if kernel else "docker inspect: HostConfig.SecurityOpt",
+            "/proc/PID/status: Seccomp" if kernel else _inspect(facts.settings, "HostConfig.SecurityOpt"),
             "recreate it without --security-opt seccomp=unconfined; a profile of its own beats none",
         )
 
@@ -200,7 +211,7 @@ def new_privileges(facts: ContainerFacts) -> Iterator[Finding]:
             facts,
             "new-privileges",
             "a set-user-ID program inside raises privileges",
-            "/proc/PID/status: NoNewPrivs" if kernel else "docker inspect: HostConfig.SecurityOpt",
+            "/proc/PID/status: NoNewPrivs" if kernel else _inspect(facts.settings, "HostConfig.SecurityOpt"),
             "recreate it with --security-opt no-new-privileges",
         )
 
@@ -210,14 +221,14 @@ def limits(facts: ContainerFacts) -> Iterator[Finding]:
     settings, kernel = facts.settings, facts.kernel
     memory = kernel.memory if kernel else settings.memory
     processes = kernel.processes if kernel else settings.processes
-    seen = "its control group" if kernel else "docker inspect: HostConfig"
+    seen = "its control group" if kernel else _inspect(facts.settings, "HostConfig")
     if memory is None:
         yield _found(
             facts,
             "no-memory-limit",
             "it may take all of the host's memory",
             seen,
-            f"docker update --memory 512m --memory-swap 512m {settings.name} (as much as it needs)",
+            f"{settings.kind} update --memory 512m --memory-swap 512m {settings.name} (as much as it needs)",
         )
     if processes is None:
         yield _found(
@@ -225,7 +236,7 @@ def limits(facts: ContainerFacts) -> Iterator[Finding]:
             "no-process-limit",
             "it may start any number of processes",
             seen,
-            f"docker update --pids-limit 512 {settings.name} (as many as it needs)",
+            f"{settings.kind} update --pids-limit 512 {settings.name} (as many as it needs)",
         )
 
 
@@ -240,7 +251,7 @@ def devices(facts: ContainerFacts) -> Iterator[Finding]:
             facts,
             "devices",
             f"{device} is handed in",
-            "docker inspect: HostConfig.Devices, Mounts",
+            _inspect(facts.settings, "HostConfig.Devices, Mounts"),
             f"recreate it without --device {device}",
             object=device,
         )
@@ -263,7 +274,7 @@ def sockets(facts: ContainerFacts) -> Iterator[Finding]:
                 facts,
                 "host-socket",
                 f"it talks to whatever listens at {mount.source}",
-                f"{_HANDED_IN}, stat",
+                f"{_handed_in(facts)}, stat",
                 "take the socket out, or put a proxy before it that lets only some requests pass",
                 object=mount.source,
             )
@@ -275,7 +286,7 @@ def _engine_socket(facts: ContainerFacts, mount: AuditedMount, socket: str) -> F
         facts,
         "engine-socket",
         f"it is handed {socket}{inside}: whoever may use it may do everything on the host, read-only or not",
-        f"{_HANDED_IN}, stat",
+        f"{_handed_in(facts)}, stat",
         "take the socket out, or give it through a proxy that lets only some requests pass",
         object=mount.source,
     )
@@ -289,7 +300,7 @@ def temporary(facts: ContainerFacts) -> Iterator[Finding]:
                 facts,
                 "shared-tmp",
                 f"{mount.source} is where everybody on the host puts temporary files",
-                _HANDED_IN,
+                _handed_in(facts),
                 f"recreate it with --tmpfs {mount.destination}, or with a directory of its own",
                 object=mount.source,
             )
@@ -353,7 +364,7 @@ def image(facts: ContainerFacts) -> Iterator[Finding]:
             facts,
             "naked-pull",
             f"{name} names no registry and no digest",
-            "docker inspect: Config.Image",
+            _inspect(facts.settings, "Config.Image"),
             f"name it with its registry, as docker.io/{'' if slash else 'library/'}{name}, or by its digest",
             object=name,
         )
@@ -376,7 +387,8 @@ def disagreement(facts: ContainerFacts) -> Iterator[Finding]:
             "disagreement",
             text,
             seen,
-            f"docker restart {facts.settings.name}; if it stays so, its runtime does not do what Docker asks",
+            f"{facts.settings.kind} restart {facts.settings.name}; if it stays so, its runtime does not do "
+            f"what {facts.settings.title} asks",
             object=code,
         )
 
@@ -395,8 +407,8 @@ def _contradictions(facts: ContainerFacts) -> Iterator[Contradiction]:
         if kernel.shared is not None and name in kernel.shared:
             yield (
                 f"namespace-{name}",
-                f"Docker says {mode or 'private'}; its {name} namespace is the host's",
-                f"docker inspect: HostConfig; /proc/PID/ns/{name}",
+                f"{settings.title} says {mode or 'private'}; its {name} namespace is the host's",
+                _inspect(settings, f"HostConfig; /proc/PID/ns/{name}"),
             )
     yield from _of_limits(settings, kernel)
 
@@ -406,20 +418,20 @@ def _of_privileges(settings: ContainerSettings, kernel: Kernel) -> Iterator[Cont
     if beyond:
         yield (
             "capabilities",
-            f"Docker gave it no {_listed(beyond)}; the kernel has them in its bounding set",
-            "docker inspect: HostConfig.CapAdd, CapDrop; /proc/PID/status: CapBnd",
+            f"{settings.title} gave it no {_listed(beyond)}; the kernel has them in its bounding set",
+            _inspect(settings, "HostConfig.CapAdd, CapDrop; /proc/PID/status: CapBnd"),
         )
     if settings.security_option("seccomp") != "unconfined" and kernel.seccomp is Seccomp.OFF:
         yield (
             "seccomp",
-            "Docker is not asked to leave its system calls unfiltered; the kernel filters none",
-            "docker inspect: HostConfig.SecurityOpt; /proc/PID/status: Seccomp",
+            f"{settings.title} is not asked to leave its system calls unfiltered; the kernel filters none",
+            _inspect(settings, "HostConfig.SecurityOpt; /proc/PID/status: Seccomp"),
         )
     if settings.keeps_privileges and not kernel.no_new_privileges:
         yield (
             "no-new-privileges",
-            "Docker says no-new-privileges; the kernel lets its processes gain some",
-            "docker inspect: HostConfig.SecurityOpt; /proc/PID/status: NoNewPrivs",
+            f"{settings.title} says no-new-privileges; the kernel lets its processes gain some",
+            _inspect(settings, "HostConfig.SecurityOpt; /proc/PID/status: NoNewPrivs"),
         )
 
 
@@ -427,14 +439,14 @@ def _of_limits(settings: ContainerSettings, kernel: Kernel) -> Iterator[Contradi
     if settings.memory is not None and kernel.memory is None:
         yield (
             "memory",
-            f"Docker says {settings.memory:,} bytes; its control group has no limit",
-            "docker inspect: HostConfig.Memory; memory.max",
+            f"{settings.title} says {settings.memory:,} bytes; its control group has no limit",
+            _inspect(settings, "HostConfig.Memory; memory.max"),
         )
     if settings.processes is not None and kernel.processes is None:
         yield (
             "processes",
-            f"Docker says {settings.processes:,} processes; its control group has no limit",
-            "docker inspect: HostConfig.PidsLimit; pids.max",
+            f"{settings.title} says {settings.processes:,} processes; its control group has no limit",
+            _inspect(settings, "HostConfig.PidsLimit; pids.max"),
         )
 
 
@@ -477,6 +489,11 @@ CHECKS: tuple[Callable[[ContainerFacts], Iterator[Finding]], ...] = (
 )
 
 
+WITHOUT_SETTINGS = (isolation, sockets, contents, temporary)
+"""For what mcsd alone describes, such as a run: what it is apart from, and what it is given."""
+
+
 def judge(facts: ContainerFacts) -> tuple[Finding, ...]:
     """Return all findings about one container."""
-    return tuple(finding for check in CHECKS for finding in check(facts))
+    checks = WITHOUT_SETTINGS if facts.settings.has_no_settings else CHECKS
+    return tuple(finding for check in checks for finding in check(facts))

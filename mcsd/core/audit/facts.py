@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mcsd.core.containers import CONTAINERD, DOCKER, RUN, full_name, title_of
+
 
 class Sort(StrEnum):
     """What a mount's source is on the host."""
@@ -37,6 +39,7 @@ class AuditedMount:
 class ContainerSettings:
     """A container as the engine's inspect shows it. Limits in bytes and processes, None for no limit.
 
+    `engine` is the engine's name in the configuration, `kind` which program it is, for a run `RUN`.
     Capabilities are upper-case names without `CAP_`; "ALL" stands for all. Modes are the engine's own words.
     """
 
@@ -58,6 +61,28 @@ class ContainerSettings:
     memory: int | None = None
     processes: int | None = None
     mounts: tuple[AuditedMount, ...] = ()
+    engine: str = DOCKER
+    kind: str = DOCKER
+
+    @property
+    def full_name(self) -> str:
+        """The name, with the engine's before it unless that is Docker, or mcsd itself."""
+        return full_name(self.name, self.engine)
+
+    @property
+    def program(self) -> str:
+        """The command that shows the settings."""
+        return "mcsctl show" if self.has_no_settings else f"{self.kind} inspect"
+
+    @property
+    def has_no_settings(self) -> bool:
+        """Whether mcsd alone describes it: a run, or a task of containerd's."""
+        return self.kind in {CONTAINERD, RUN}
+
+    @property
+    def title(self) -> str:
+        """Who has the container, as a word in a sentence."""
+        return title_of(self.engine)
 
     def security_option(self, key: str) -> str | None:
         """Return the value of `KEY=VALUE` or `KEY:VALUE`, "" for the bare key, None if it is not there."""
@@ -165,14 +190,19 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """Facts about the host. `silent` is why mcsd gave no proof, "" if it did."""
+    """Facts about the host. `silent` is why mcsd gave no proof, "" if it did.
+
+    What is about Docker is None where mcsd looks after no Docker. `unlabelled` names the other engines that
+    label no containers.
+    """
 
     name: str
     endpoints: tuple[Endpoint, ...] = ()
-    labels_containers: bool = True
-    filters_calls: bool = True
-    remaps_users: bool = False
-    live_restore: bool = False
+    labels_containers: bool | None = True
+    filters_calls: bool | None = True
+    remaps_users: bool | None = False
+    live_restore: bool | None = False
+    unlabelled: tuple[str, ...] = ()
     enforcing: bool | None = None
     silent: str = ""
 

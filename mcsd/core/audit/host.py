@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from mcsd.core.audit import containers
 from mcsd.core.audit.facts import Endpoint, Facts, HostFacts
 from mcsd.core.audit.findings import HOST, RULES, Finding, Severity, ordered
+from mcsd.core.containers import title_of
 from mcsd.core.daemon_json import DAEMON_JSON
 
 
@@ -30,7 +31,19 @@ def _endpoint(endpoint: Endpoint) -> Iterator[Finding]:
 
 def judge_host(host: HostFacts) -> tuple[Finding, ...]:
     """Return the findings about the host itself."""
-    return (*(one for endpoint in host.endpoints for one in _endpoint(endpoint)), *_engine(host))
+    endpoints = (one for endpoint in host.endpoints for one in _endpoint(endpoint))
+    return (*endpoints, *_engine(host), *_others(host))
+
+
+def _others(host: HostFacts) -> Iterator[Finding]:
+    for engine in host.unlabelled:
+        yield _found(
+            "engine-unlabelled",
+            f"{title_of(engine)} gives containers no labels",
+            "mcsd: the engine's answer",
+            "label = true in containers.conf(5)",
+            object=engine,
+        )
 
 
 def _engine(host: HostFacts) -> Iterator[Finding]:
@@ -43,28 +56,28 @@ def _engine(host: HostFacts) -> Iterator[Finding]:
         )
     if host.enforcing is False:
         yield _found("not-enforcing", "SELinux denies nothing", "mcsd: the kernel", "setenforce 1")
-    if not host.labels_containers:
+    if host.labels_containers is False:
         yield _found(
             "engine-unlabelled",
             "Docker gives containers no labels",
             "docker info: SecurityOptions",
             f'"selinux-enabled": true in {DAEMON_JSON}, then systemctl restart docker',
         )
-    if not host.filters_calls:
+    if host.filters_calls is False:
         yield _found(
             "engine-unfiltered",
             "Docker filters no container's system calls",
             "docker info: SecurityOptions",
             f'take "seccomp-profile": "unconfined" out of {DAEMON_JSON}, then systemctl restart docker',
         )
-    if not host.remaps_users:
+    if host.remaps_users is False:
         yield _found(
             "user-namespaces",
             "Docker maps no users: root in a container is root on the host",
             "docker info: SecurityOptions",
             f'"userns-remap": "default" in {DAEMON_JSON}; files in volumes then need other owners',
         )
-    if not host.live_restore:
+    if host.live_restore is False:
         yield _found(
             "live-restore",
             "containers end when Docker is restarted, by an update too",

@@ -209,7 +209,7 @@ def _told(holder: LevelHolder) -> str:
         case "quarantined":
             return f"{holder.name} held it and is gone; mcsd keeps it from others"
         case "foreign":
-            return f"a process outside Docker runs at it ({holder.name}, pid {holder.pid})"
+            return f"a process outside the engines runs at it ({holder.name}, pid {holder.pid})"
         case "group":
             return f"it is the group {holder.name}'s"
         case "reserved":
@@ -345,7 +345,7 @@ def _type(scene: Scene, world: World, *, alone: bool) -> Cause:
 
 def _type_advice(scene: Scene) -> str:
     if scene.denial.tclass.startswith(_CAPABILITIES):
-        return "Docker's --cap-add does not help: the domain may not use it on this policy"
+        return "--cap-add does not help: the domain may not use it on this policy"
     return "it is for every container of this domain, so see whether it can do without; semodule -r undoes it"
 
 
@@ -412,7 +412,7 @@ def _seccomp(scene: Scene) -> Cause:
     text = f"SELinux did not deny it: the container's seccomp profile has no {denial.call}{ended}"
     name = _quoted(scene.who.name) if scene.who else "NAME"
     advice = (
-        "recreate it with --security-opt seccomp=FILE, where FILE is Docker's default profile with "
+        "recreate it with --security-opt seccomp=FILE, where FILE is the engine's default profile with "
         f"{denial.call} "
         "added, if it needs the call; --security-opt seccomp=unconfined shows whether that was all"
     )

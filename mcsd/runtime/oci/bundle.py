@@ -26,11 +26,15 @@ _PODMAN_LABEL = "io.podman.annotations.label"
 class Bundle:
     """A container's bundle. Its labels are Docker's unless somebody else has changed them."""
 
-    def __init__(self, path: str, container: str) -> None:
+    def __init__(self, path: str, container: str, config: dict[str, Any] | None = None) -> None:
+        """Read a bundle; `config` is what will be in it, for one that is not on disk yet."""
         self.path = path
         self.container = container
-        with open(path + "/config.json", encoding="utf-8") as file:
-            self._config: dict[str, Any] = parse(file.read())
+        self._is_on_disk = config is None
+        if config is None:
+            with open(path + "/config.json", encoding="utf-8") as file:
+                config = parse(file.read())
+        self._config: dict[str, Any] = config
         self.process_label: str = self._config.get("process", {}).get("selinuxLabel", "")
         self.mount_label: str = self._config.get("linux", {}).get("mountLabel", "")
 
@@ -56,21 +60,68 @@ class Bundle:
         return list(dict.fromkeys(found))
 
     @property
+    def namespace(self) -> str:
+        """containerd's namespace of a task that is not Docker's, by its bundle's place; "" for all others."""
+        _, found, rest = self.path.rpartition("/io.containerd.runtime.v2.task/")
+        namespace, _, name = rest.partition("/")
+        return namespace if found and name == self.container and namespace != "moby" else ""
+
+    @property
+    def ident(self) -> str:
+        """The container's id for mcsd: `mcsd.core.containers.task_id` has the same for a task's name."""
+        if not self.namespace or _is_full_id(self.container):
+            return self.container
+        import hashlib
+
+        return hashlib.sha256(f"{self.namespace}/{self.container}".encode()).hexdigest()
+
+    @property
     def is_podman_s(self) -> bool:
         """Whether it is Podman's, by its place: what is in it may be the container's owner's."""
         return self.path.endswith(f"/overlay-containers/{self.container}/userdata")
 
     def description(self) -> dict[str, Any]:
         """Return what mcsd needs to know about a container that is being created."""
-        root = mounts_at(self.root).get(self.root)
-        obstacle = root.obstacle if root else f"nothing is mounted at {self.root}"
         return {
-            "container": self.container,
+            "container": self.ident,
             "process_label": self.process_label,
             "mount_label": self.mount_label,
-            **(self._of_podman() if self.is_podman_s else self._host_settings()),
-            "obstacle": obstacle,
+            **self._of_engine(),
+            "obstacle": self._obstacle() if self._is_on_disk else "",
         }
+
+    def _of_engine(self) -> dict[str, Any]:
+        if self.namespace:
+            return {
+                "containerd": {
+                    "name": task_name(self.namespace, self.container, self._notes),
+                    **self._bound(),
+                }
+            }
+        return self._of_podman() if self.is_podman_s else self._host_settings()
+
+    @property
+    def _notes(self) -> dict[str, Any]:
+        return self._config.get("annotations") or {}
+
+    def _bound(self) -> dict[str, Any]:
+        """Return the bind mounts, and the annotations that are for mcsd."""
+        binds = [one for one in self._config.get("mounts") or () if one.get("type") == "bind"]
+        return {
+            "mounts": [
+                {
+                    "source": str(one.get("source") or ""),
+                    "destination": str(one.get("destination") or ""),
+                    "options": [str(option) for option in one.get("options") or ()],
+                }
+                for one in binds
+            ],
+            "annotations": {key: str(value) for key, value in self._notes.items() if key.startswith(_OURS)},
+        }
+
+    def _obstacle(self) -> str:
+        root = mounts_at(self.root).get(self.root)
+        return root.obstacle if root else f"nothing is mounted at {self.root}"
 
     def _host_settings(self) -> dict[str, Any]:
         try:
@@ -87,26 +138,34 @@ class Bundle:
 
     def _of_podman(self) -> dict[str, Any]:
         """Return what Podman cannot be asked while it starts the container."""
-        notes = self._config.get("annotations") or {}
-        options = [str(one) for one in str(notes.get(_PODMAN_LABEL) or "").split(",label=") if one]
-        binds = [one for one in self._config.get("mounts") or () if one.get("type") == "bind"]
+        options = [str(one) for one in str(self._notes.get(_PODMAN_LABEL) or "").split(",label=") if one]
         return {
             "security_options": [f"label={one}" for one in options],
             "ipc_mode": self._shared("ipc"),
             "pid_mode": self._shared("pid"),
             "podman": {
-                "name": name_of_conmon(),
-                "mounts": [
-                    {
-                        "source": str(one.get("source") or ""),
-                        "destination": str(one.get("destination") or ""),
-                        "options": [str(option) for option in one.get("options") or ()],
-                    }
-                    for one in binds
-                ],
-                "annotations": {key: str(value) for key, value in notes.items() if key.startswith(_OURS)},
+                "name": name_of_conmon() if self._is_on_disk else self._stored_name(),
+                **self._bound(),
             },
         }
+
+    def _stored_name(self) -> str:
+        """Return the name by which the engine's storage knows the container; "" if it does not say.
+
+        The hook is Podman's own child: there is no conmon yet whose command line has the name.
+        """
+        for directory in self.own_directories:
+            above = directory.partition(self.container)[0]
+            for name in ("containers.json", "volatile-containers.json"):
+                try:
+                    with open(above + name, encoding="utf-8") as file:
+                        stored = parse(file.read())
+                except (OSError, ValueError):
+                    continue
+                for one in stored or ():
+                    if one.get("id") == self.container and one.get("names"):
+                        return str(one["names"][0])
+        return ""
 
     def _shared(self, kind: str) -> str:
         """Return `container:ID` for a namespace of another container's, as Docker writes it; "" if none."""
@@ -195,6 +254,33 @@ def name_of_conmon() -> str:
     return words[words.index("-n") + 1]
 
 
+def task_name(namespace: str, name: str, annotations: dict[str, Any]) -> str:
+    """Return a task's name: nerdctl's if it has one, and the namespace before it unless that is the usual."""
+    shown = str(annotations.get("nerdctl/name") or name)
+    return shown if namespace == "default" else f"{namespace}:{shown}"
+
+
+def from_hook(text: bytes) -> Bundle:
+    """Return the bundle that a hook of Podman's is told of; raise `ValueError` if it is not Podman's.
+
+    Nothing in it names the container, except where Podman keeps its own files for it, and its control group.
+    Whoever creates the container can mount something else in that place, but has no say in the group's name.
+    """
+    config = parse(text)
+    group = str(config.get("linux", {}).get("cgroupsPath") or "")[-64:]
+    for mount in config.get("mounts") or ():
+        above, found, rest = str(mount.get("source") or "").partition("/overlay-containers/")
+        ident, _, inside = rest.partition("/")
+        is_own = mount.get("destination") == "/run/.containerenv" and inside == "userdata/.containerenv"
+        if found and is_own and _is_full_id(ident) and group in (ident, ""):
+            return Bundle(f"{above}{found}{ident}/userdata", ident, config)
+    raise ValueError("it has no /run/.containerenv of Podman's: the hook serves Podman alone")
+
+
+def _is_full_id(text: str) -> bool:
+    return len(text) == 64 and not text.strip("0123456789abcdef")
+
+
 def container_of_process(pid: int) -> str:
     """Return the Podman container that a process is in, by its control group; "" if it is in none."""
     try:
@@ -203,7 +289,7 @@ def container_of_process(pid: int) -> str:
     except OSError:
         return ""
     ident = group.partition("/libpod-")[2][:64]
-    return ident if len(ident) == 64 and not ident.strip("0123456789abcdef") else ""
+    return ident if _is_full_id(ident) else ""
 
 
 def _is_below(path: str, directory: str) -> bool:

@@ -1,4 +1,5 @@
-"""The calls that the gate handles before it becomes the runtime: create, exec, delete, checkpoint."""
+"""The calls that the gate handles: create, exec, delete and checkpoint before it becomes the runtime, and the
+hook precreate."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import os
 import sys
 
 from .asking import Unreachable, ask, starts_without_answer
-from .bundle import Bundle, replace_file
+from .bundle import Bundle, from_hook, replace_file
 from .text import dumps, parse
 
 TYPE_CHECKING = False
@@ -32,7 +33,7 @@ class RefusedError(Exception):
 def handle(call: Invocation) -> int | None:
     """Handle a call; return None if the runtime has to run next, otherwise the exit status."""
     try:
-        if not call.runtime:
+        if not call.runtime and call.command != "precreate":
             raise RefusedError(
                 "there is no runtime to hand the container to:"
                 f" looked for {call.option('--mcsd-runtime') or 'runc and crun'};"
@@ -54,8 +55,8 @@ def before_create(call: Invocation) -> None:
     """Have mcsd prepare the start, and write its labels where the runtime reads them."""
     bundle = Bundle(os.path.abspath(call.option("--bundle", "-b") or "."), call.container)
     forget_end(bundle.path)
-    if not bundle.process_label:
-        return  # Docker does not confine it, so there is no level to choose
+    if not bundle.process_label or bundle.namespace == "k8s.io":
+        return  # it is not confined, so there is no level to choose; or the kubelet has chosen
     request = {"operation": "create", **bundle.description()}
     try:
         answer = _ask(call, request)
@@ -65,13 +66,17 @@ def before_create(call: Invocation) -> None:
             # It cannot run at a level of mcsd's own: mcsd decides whether it may run at Docker's.
             _follow(call, bundle, _ask(call, {**request, "obstacle": f"{exc}"}))
     except Unreachable as exc:
-        if not starts_without_answer(call):
-            raise RefusedError(
-                f'{exc}; see systemctl status mcsd, or set [gate] on_error = "start" in mcsd.toml'
-            ) from exc
+        _refuse_unless_told(call, exc)
         # Docker keeps the root file system mounted when it restarts a container.
         bundle.take_on(bundle.process_label, bundle.mount_label)
         warn(call, f"{exc}; started with Docker's own labels, as [gate] on_error says")
+
+
+def _refuse_unless_told(call: Invocation, exc: Unreachable) -> None:
+    if not starts_without_answer(call):
+        raise RefusedError(
+            f'{exc}; see systemctl status mcsd, or set [gate] on_error = "start" in mcsd.toml'
+        ) from exc
 
 
 def _ask(call: Invocation, request: dict[str, Any]) -> dict[str, Any]:
@@ -137,15 +142,17 @@ def before_delete(call: Invocation) -> int | None:
     path = bundle_of(call)
     if "--force" in call.options and is_succeeded(call, path):
         return 0
-    is_whole = False
+    is_whole, ident = False, call.container
     if path:
         try:
+            bundle = Bundle(path, call.container)
+            ident = bundle.ident
             runs = bool(present_label(call))
-            Bundle(path, call.container).put_back(runs=runs)
+            bundle.put_back(runs=runs)
             is_whole = not runs
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
             warn(call, f"what Docker has for the container keeps the level that it had: {exc}")
-    request = {"operation": "delete", "container": call.container}
+    request = {"operation": "delete", "container": ident}
     try:
         ask(call.option("--mcsd-socket") or SOCKET, request, NOTICE_PATIENCE)
     except Unreachable:
@@ -217,12 +224,37 @@ def before_checkpoint(call: Invocation) -> None:
     )
 
 
+# --- precreate -----------------------------------------------------------------------------------------
+
+
+def precreate(call: Invocation) -> int:
+    """Prepare the volumes of a container that starts at its engine's own level, by a hook.
+
+    The configuration that the runtime is to get comes on standard input, and is answered as it is: the label
+    in it is also the one that the engine uses to enter the container.
+    """
+    text = sys.stdin.buffer.read()
+    bundle = from_hook(text)
+    if bundle.process_label:
+        try:
+            answer = _ask(call, {"operation": "create", "keeps_level": True, **bundle.description()})
+            if answer.get("warning"):
+                warn(call, answer["warning"])
+        except Unreachable as exc:
+            _refuse_unless_told(call, exc)
+            warn(call, f"{exc}; started unprepared, as [gate] on_error says")
+    sys.stdout.buffer.write(text)
+    sys.stdout.buffer.flush()
+    return 0
+
+
 HANDLERS = {
     "create": before_create,
     "exec": before_exec,
     "delete": before_delete,
     "checkpoint": before_checkpoint,
     "restore": before_checkpoint,
+    "precreate": precreate,
 }
 """What to do before the runtime runs. The commands are those of `HANDLED` in `main.py`."""
 

@@ -293,6 +293,10 @@ def test_events_about_other_things_are_none() -> None:
     assert read_event(encoded(event_document("vol", "mount", 1, kind="volume"))) is None
 
 
+def test_docker_container_prune_names_no_container() -> None:
+    assert read_event(encoded(event_document("", "prune", 1))) is None
+
+
 def test_a_reload_is_told_and_names_no_container() -> None:
     """Promise 7: it may change which runtimes there are."""
     told = read_event(encoded(event_document(ID, "reload", 7, kind="daemon")))

@@ -282,7 +282,7 @@ class TestVersions:
             tables = tables.apply(changes)
         found = loaded(path)
         assert found == tables.contents()
-        assert [grant.life for grant in found.grants] == [None, None]
+        assert [(grant.life, grant.engine) for grant in found.grants] == [(None, ""), (None, "")]
 
     @pytest.mark.parametrize(
         "life",

@@ -144,7 +144,7 @@ def test_a_label_that_cannot_be_read_refuses_the_start(tmp_path: Path, field: st
     async def story(keeper: Keeper, _: GateServer, ask: Ask) -> None:
         answer = await ask({**CREATE, field: label})
         assert answer["admitted"] is False and answer["hint"] == Hint.READABLE_LEVEL.say()
-        assert answer["reason"].startswith("Docker chose a label that cannot be read: ")
+        assert answer["reason"].startswith("the engine chose a label that cannot be read: ")
         assert not keeper.asked and not keeper.bugs
         ended = {"version": 1, "operation": "delete", "container": ID, field: label}
         assert await ask(ended) == {"admitted": True}, "an end is one, whatever it carried"

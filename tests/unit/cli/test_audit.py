@@ -17,6 +17,9 @@ from mcsd.cli.audit import AuditOptions, AuditPaths, audit
 from mcsd.cli.client import Client
 from mcsd.cli.errors import CtlError, Exit
 from mcsd.cli.text import Screen
+from mcsd.core.containers import EngineInfo
+from mcsd.core.isolation import Reason, Verdict, Why
+from mcsd.core.snapshot import Snapshot
 from tests.fakes.docker_documents import bind
 from tests.fakes.docker_socket import DockerStandIn
 from tests.fakes.procfs import NAMESPACES, Procfs
@@ -31,10 +34,12 @@ class Host:
     """Docker, /proc and mcsd, and what was printed."""
 
     docker: DockerStandIn
+    podman: DockerStandIn
     proc: Procfs
     place: AuditPaths
     client: Client
     top: Path
+    service: FakeService
 
     def start(self, name: str, pid: int, *, mounts: Any = (), seen: Any = None, **host_config: Any) -> str:
         """Start a container."""
@@ -63,17 +68,18 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     with (
         settled(),
         DockerStandIn(tmp_path / "docker.sock") as docker,
+        DockerStandIn(tmp_path / "podman.sock") as podman,
         serving(FakeService(quiet_scene()), tmp_path / "s") as served,
     ):
         place = AuditPaths(
             config=tmp_path / "mcsd.toml",
             daemon_json=str(tmp_path / "daemon.json"),
-            docker=docker.path,
+            sockets={"docker": docker.path, "podman": podman.path},
             proc=proc.proc,
             cgroups=proc.cgroups,
             pid_files=(str(tmp_path / "docker.pid"),),
         )
-        yield Host(docker, proc, place, Client(served.path), tmp_path)
+        yield Host(docker, podman, proc, place, Client(served.path), tmp_path, served.service)
 
 
 def volume(host: Host) -> str:
@@ -244,3 +250,68 @@ def test_mcsd_is_told_of_everything_or_of_nothing(host: Host) -> None:
     with pytest.raises(CtlError) as caught:
         host.audit(container="web", tell=True)
     assert caught.value.status is Exit.USAGE
+
+
+# --- other engines -------------------------------------------------------------------------------------
+
+
+def knows(host: Host, kind: str, *, engine: str = "") -> None:
+    """Configure an engine beside Docker."""
+    (host.top / "mcsd.toml").write_text(f'[[engine]]\nkind = "{kind}"\nname = "{engine or kind}"\n')
+
+
+def test_podman_s_containers_are_asked_of_podman(host: Host) -> None:
+    knows(host, "podman")
+    ident = host.podman.create("web", host_config={"Privileged": True})
+    host.proc.process(7, group=f"libpod-{ident}", shared=NAMESPACES)
+    host.podman.start_container(ident, 7)
+    assert "privileged/podman/web" in host.found()
+    assert "privileged/podman/web" in host.found(container="podman/web") & host.found(container="web")
+    said = host.audit(container="podman/web")[1]
+    assert "podman inspect: HostConfig.Privileged" in said and "docker" not in said.lower().split("cis")[0]
+
+
+def test_podman_that_does_not_answer_is_no_host_without_containers(host: Host) -> None:
+    knows(host, "podman")
+    host.podman.stop()
+    with pytest.raises(CtlError) as caught:
+        host.audit()
+    assert caught.value.status is Exit.NO_DAEMON and caught.value.hint == "systemctl status podman"
+
+
+def test_without_docker_nothing_is_said_of_it(host: Host) -> None:
+    (host.top / "mcsd.toml").write_text('[docker]\nenabled = false\n[[engine]]\nkind = "podman"\n')
+    host.docker.stop()
+    assert not {"live-restore/host", "user-namespaces/host", "engine-unlabelled/host"} & host.found()
+
+
+def described(snapshot: Snapshot, engine: str) -> Snapshot:
+    """The same host, whose first container is a run, or of an engine that cannot be asked."""
+    first, *rest = snapshot.container_status
+    mine = replace(first.container, engine=engine)
+    verdict = Verdict(False, (Reason(Why.VOLUME, "its volume is not labelled", "label it"),))
+    return replace(snapshot, container_status=(replace(first, container=mine, verdict=verdict), *rest))
+
+
+@pytest.mark.parametrize(("engine", "subject"), [("run", "web"), ("containerd", "containerd/web")])
+def test_what_mcsd_alone_describes_is_judged_by_what_it_is_given(
+    host: Host, engine: str, subject: str
+) -> None:
+    """A run is a process of the host by intention: that it shares namespaces is no finding."""
+    if engine == "containerd":
+        knows(host, engine)
+    host.service.change = lambda snapshot: described(snapshot, engine)
+    assert {key for key in host.found() if "/web" in key} == {f"isolation/{subject}/volume"}
+    assert f"isolation/{subject}/volume" in host.found(container=subject)
+    with pytest.raises(CtlError) as caught:
+        host.audit(container="nobody")
+    assert caught.value.status is Exit.NOT_FOUND
+
+
+def test_an_engine_that_labels_nothing_is_named(host: Host) -> None:
+    knows(host, "podman")
+    info = EngineInfo(False, "5.4.2", "1.41", "/s", "crun", kind="podman")
+    host.service.change = lambda snapshot: replace(
+        snapshot, engines=("docker", "podman"), host=snapshot.host.with_engine("podman", info)
+    )
+    assert "engine-unlabelled/host/podman" in host.found()

@@ -46,7 +46,7 @@ class Host:
     def run(self, verb: str, **more: Any) -> str:
         out = io.StringIO()
         screen = Screen(out, 100, False, 0.0)
-        options = {"dry_run": False, "reload": False, "as_json": False, **more}
+        options = {"hook": False, "dry_run": False, "reload": False, "as_json": False, **more}
         gate = PodmanGate("podman", self.place, Client(str(self.served.path)), screen, screen)
         assert gate.run(verb, **options) is Exit.DONE
         return out.getvalue()
@@ -66,7 +66,17 @@ def host(tmp_path: Path) -> Iterator[Host]:
             path.write_text("#!/bin/sh\n")
             path.chmod(0o755)
         programs[name] = str(tmp_path / name), str(tmp_path / f"gate-{name}")
-    place = PodmanPaths(str(tmp_path / "conf.d" / "90-mcsd.conf"), programs, ("true",))
+    hook = tmp_path / "hook"
+    hook.write_text("#!/bin/sh\n")
+    hook.chmod(0o755)
+    place = PodmanPaths(
+        str(tmp_path / "conf.d" / "90-mcsd.conf"),
+        programs,
+        ("true",),
+        str(hook),
+        str(tmp_path / "hooks.d" / "90-mcsd.json"),
+        (str(tmp_path / "containers.conf"), str(tmp_path / "conf.d")),
+    )
     with serving(FakeService(quiet_scene()), tmp_path / "s") as served:
         found = Host(place, served)
         found.knows(PLAIN)
@@ -138,3 +148,45 @@ def test_status_says_what_is_so(host: Host, info: EngineInfo, state: str) -> Non
     assert f"podman      {state}: new containers get the runtime crun" in host.run("status")
     told = json.loads(host.run("status", as_json=True))
     assert (told["in_use"], told["configured"]) == (state == "on", False)
+
+
+def hook_directories(host: Host) -> list[str]:
+    found: list[str] = tomllib.loads(Path(host.place.file).read_text())["engine"]["hooks_dir"]
+    return found
+
+
+def test_a_hook_takes_the_place_of_the_runtimes_and_back(host: Host) -> None:
+    host.run("enable")
+    host.run("enable", hook=True)
+    told = json.loads(Path(host.place.hooks).read_text())
+    assert told["hook"]["path"] == host.place.hook
+    assert told["stages"] == ["precreate"] and told["when"] == {"always": True}
+    assert "runtimes" not in tomllib.loads(Path(host.place.file).read_text())["engine"]
+    assert "as a hook" in host.run("status")
+    assert json.loads(host.run("status", as_json=True))["hook"]
+    host.run("enable")
+    assert host.runtimes and not Path(host.place.hooks).exists()
+    host.run("enable", hook=True)
+    host.run("disable")
+    assert not Path(host.place.hooks).exists() and not Path(host.place.file).exists()
+
+
+def test_hooks_of_others_are_still_found(host: Host, tmp_path: Path) -> None:
+    """Promise 10. The drop-in's list takes the place of every other."""
+    ours = str(tmp_path / "hooks.d")
+    host.run("enable", hook=True)
+    assert hook_directories(host) == ["/usr/share/containers/oci/hooks.d", ours]
+    (tmp_path / "containers.conf").write_text('[engine]\nhooks_dir = ["/a", {append = true}]\n')
+    (tmp_path / "conf.d" / "10-more.conf").write_text('[engine]\nhooks_dir = ["/b", "/a"]\n')
+    host.run("enable", hook=True)
+    assert hook_directories(host) == ["/a", "/b", ours]
+    (tmp_path / "containers.conf").write_text("[engine")
+    with pytest.raises(CtlError, match=r"containers\.conf' is not valid"):
+        host.run("enable", hook=True)
+
+
+def test_without_the_hook_s_program_nothing_is_written(host: Host) -> None:
+    Path(host.place.hook).unlink()
+    with pytest.raises(CtlError, match="there is no hook"):
+        host.run("enable", hook=True)
+    assert not Path(host.place.file).exists() and not Path(host.place.hooks).exists()

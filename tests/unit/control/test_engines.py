@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from mcsd.api.reports.containers import find_container
+from mcsd.api.reports.models import StatusReport
+from mcsd.api.reports.status import status_report
+from mcsd.config import validate
 from mcsd.control.engines import Engines
 from mcsd.control.run_engine import RunEngine
-from mcsd.core.changes import LedgerContents
-from mcsd.core.grants import GrantState
+from mcsd.core.changes import LedgerContents, PutGrant
+from mcsd.core.containers import ContainerId
+from mcsd.core.grants import Grant, GrantState
 from mcsd.core.isolation import Why
 from mcsd.core.state_cache import StateCache
-from mcsd.errors import ContainerGoneError, EngineUnavailableError
+from mcsd.errors import ContainerGoneError, EngineUnavailableError, NotFoundError
 from tests.fakes.container_engine import FakeContainerEngine
 from tests.fakes.world import World, with_world
 
@@ -26,7 +32,11 @@ def engines() -> tuple[FakeContainerEngine, FakeContainerEngine, Engines]:
     return (
         docker,
         podman,
-        Engines({"docker": docker, "podman": podman}, RunEngine(StateCache(LedgerContents()))),
+        Engines(
+            {"docker": docker, "podman": podman},
+            RunEngine(StateCache(LedgerContents())),
+            lambda container: None,
+        ),
     )
 
 
@@ -154,5 +164,94 @@ def test_an_engine_that_does_not_label_says_so_of_its_own_containers_alone() -> 
             for ident in (ours, theirs)
         }
         assert Why.ENGINE_OFF in found[theirs] and Why.ENGINE_OFF not in found[ours]
+
+    with_world(story, engine=BOTH)
+
+
+ALONE: dict[str, Any] = {"docker": {"enabled": False}, "engine": BOTH}
+
+
+async def reconfigured(world: World, **config: Any) -> None:
+    """Start mcsd anew with another configuration, and with the engines that it names."""
+    await world.kill()
+    world.config = validate(config, source="test")
+    have = {"docker": world.docker, "podman": world.podman}
+    world.engines = {one.name: have[one.kind] for one in world.config.engines}
+    await world.boot()
+    await world.quiet()
+
+
+def held(world: World, container: ContainerId) -> Grant:
+    grant = world.mcsd.store.cache.grant_of(container)
+    assert grant is not None
+    return grant
+
+
+def status(world: World) -> StatusReport:
+    return status_report(world.mcsd.facade.snapshot())
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+@pytest.mark.parametrize("left_out", ["docker", "podman"])
+def test_a_container_of_an_engine_that_is_not_named_any_more_is_not_gone(left_out: str, is_old: bool) -> None:
+    """Promises 2 and 9: it may run. A ledger that names no engine is older than engines beside Docker."""
+
+    async def story(world: World) -> None:
+        ours = world.create("web", world.mount("/srv/a"))
+        theirs = world.podman.create("web", mounts=(world.mount("/srv/b"),))
+        world.podman.start(theirs, pid=7_000_001)
+        await world.quiet()
+        one, place, rest = {
+            "docker": (ours, "/srv/a", ALONE),
+            "podman": (theirs, "/srv/b", {}),
+        }[left_out]
+        level = world.level(one)
+        if is_old:
+            async with world.mcsd.store.deciding:
+                await world.mcsd.store.commit([PutGrant(replace(held(world, ours), engine=""))])
+        await reconfigured(world, **rest)
+        assert held(world, one).state is GrantState.ACTIVE
+        assert world.level_on(place) == level
+        (check,) = (check for check in status(world).checks if check.subject == left_out.capitalize())
+        assert "not asked" in check.text and held(world, one).full_name in check.text
+        assert (await world.mcsd.facade.verify(None, repair=True)).ledger == ()
+        await reconfigured(world, engine=BOTH)
+        assert held(world, one).engine == left_out, "whatever the ledger said before"
+        world.engines[left_out].remove(one)
+        await world.quiet()
+        assert world.mcsd.store.cache.grant_of(one) is None or not held(world, one).state.is_living
+
+    with_world(story, engine=BOTH)
+
+
+def test_what_an_engine_left_behind_can_be_given_up_by_its_name() -> None:
+    """What the status says to do works; an engine that is asked is not passed over."""
+
+    async def story(world: World) -> None:
+        ours = world.create("web", world.mount("/srv/a"))
+        theirs = world.podman.create("web", mounts=(world.mount("/srv/b"),))
+        world.podman.start(theirs, pid=7_000_001)
+        await world.quiet()
+        with pytest.raises(NotFoundError):
+            await world.mcsd.facade.release("podman/web")
+        await reconfigured(world)
+        (check,) = (check for check in status(world).checks if check.subject == "Podman")
+        await world.mcsd.facade.release(check.hint.rpartition(" ")[2])
+        assert held(world, theirs).state is GrantState.QUARANTINED
+        assert held(world, ours).state is GrantState.ACTIVE
+        assert not [check for check in status(world).checks if check.subject == "Podman"]
+
+    with_world(story, engine=BOTH)
+
+
+def test_an_engine_with_another_name_keeps_its_containers() -> None:
+    async def story(world: World) -> None:
+        theirs = world.podman.create("web", mounts=(world.mount("/srv/b"),))
+        world.podman.start(theirs, pid=7_000_001)
+        await world.quiet()
+        level = world.level(theirs)
+        await reconfigured(world, engine=[{"kind": "podman", "name": "pods"}])
+        assert held(world, theirs).engine == "pods"
+        assert world.level(theirs) == level
 
     with_world(story, engine=BOTH)

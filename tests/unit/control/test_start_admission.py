@@ -12,6 +12,7 @@ import pytest
 from mcsd.control import engine_watch as watch
 from mcsd.control.start_admission import StartLabels, StartRequest
 from mcsd.core.containers import ContainerId, MountKind
+from mcsd.core.described import BoundMount, Described
 from mcsd.core.grants import GrantState
 from mcsd.core.labels import Context, Level
 from mcsd.core.notices import Kind
@@ -739,3 +740,30 @@ def test_a_container_started_without_the_gate_again_is_adopted_as_docker_has_it(
         assert world.sighting(a).verdict.isolated is True
 
     with_world(story)
+
+
+def test_a_hook_has_the_volumes_ready_at_the_engine_s_own_level_which_stays() -> None:
+    """Promises 1 and 2: an exit takes nothing back, because the container comes up at that level again."""
+
+    async def story(world: World) -> None:
+        a = world.podman.create("aa", mounts=(world.mount("/srv/a"),))
+        label, mount = world.podman.present[a].process_label, world.podman.present[a].mount_label
+        assert isinstance(label, Context) and isinstance(mount, Context)
+        bound = BoundMount("/srv/a", "/data")
+        asked = StartRequest(a, label, mount, described=Described("aa", (bound,)), keeps_level=True)
+        with world.podman.starting(a):
+            assert level_of(await world.mcsd.start_admission.create(asked)) == label.level
+            assert world.level_on("/srv/a") == label.level
+            world.podman.start(a, pid=7_000_001)
+        await world.quiet()
+        assert world.sighting(a).verdict.isolated is True
+        world.podman.die(a)
+        await world.quiet()
+        grant = world.mcsd.store.cache.grant_of(a)
+        assert grant is not None and (grant.state, grant.level) == (GrantState.IDLE, label.level)
+        b = world.podman.create("bb", mounts=(world.mount("/srv/b"),), process_label=label, mount_label=mount)
+        twin = replace(asked, container=b, described=Described("bb", (BoundMount("/srv/b", "/data"),)))
+        with pytest.raises(GateError, match="not separate from that of aa"):
+            await world.mcsd.start_admission.create(twin)
+
+    with_world(story, engine=[{"kind": "podman"}])

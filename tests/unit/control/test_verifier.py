@@ -196,7 +196,7 @@ def test_a_docker_that_does_not_answer_is_told() -> None:
         world.docker.go_down()
         for repair in (False, True):
             (sentence,) = (await verify(world, repair=repair)).ledger
-            assert sentence.startswith("Docker cannot be asked which containers there are: ")
+            assert sentence.startswith("an engine cannot be asked which containers it has: ")
 
     with_world(story)
 

@@ -263,7 +263,7 @@ def test_categories_that_would_not_deny_are_not_accused() -> None:
         ("quarantined", "db held it and is gone", "mcsctl restore /srv/db"),
         ("reserved", "reserved under the name db", "mcsctl volumes --path /srv/db"),
         ("group", "the group db's", "mcsctl volumes --path /srv/db"),
-        ("foreign", "outside Docker", "mcsctl volumes --path /srv/db"),
+        ("foreign", "outside the engines", "mcsctl volumes --path /srv/db"),
     ],
 )
 def test_who_holds_the_level_and_since_when(state: str, told: str, command: str) -> None:

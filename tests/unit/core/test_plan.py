@@ -110,7 +110,7 @@ def test_exit_start_and_another_name_are_followed(host: PlanHost) -> None:
     host.settle(key)
     assert grant_of(host, key).state is GrantState.ACTIVE
     host.containers[key] = replace(host.containers[key], name="blog")
-    assert plan(host.look(key), host.cache, host.policy) == (RenameGrant(GrantId(1), "blog"),)
+    assert plan(host.look(key), host.cache, host.policy) == (RenameGrant(GrantId(1), "blog", "docker"),)
 
 
 @pytest.mark.parametrize("running", [True, False])
@@ -227,7 +227,13 @@ def test_a_volume_goes_straight_from_who_is_gone_to_the_next(host: PlanHost) -> 
 def test_a_gone_container_s_volume_in_the_way_is_vacated_and_the_new_one_labelled(host: PlanHost) -> None:
     removed(host, settled(host, L12, ("/a", "/x")))
     key = created(host, L45, ("/a/b", "/y"))
-    host.commit([PutGrant(Grant(GrantId(9), key, "web", L45, Origin.ADOPTED, GrantState.ACTIVE, 1.0))])
+    host.commit(
+        [
+            PutGrant(
+                Grant(GrantId(9), key, "web", L45, Origin.ADOPTED, GrantState.ACTIVE, 1.0, engine="docker")
+            )
+        ]
+    )
     (action,) = plan(host.look(key), host.cache, host.policy)
     assert action == Vacate((GrantId(1),), "/y")
     host.settle(key)
@@ -261,7 +267,13 @@ def test_the_second_of_a_conflict_gets_nothing_private_and_may_share(host: PlanH
 def test_a_stranger_at_the_level_is_a_conflict_for_what_is_not_labelled_yet(host: PlanHost) -> None:
     """Promises 1 and 9."""
     key = created(host, L12, ("/c", "/x"))
-    host.commit([PutGrant(Grant(GrantId(1), key, "web", L12, Origin.ADOPTED, GrantState.ACTIVE, 1.0))])
+    host.commit(
+        [
+            PutGrant(
+                Grant(GrantId(1), key, "web", L12, Origin.ADOPTED, GrantState.ACTIVE, 1.0, engine="docker")
+            )
+        ]
+    )
     seen = replace(host.look(key), conflicting=("process 7 at s0:c1,c2",))
     (action,) = plan(seen, host.cache, host.policy)
     assert isinstance(action, SetClaim) and action.claim.state is ClaimState.REFUSED

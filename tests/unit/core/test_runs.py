@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from mcsd.core.containers import MountKind, seconds_of
+from mcsd.core.containers import MountKind, seconds_of, task_id
 from mcsd.core.labels import Context, Level
 from mcsd.core.modes import PathRule, VolumePolicy, mode_for
 from mcsd.core.processes import ProcessLevel
-from mcsd.core.runs import RunVolume, can_be_wished, is_run, with_runs
+from mcsd.core.runs import RunVolume, can_be_wished, is_run, with_runs, with_tasks
 from mcsd.core.volumes import ClaimMode
 from tests.fakes.ledger_records import run
 
@@ -87,3 +87,23 @@ def test_without_runs_nothing_is_changed() -> None:
     processes = (process(42, "/s"),)
     assert with_runs(processes, []) == processes
     assert Context.parse(str(RUN.context)) == RUN.context
+
+
+@pytest.mark.parametrize(
+    ("group", "is_its_own"),
+    [
+        ("/default/web", True),
+        ("/default/web/inner", True),
+        ("/default/webs", False),
+        ("/default", False),
+        ("/", False),
+        ("", False),
+        ("/system.slice/default/web", False),
+    ],
+)
+def test_a_task_s_processes_are_known_by_its_control_group(group: str, is_its_own: bool) -> None:
+    """ctr's names are no ids; a process in a group of the same form that is no task's is foreign."""
+    level = Level.of(1, 2)
+    process = ProcessLevel(7, Context.parse(f"system_u:system_r:container_t:{level}"), level, group=group)
+    (seen,) = with_tasks([process], {task_id("default", "web")}.__contains__)
+    assert seen.container == (task_id("default", "web") if is_its_own else "")

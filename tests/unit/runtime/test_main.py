@@ -355,3 +355,64 @@ def test_a_runtime_that_cannot_be_executed_is_told_of(program: Path, tmp_path: P
 def test_without_a_runtime_nothing_is_passed_on(program: Path, tmp_path: Path) -> None:
     done = run(program, tmp_path / "none", "start", ID)
     assert done.returncode == 1 and "there is no runtime" in done.stderr
+
+
+# --- the hook ------------------------------------------------------------------------------------------
+
+
+def hook(program: Path, tmp_path: Path, told: bytes) -> subprocess.CompletedProcess[bytes]:
+    """Call the program as Podman calls it at the stage precreate."""
+    return subprocess.run(
+        [
+            program.with_name("mcsd-gate-precreate"),
+            f"--mcsd-socket={tmp_path / 's'}",
+            f"--mcsd-configuration={tmp_path / 'etc'}",
+        ],
+        input=told,
+        capture_output=True,
+        timeout=20,
+    )
+
+
+def told(tmp_path: Path, label: str = "system_u:system_r:container_t:s0:c1,c2") -> bytes:
+    source = f"{tmp_path}/overlay-containers/{ID}/userdata/.containerenv"
+    mounts = [{"destination": "/run/.containerenv", "type": "bind", "source": source}]
+    config = {"process": {"selinuxLabel": label}, "linux": {"mountLabel": label}, "mounts": mounts}
+    return json.dumps(config, indent=3).encode()  # not as the program would write it
+
+
+def test_a_hook_asks_and_answers_with_what_it_was_told(program: Path, tmp_path: Path) -> None:
+    with Answering(tmp_path / "s", line(admitted=True, process_label="x", mount_label="y")) as daemon:
+        done = hook(program, tmp_path, told(tmp_path))
+    assert (done.returncode, done.stdout) == (0, told(tmp_path)), done.stderr
+    (asked,) = daemon.asked
+    assert asked["keeps_level"] is True and asked["container"] == ID
+
+
+def test_a_hook_leaves_alone_what_is_not_confined(program: Path, tmp_path: Path) -> None:
+    done = hook(program, tmp_path, told(tmp_path, label=""))
+    assert (done.returncode, done.stdout) == (0, told(tmp_path, label="")), done.stderr
+
+
+@pytest.mark.parametrize("how", ["refused", "unreachable", "no container"])
+def test_a_hook_that_cannot_prepare_a_start_refuses_it_with_the_reason(
+    program: Path, tmp_path: Path, how: str
+) -> None:
+    """Promise 9: Podman starts nothing when a hook fails."""
+    config = b'{"process": {"selinuxLabel": "x"}}' if how == "no container" else told(tmp_path)
+    if how == "refused":
+        with Answering(tmp_path / "s", line(admitted=False, reason="one holds /srv/a", hint="share it")):
+            done = hook(program, tmp_path, config)
+    else:
+        done = hook(program, tmp_path, config)
+    assert done.returncode == 1 and done.stdout == b""
+    reason = {"refused": b"one holds /srv/a; share it", "unreachable": b"systemctl status mcsd"}
+    assert reason.get(how, b"containerenv") in done.stderr
+
+
+def test_a_hook_lets_go_on_what_may_start_without_mcsd(program: Path, tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "mcsd.toml").write_text('[gate]\non_error = "start"\n')
+    done = hook(program, tmp_path, told(tmp_path))
+    assert (done.returncode, done.stdout) == (0, told(tmp_path))
+    assert b"started unprepared" in done.stderr

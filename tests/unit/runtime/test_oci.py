@@ -11,7 +11,7 @@ import pytest
 
 from mcsd.api.gate_socket import GateRequest
 from mcsd.runtime.oci import bundle as bundles
-from mcsd.runtime.oci.bundle import FORMER, Bundle, label_file
+from mcsd.runtime.oci.bundle import FORMER, Bundle, from_hook, label_file
 from mcsd.runtime.oci.mounts import MountInfo, mounts_at, split_options, unescape
 
 ID = "f" * 64
@@ -282,3 +282,47 @@ def test_podman_s_files_in_both_places_take_the_label_on(tmp_path: Path) -> None
         mounts.append({"destination": f"/{top.name}", "type": "bind", "source": f"{place}/file"})
     podman_bundle(tmp_path, mounts=mounts).take_on(process("c3,c4"), label("c3,c4"))
     assert {label_on(Path(str(mount["source"]))) for mount in mounts} == {label("c3,c4")}
+
+
+# --- the hook ------------------------------------------------------------------------------------------
+
+
+def hooked(
+    tmp_path: Path, *, own: str = "/run/.containerenv", group: str = f"machine.slice:libpod:{ID}"
+) -> bytes:
+    """What Podman tells a hook of the stage precreate: the bundle is not on disk yet."""
+    place = f"{tmp_path}/overlay-containers/{ID}/userdata"
+    mounts = [
+        {"destination": "/data", "type": "bind", "source": "/srv/a"},
+        {"destination": own, "type": "bind", "source": f"{place}/.containerenv"},
+    ]
+    linux = {"mountLabel": label("c1,c2"), "cgroupsPath": group}
+    config = {"process": {"selinuxLabel": process("c1,c2")}, "linux": linux, "mounts": mounts}
+    return json.dumps(config).encode()
+
+
+@pytest.mark.parametrize("group", [f"machine.slice:libpod:{ID}", f"/libpod_parent/libpod-{ID}", ""])
+def test_a_hook_knows_the_container_by_podman_s_own_file_and_group(tmp_path: Path, group: str) -> None:
+    told = from_hook(hooked(tmp_path, group=group)).description()
+    assert told["container"] == ID and told["obstacle"] == ""
+    assert {mount["destination"] for mount in told["podman"]["mounts"]} == {"/data", "/run/.containerenv"}
+    GateRequest.model_validate({"version": 1, "operation": "create", "keeps_level": True, **told})
+
+
+@pytest.mark.parametrize("lie", [{"own": "/data"}, {"group": "machine.slice:libpod:" + "e" * 64}])
+def test_a_container_that_mounts_another_s_file_is_not_taken_for_it(
+    tmp_path: Path, lie: dict[str, str]
+) -> None:
+    with pytest.raises(ValueError, match="containerenv"):
+        from_hook(hooked(tmp_path, **lie))
+
+
+@pytest.mark.parametrize("name", ["containers.json", "volatile-containers.json"])
+def test_a_hook_has_the_name_from_podman_s_storage(tmp_path: Path, name: str) -> None:
+    place = tmp_path / "overlay-containers"
+    place.mkdir()
+    assert from_hook(hooked(tmp_path)).description()["podman"]["name"] == ""
+    (place / name).write_text(
+        json.dumps([{"id": "e" * 64, "names": ["other"]}, {"id": ID, "names": ["web"]}])
+    )
+    assert from_hook(hooked(tmp_path)).description()["podman"]["name"] == "web"

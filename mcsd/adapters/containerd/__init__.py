@@ -1,0 +1,1 @@
+"""containerd without Docker: the tasks of nerdctl and ctr."""
