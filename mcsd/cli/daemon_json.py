@@ -46,7 +46,7 @@ def put(
     target = Path(path).resolve()  # if the file is a link, its target is changed
     draft = target.with_name(target.name + ".mcsd-draft")
     try:
-        target.parent.mkdir(mode=0o755, exist_ok=True)
+        target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         exists = target.exists()
         _write(draft, after, target if exists else None)
         try:

@@ -45,7 +45,7 @@ from mcsd.core.labels import Context, Level
 from mcsd.core.notices import Kind, Notice
 from mcsd.core.plan import Observed
 from mcsd.core.sharing import conflicts_of
-from mcsd.core.volumes import Claim, ClaimState
+from mcsd.core.volumes import Claim, ClaimState, overlap
 from mcsd.errors import GateError, HostError, McsdError
 from mcsd.ports import ContainerEngine
 from mcsd.state.state import State
@@ -223,11 +223,9 @@ class StartAdmission:
         obstacle, warning = self._obstructed(container, request), ""
         wanted = GateLevel.DOCKER if request.obstacle or request.keeps_level else self._config.level
         grant = await self._reclaimer.relieve(lambda: self._grant(container, wanted))
-        surveys, sights = await self._observer.mounts(container)
-        host = self._host()
-        await self._reconciler.settle(
-            Observed(container.id, container, host, sights, gated=True, starting=True, surveys=surveys)
-        )
+        await self._settle(container)
+        if await self._look_at_unseen(grant):
+            await self._settle(container)
         labels = self._labels(request, grant)
         if request.obstacle and grant.level != request.process_label.level:
             reason = f"it needs the level {grant.level}, and {request.obstacle}"
@@ -237,7 +235,7 @@ class StartAdmission:
         others = [other for other in conflicts_of(grant, self._store.cache) if other.state.is_living]
         if others and not has_own_level(container):
             warning = self._failed(request, *_inseparable(grant.level, others[0].name)).warning
-        missing = [claim for claim in self._claims(grant) if claim.state is not ClaimState.READY]
+        missing = self._missing(grant)
         if missing:
             first = missing[0]
             admission = self._failed(
@@ -245,6 +243,39 @@ class StartAdmission:
             )
             warning = admission.warning
         return replace(labels, warning=warning)
+
+    async def _settle(self, container: Container) -> None:
+        surveys, sights = await self._observer.mounts(container)
+        host = self._host()
+        await self._reconciler.settle(
+            Observed(container.id, container, host, sights, gated=True, starting=True, surveys=surveys)
+        )
+
+    def _missing(self, grant: Grant) -> list[Claim]:
+        return [claim for claim in self._claims(grant) if claim.state is not ClaimState.READY]
+
+    async def _look_at_unseen(self, grant: Grant) -> bool:
+        """Look at what is in the way and was not seen since mcsd started; return whether there was any.
+
+        After a boot, the first start may come before the engine has told who is left: Podman's units make a
+        new container each time, and the former one is gone. One that is starting itself is not asked about.
+        """
+        cache = self._store.cache
+        wanted = [claim.source for claim in self._missing(grant)]
+        unseen = [
+            other.container
+            for other in (cache.grants() if wanted else ())
+            if other.container
+            and other.id != grant.id
+            and other.state.is_living
+            and self._container_status.get(other.container) is None
+            and not self._starts.is_starting(other.container)
+            and any(overlap(claim.source, one) for claim in cache.claims_of(other.id) for one in wanted)
+        ]
+        for container in unseen:
+            with suppress(McsdError):  # then it stays in the way, and the start is refused for it
+                await self._reconciler.reconcile(container)
+        return bool(unseen)
 
     def _as_docker_has_it(self, request: StartRequest, reason: str, hint: str) -> StartLabels:
         """Continue a start at the level that Docker chose, if [gate] on_error says so.

@@ -238,6 +238,10 @@ class _Blocking:
         return call
 
 
+async def _idle() -> None:
+    await asyncio.Event().wait()
+
+
 class _Line:
     def release(self) -> None:
         pass
@@ -283,8 +287,8 @@ class World:
         self._pids = iter(range(5_000_000, 9_000_000))
         self._running: asyncio.Task[None] | None = None
 
-    async def boot(self) -> None:
-        """Start mcsd on what is there."""
+    async def boot(self, *, following: bool = True) -> None:
+        """Start mcsd on what is there; unless it is `following`, none of its jobs runs yet."""
         self.ledger = MemoryLedger(self.tables)
         self._writer = ThreadPoolExecutor(1)
         if self.disk is not None:
@@ -318,7 +322,7 @@ class World:
             ),
         )
         await self.mcsd.prepare()
-        self._running = asyncio.create_task(self._run())
+        self._running = asyncio.create_task(self._run() if following else _idle())
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:

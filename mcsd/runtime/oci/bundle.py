@@ -144,7 +144,7 @@ class Bundle:
             "ipc_mode": self._shared("ipc"),
             "pid_mode": self._shared("pid"),
             "podman": {
-                "name": name_of_conmon() if self._is_on_disk else self._stored_name(),
+                "name": (name_of_conmon() if self._is_on_disk else "") or self._stored_name(),
                 **self._bound(),
             },
         }
@@ -152,7 +152,8 @@ class Bundle:
     def _stored_name(self) -> str:
         """Return the name by which the engine's storage knows the container; "" if it does not say.
 
-        The hook is Podman's own child: there is no conmon yet whose command line has the name.
+        A hook is Podman's own child: there is no conmon yet whose command line has the name. In a service, a
+        policy may have the command line hidden from the gate.
         """
         for directory in self.own_directories:
             above = directory.partition(self.container)[0]

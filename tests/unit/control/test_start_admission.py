@@ -767,3 +767,33 @@ def test_a_hook_has_the_volumes_ready_at_the_engine_s_own_level_which_stays() ->
             await world.mcsd.start_admission.create(twin)
 
     with_world(story, engine=[{"kind": "podman"}])
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_start_after_a_boot_is_not_refused_for_who_is_gone(is_gone: bool) -> None:
+    """Promises 1 and 7: a unit's container is a new one at each boot, and its start may come first."""
+
+    async def story(world: World) -> None:
+        gate = (("runc", "/usr/libexec/mcsd/mcsd-gate-runc"),)
+        world.podman.engine_info = replace(world.podman.engine_info, runtimes=gate)
+        former = world.podman.create("unit", mounts=(world.mount("/srv/a"),), runtime="runc")
+        world.podman.start(former, pid=7_000_001)
+        await world.quiet()
+        await world.kill()
+        if is_gone:
+            world.podman.vanish(former)
+        await world.boot(following=False)
+        b = world.podman.create("unit", mounts=(world.mount("/srv/a"),), runtime="runc")
+        label, mount = world.podman.present[b].process_label, world.podman.present[b].mount_label
+        assert isinstance(label, Context) and isinstance(mount, Context)
+        bound = BoundMount("/srv/a", "/data")
+        asked = StartRequest(b, label, mount, described=Described("unit", (bound,)))
+        with world.podman.starting(b):
+            if is_gone:
+                level = level_of(await world.mcsd.start_admission.create(asked))
+                assert world.level_on("/srv/a") == level == world.level(b)
+            else:
+                with pytest.raises(GateError, match="podman/unit holds /srv/a"):
+                    await world.mcsd.start_admission.create(asked)
+
+    with_world(story, engine=[{"kind": "podman"}])

@@ -1,7 +1,7 @@
 #!/bin/bash
-# containerd without Docker, beside Docker: ctr names the gate as the runtime of each container. A container that has a
-# label gets a level of mcsd's and its volumes before its first instruction; one that has none is not called isolated;
-# what is in Kubernetes' namespace is left alone, and its level is taken. No package has nerdctl: ctr stands for it.
+# containerd without Docker, beside Docker and Podman: ctr names the gate as the runtime of each container. A container
+# that has a label gets a level of mcsd's and its volumes before its first instruction; one that has none is not called
+# isolated; what is in Kubernetes' namespace is left alone, and its level is taken. ctr stands for nerdctl.
 # How many starts: -- 3
 # policies: debian fedora-like
 set -u
@@ -41,23 +41,29 @@ seen() { mcsctl show "$1" >/dev/null 2>&1; }
 nobody_holds() { [ "$(mcsctl --json pairs | jq '[.items[] | select(.state != "foreign")] | length')" = 0 ]; }
 foreign() { mcsctl pairs --state foreign; }
 labels_below() { find "$@" -exec getfattr --absolute-names -h -n security.selinux -e hex {} + 2>/dev/null | sort; }
-two_engines() { [ "$(mcsctl --json status | jq '[.engines[] | select(.reachable)] | length')" = 2 ]; }
+all_engines() { [ "$(mcsctl --json status | jq '[.engines[] | select(.reachable)] | length')" = 3 ]; }
 
 on_failure() { journalctl -q -u mcsd -o cat --no-pager | tail -n 5; ausearch -m avc,user_avc,selinux_err -ts boot 2>/dev/null | grep -E 'mcsd|mount|runc|containerd|dockerd' | tail -n 12; }
-places=(/srv/one /srv/two /srv/docker /srv/late /srv/cri)
+places=(/srv/one /srv/two /srv/docker /srv/podman /srv/late /srv/cri)
 for place in "${places[@]}"; do mkdir -p "$place"; echo "it is ${place#/srv/}'s" >"$place/file"; done
 labels_below "${places[@]}" >/root/before
+export XDG_RUNTIME_DIR=/run/user/0
+mkdir -p /run/user/0 /etc/containers/containers.conf.d
+printf '[engine]\nevents_logger = "file"\n' >/etc/containers/containers.conf.d/10-events.conf
 mkdir -p /etc/mcsd/conf.d $tasks/bb && restorecon -RF $tasks
-printf '%s\n' '[[engine]]' 'kind = "containerd"' '[volumes]' 'linger = "1s"' >/etc/mcsd/conf.d/containerd.toml
+printf '%s\n' '[[engine]]' 'kind = "containerd"' '[[engine]]' 'kind = "podman"' '[volumes]' 'linger = "1s"' >/etc/mcsd/conf.d/containerd.toml
 docker export "$(docker create --network none bb true)" | tar -C $tasks/bb -x && docker container prune -f >/dev/null
 domain=$(seinfo -t container_t >/dev/null 2>&1 && echo container_t || echo svirt_lxc_net_t)
 
 comment "containerd is an engine"
-ok "mcsd starts with both" systemctl restart mcsd.service
-ok "it reaches both" wait_for 60 two_engines
+systemctl start podman.socket
+ok "mcsd starts with all three" systemctl restart mcsd.service
+ok "it reaches all three" wait_for 60 all_engines
 says "the status says what containerd does with labels" 'Containerd.*whose configuration says so' mcsctl status
 refused "there is nothing to switch on" 'the runtime that its client names' mcsctl gate enable --engine containerd
 ok "Docker's gate is switched on" mcsctl gate enable --reload
+ok "and Podman's" mcsctl gate enable --engine podman --reload
+ok "Podman has the image" bash -c 'docker save bb | podman load && podman tag docker.io/library/bb:latest localhost/bb'
 
 comment "a container with a label, through the gate"
 spec one /srv/one
@@ -81,6 +87,16 @@ ok "a Docker container starts" docker run -d --name own --network none -v /srv/d
   --label io.mcsd.volume=/other:ignore bb sleep 100000
 says "it reads its own" "it is docker's" docker exec own cat /data/file
 refused "and is denied containerd's" 'ermission denied' docker exec own cat /other/file
+ok "a Podman container starts, by runc" podman --runtime runc run -d --name pod --network none -v /srv/podman:/data -v /srv/one:/other \
+  --annotation io.mcsd.volume=/other:ignore localhost/bb sleep 100000
+ok "mcsd calls it isolated" wait_for 30 isolated podman/pod
+ok "it reads and writes its own" podman exec pod sh -c 'cat /data/file >/data/copy'
+not "and is denied containerd's" podman exec pod cat /other/file
+spec robber /srv/podman /data:ignore
+task robber >/dev/null
+not "as containerd's are denied Podman's" entered robber /bin/cat /data/file
+gone robber
+podman rm -f -t 0 pod >/dev/null
 spec thief /srv/docker
 refused "a second private claim on one directory is refused, with the start and the reason" 'own holds /srv/docker' task thief
 ctr containers rm thief; umount $tasks/thief/root
@@ -119,7 +135,7 @@ spec late /srv/late
 not "a start is refused while mcsd is away" task late
 ctr containers rm late >/dev/null 2>&1
 ok "mcsd is back" systemctl start mcsd.socket mcsd-gate.socket mcsd.service
-ok "and reaches both" wait_for 60 two_engines
+ok "and reaches all three" wait_for 60 all_engines
 
 comment "starts one after the other"
 missed=0
@@ -134,7 +150,7 @@ comment "the end"
 gone one; gone two
 docker rm -f own >/dev/null
 ok "nobody holds anything" wait_for 90 nobody_holds
-rm -f /srv/*/first /srv/one/exec
+rm -f /srv/*/first /srv/one/exec /srv/podman/copy
 ok "every label is what it was" diff /root/before <(labels_below "${places[@]}")
 denials() { ausearch -i -m avc,user_avc,selinux_err -ts boot 2>/dev/null | grep -E 'scontext=[^ ]*:mcsd_t:|comm=mcsd-gate'; }
 not "mcsd and the gate were denied nothing" denials

@@ -79,10 +79,12 @@ says "at the same level, which is still its own" "^$before\$" level_of one
 says "and reads its volume" "it is one's" podman_said one 'cat /data/file' /srv/one
 
 comment "starts of each, the volume read by the first instruction"
-first_read() { podman run --rm --network none -v /srv/late:/data localhost/bb sh -c 'cat /data/file >/data/copy && rm /data/copy' 2>/dev/null; }
-missed=0
-for ((n = 0; n < starts; n++)); do first_read || missed=$((missed + 1)); wait_for 30 bash -c '! mcsctl --json volumes | jq -e ".items[] | select(.path == \"/srv/late\" and .state == \"working\")" >/dev/null'; done
-says "in $starts of $starts starts of Podman's the volume was ready" '^0$' echo "$missed"
+first_read() { podman --runtime "$1" run --rm --network none -v /srv/late:/data localhost/bb sh -c 'cat /data/file >/data/copy && rm /data/copy' 2>/dev/null; }
+for runtime in crun runc; do
+  missed=0
+  for ((n = 0; n < starts; n++)); do first_read $runtime || missed=$((missed + 1)); wait_for 30 bash -c '! mcsctl --json volumes | jq -e ".items[] | select(.path == \"/srv/late\" and .state == \"working\")" >/dev/null'; done
+  says "in $starts of $starts starts of Podman's with $runtime the volume was ready" '^0$' echo "$missed"
+done
 missed=0
 for ((n = 0; n < starts; n++)); do docker run --rm --network none -v /srv/late:/data bb cat /data/file >/dev/null 2>&1 || missed=$((missed + 1)); done
 says "and in $starts of Docker's" '^0$' echo "$missed"
