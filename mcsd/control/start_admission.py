@@ -23,7 +23,7 @@ If the gate is killed, nothing ends its start; a later observation of the contai
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 
@@ -39,14 +39,14 @@ from mcsd.core.changes import Change, PutGrant
 from mcsd.core.containers import DOCKER, Container, ContainerId, title_of
 from mcsd.core.described import Described
 from mcsd.core.gating import Choice, Fresh, GateLevel, choose, has_own_level, is_gated
-from mcsd.core.grants import Grant, GrantEvent, GrantState
+from mcsd.core.grants import Grant, GrantEvent, GrantState, Origin
 from mcsd.core.hints import Hint
 from mcsd.core.labels import Context, Level
 from mcsd.core.notices import Kind, Notice
-from mcsd.core.plan import Observed
+from mcsd.core.plan import Advance, Observed
 from mcsd.core.sharing import conflicts_of
-from mcsd.core.volumes import Claim, ClaimState, overlap
-from mcsd.errors import GateError, HostError, McsdError
+from mcsd.core.volumes import Claim, ClaimState, GrantId, overlap
+from mcsd.errors import GateError, HostError, McsdError, SelinuxError
 from mcsd.ports import ContainerEngine
 from mcsd.state.state import State
 from mcsd.state.store import LEDGER
@@ -121,6 +121,7 @@ class StartAdmission:
         self._store = state.store
         self._container_status = state.container_status
         self._starts = state.starts
+        self._process_levels = state.process_levels
         self._bus = state.bus
         self._host = state.host
         self._means = preparers.means
@@ -258,12 +259,14 @@ class StartAdmission:
         """Look at what is in the way and was not seen since mcsd started; return whether there was any.
 
         After a boot, the first start may come before the engine has told who is left: Podman's units make a
-        new container each time, and the former one is gone. One that is starting itself is not asked about.
+        new container each time, and the former one is gone. Podman may even be unable to tell, because this
+        start holds what it waits for. So one at a level of mcsd's is taken for ended if the kernel has no
+        process at it; others are asked about. One that is starting itself is left alone.
         """
         cache = self._store.cache
         wanted = [claim.source for claim in self._missing(grant)]
         unseen = [
-            other.container
+            other
             for other in (cache.grants() if wanted else ())
             if other.container
             and other.id != grant.id
@@ -272,10 +275,29 @@ class StartAdmission:
             and not self._starts.is_starting(other.container)
             and any(overlap(claim.source, one) for claim in cache.claims_of(other.id) for one in wanted)
         ]
-        for container in unseen:
-            with suppress(McsdError):  # then it stays in the way, and the start is refused for it
-                await self._reconciler.reconcile(container)
+        ended = await self._end_without_process(unseen)
+        for other in unseen:
+            if other.id not in ended:
+                with suppress(McsdError):  # then it stays in the way, and the start is refused for it
+                    await self._reconciler.reconcile(other.container)
         return bool(unseen)
+
+    async def _end_without_process(self, grants: Collection[Grant]) -> frozenset[GrantId]:
+        """Take back the levels that mcsd chose and no process carries; return whose these are."""
+        host = self._host().selinux
+        if not grants or not host.enabled or host.backend != "kernel":
+            return frozenset()
+        with suppress(SelinuxError, HostError):
+            await self._reconciler.refresh_carriers()
+            async with self._store.deciding:
+                carried = {process.level for process in self._process_levels.seen()}
+                found = [one for one in grants if one.origin is Origin.ASSIGNED and one.level not in carried]
+                same = [one for one in found if self._store.cache.grant(one.id) == one]
+                await self._commit(
+                    draft([_taken_back(one) for one in same], self._store.cache, self._means, {})
+                )
+            return frozenset(one.id for one in same)
+        return frozenset()
 
     def _as_docker_has_it(self, request: StartRequest, reason: str, hint: str) -> StartLabels:
         """Continue a start at the level that Docker chose, if [gate] on_error says so.
@@ -380,14 +402,17 @@ class StartAdmission:
             if isinstance(choice, Fresh) and not has_looked:
                 raise GateError("its level was taken meanwhile", hint=Hint.START_AGAIN.say())
             if choice is not None:
-                stage = self._draft(container, choice)
-                await self._store.commit(stage.changes)
-                self._reclaimer.heed(stage.changes)
-                for notice in stage.notices:
-                    self._bus.emit(notice)
+                await self._commit(self._draft(container, choice))
             grant = cache.grant_of(container.id)
             assert grant is not None, "the container holds what was chosen"
             return grant
+
+    async def _commit(self, stage: Draft) -> None:
+        """Record decisions, and report them; the caller holds `deciding`."""
+        await self._store.commit(stage.changes)
+        self._reclaimer.heed(stage.changes)
+        for notice in stage.notices:
+            self._bus.emit(notice)
 
     async def _look_who_runs(self, choice: Choice) -> bool:
         """Scan processes before a level is chosen; if the container has its level, do not wait long."""
@@ -419,6 +444,10 @@ class StartAdmission:
             for grant in self._store.cache.grants()
             if grant.container == container and grant.id not in kept and grant.state.is_living
         ]
+
+
+def _taken_back(grant: Grant) -> Advance:
+    return Advance(grant.id, GrantEvent.VACATED if grant.reservation else GrantEvent.RECLAIMED)
 
 
 def _inseparable(level: Level, other: str) -> tuple[str, str]:

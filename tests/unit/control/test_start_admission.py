@@ -769,6 +769,43 @@ def test_a_hook_has_the_volumes_ready_at_the_engine_s_own_level_which_stays() ->
     with_world(story, engine=[{"kind": "podman"}])
 
 
+@pytest.mark.parametrize("runs", [True, False])
+def test_after_a_boot_the_kernel_says_who_runs_if_the_engine_cannot(runs: bool) -> None:
+    """Promises 1 and 7: Podman may wait for the very start that asks."""
+
+    async def story(world: World) -> None:
+        gate = (("runc", "/usr/libexec/mcsd/mcsd-gate-runc"),)
+        world.podman.engine_info = replace(world.podman.engine_info, runtimes=gate)
+
+        def create() -> StartRequest:
+            made = world.podman.create("unit", mounts=(world.mount("/srv/a"),), runtime="runc")
+            label, mount = world.podman.present[made].process_label, world.podman.present[made].mount_label
+            assert isinstance(label, Context) and isinstance(mount, Context)
+            bound = BoundMount("/srv/a", "/data")
+            return StartRequest(made, label, mount, described=Described("unit", (bound,)))
+
+        former = create()
+        with world.podman.starting(former.container):
+            admitted = await world.mcsd.start_admission.create(former)
+            world.podman.start(former.container, pid=7_000_001)
+            world.kernel.labels[former.container] = admitted.process_label or ""
+        await world.quiet()
+        await world.kill()
+        if not runs:
+            world.podman.vanish(former.container)
+        await world.boot(following=False)
+        world.podman.go_down()
+        later = create()
+        if runs:
+            with pytest.raises(GateError, match="podman/unit holds /srv/a"):
+                await world.mcsd.start_admission.create(later)
+        else:
+            level = level_of(await world.mcsd.start_admission.create(later))
+            assert world.level_on("/srv/a") == level != level_of(admitted)
+
+    with_world(story, engine=[{"kind": "podman"}])
+
+
 @pytest.mark.parametrize("is_gone", [True, False])
 def test_a_start_after_a_boot_is_not_refused_for_who_is_gone(is_gone: bool) -> None:
     """Promises 1 and 7: a unit's container is a new one at each boot, and its start may come first."""

@@ -3,7 +3,8 @@
 # that has a label gets a level of mcsd's and its volumes before its first instruction; one that has none is not called
 # isolated; what is in Kubernetes' namespace is left alone, and its level is taken. ctr stands for nerdctl.
 # How many starts: -- 3
-# policies: debian fedora-like
+# policies: debian
+# long policies: fedora-like
 set -u
 . "$TAP"
 starts=${1:-3}
