@@ -44,6 +44,7 @@ from mcsd.core.refusals import RefusalRule
 from mcsd.core.runs import is_run
 from mcsd.core.sharing import (
     Clash,
+    clash_around,
     clash_of,
     conflicts_of,
     ousted_by,
@@ -534,13 +535,21 @@ def _resolve(case: _ClaimCase, clash: Clash, root: Usable) -> Action | None:
         return case.set(replace(claim, state=ClaimState.FAILED, reason=reason, hint=hint))
     if clash.is_over:
         return Vacate(clash.gone, claim.destination, clash.ousted)
+    if clash.unfinished:
+        reason = f"{clash.path} in it could not be labelled for {clash.holder}"
+        failed = replace(claim, state=ClaimState.FAILED, reason=reason, hint=Hint.MEND_AND_RETRY.say())
+        return case.set(failed)
     if (
         case.policy.share_on_conflict
         and clash.same
         and all(c.mode is ClaimMode.PRIVATE for c in clash.claims)
     ):
-        also = tuple(map(_concede, clash.claims))
-        return LabelVolume(_concede(claim), root, target_level(ClaimMode.SHARED, case.grant, cache), also)
+        shared = target_level(ClaimMode.SHARED, case.grant, cache)
+        conceded = _concede(claim)
+        around = clash_around(conceded, root.path, root.identity, shared, cache)
+        if around is not None:  # what one of them holds above or below would be shared as well
+            return _resolve(case, around, root)
+        return LabelVolume(conceded, root, shared, tuple(map(_concede, clash.claims)))
     return case.refuse(
         RefusalRule.HELD,
         f"{clash.holder} holds {clash.path} as {clash.claims[0].mode.value}",

@@ -7,6 +7,7 @@ clash.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mcsd.core.containers import Container
@@ -98,7 +99,8 @@ class Clash:
 
     `same` if they are on the same volume, not on one above or below. `gone` lists grants in quarantine that
     alone hold an overlapping volume: it is restored first. `ousted` are claims of containers that have
-    exited; they end, and their volumes are restored as well.
+    exited; they end, and their volumes are restored as well. `unfinished` if an inner volume is to get the
+    same level and could not be labelled: what it carries instead is not the outer one's original.
     """
 
     holder: str
@@ -107,6 +109,7 @@ class Clash:
     claims: tuple[Claim, ...] = ()
     gone: tuple[GrantId, ...] = ()
     ousted: tuple[Claim, ...] = ()
+    unfinished: bool = False
 
     @property
     def is_over(self) -> bool:
@@ -180,13 +183,31 @@ def clash_of(
         ]
         if standing:
             return Clash(standing[0][0].full_name, volume.path, True, tuple(other for _, other in standing))
+    return clash_around(claim, path, identity, level, cache, start=start)
+
+
+def clash_around(
+    claim: Claim,
+    path: str,
+    identity: Identity,
+    level: Level,
+    cache: StateCache,
+    *,
+    start: float | None = None,
+) -> Clash | None:
+    """Find what prevents it above or below the volume, as `clash_of` does for all of it.
+
+    What somebody holds comes before what has to be restored first: that is in vain while it is held.
+    """
+    found: Clash | None = None
     for around in cache.volumes_around(path):
         if around.identity == identity:
             continue
-        clash = _clash_around(claim, around, level, cache, start)
-        if clash is not None:
+        clash = _clash_with(claim, around, path, level, cache, start)
+        if clash is not None and not clash.is_over:
             return clash
-    return None
+        found = found or clash
+    return found
 
 
 def _carries(volume: Volume, level: Level) -> bool:
@@ -195,8 +216,15 @@ def _carries(volume: Volume, level: Level) -> bool:
     return volume.phase is VolumePhase.LABELLED and volume.level == level
 
 
-def _clash_around(
-    claim: Claim, around: Volume, level: Level, cache: StateCache, start: float | None
+def _is_unfinished(around: Volume, path: str, standing: Sequence[tuple[Grant, Claim]]) -> bool:
+    """Tell whether a volume inside `path` should be labelled, and its walk has failed."""
+    is_inside = around.path.startswith(path.rstrip("/") + "/")
+    failed = any(claim.state in {ClaimState.FAILED, ClaimState.PARTIAL} for _, claim in standing)
+    return is_inside and failed and around.phase is not VolumePhase.LABELLED
+
+
+def _clash_with(
+    claim: Claim, around: Volume, path: str, level: Level, cache: StateCache, start: float | None
 ) -> Clash | None:
     others = [
         (grant, other)
@@ -215,6 +243,9 @@ def _clash_around(
             gone=tuple(sorted({grant.id for grant, _ in others})),
             ousted=tuple(other for _, other in ousted),
         )
+    same = _others(claim, around, cache)
+    if _is_unfinished(around, path, same):
+        return Clash(same[0][0].name, around.path, False, tuple(one for _, one in same), unfinished=True)
     if cache.claims_on(around.id) or others:
         return None
     if around.phase is VolumePhase.STRANDED or not _carries(around, level):

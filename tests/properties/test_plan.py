@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 import pytest
 from hypothesis import assume
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from mcsd.core.containers import ContainerId
+from mcsd.core.containers import ContainerId, Mount, MountKind
 from mcsd.core.grants import Grant
 from mcsd.core.labels import Level
 from mcsd.core.plan import plan
 from mcsd.core.sharing import are_shared, conflicts_of
 from mcsd.core.volumes import CONCEDED, Claim, ClaimMode, ClaimState, Volume
-from tests.properties.plan_host import BORN, DEFAULT, PATHS, Luck, PlanHost, lies_below
+from tests.properties.plan_host import BORN, DEFAULT, PATHS, Luck, PlanHost, file_context, lies_below
 
 STANDING = {ClaimState.PENDING, ClaimState.READY, ClaimState.PARTIAL, ClaimState.FAILED}
 
@@ -225,3 +227,64 @@ def test_what_several_claim_stays_shared_after_a_walk_that_failed(level: Level, 
         assert grant is not None
         (claim,) = host.cache.claims_of(grant.id)
         assert (claim.mode, claim.state, claim.reason) == (ClaimMode.SHARED, ClaimState.READY, CONCEDED)
+
+
+def made(host: PlanHost, level: Level, mounts: list[tuple[str, str]], **how: Any) -> ContainerId:
+    """Have a container made and looked at; `luck` is its walks'."""
+    luck = how.pop("luck", Luck.WELL)
+    host.create("c", level, mounts, **how)
+    key = next(reversed(host.containers))
+    host.settle(key, luck)
+    return key
+
+
+def claims_of(host: PlanHost, key: ContainerId) -> dict[str, Claim]:
+    grant = host.cache.grant_of(key)
+    assert grant is not None
+    return {claim.destination: claim for claim in host.cache.claims_of(grant.id)}
+
+
+def test_what_is_held_around_is_told_before_what_would_have_to_be_restored() -> None:
+    """Promise 7: that would be asked for at each look, in vain."""
+    host = PlanHost(share_on_conflict=True)
+    for level in (Level.of(1, 2), Level.of(1, 3)):
+        del host.containers[made(host, level, [("/a/b", "/w")])]
+    for grant in host.cache.grants():
+        host.settle(grant.container)
+    made(host, Level(0, 0), [("/a", "/w")])
+    inner = made(host, Level.of(1, 2), [("/a/b/d", "/w")])
+    assert plan(host.look(inner), host.cache, host.policy) == ()
+    assert claims_of(host, inner)["/w"].state is ClaimState.REFUSED
+
+
+def test_what_could_not_be_labelled_is_nobody_else_s_original() -> None:
+    """Promise 6: the inner volume carries a level that the outer one would put back for ever."""
+    host = PlanHost(share_on_conflict=True)
+    first = made(host, Level.of(1, 2), [("/a/b", "/w")])
+    made(host, Level.of(1, 3), [("/a/b", "/w")], luck=Luck.FAILING)
+    outer = made(host, Level(0, 0), [("/a", "/w")])
+    assert claims_of(host, outer)["/w"].state is ClaimState.FAILED
+    host.settle(first)
+    host.settle(outer)
+    assert claims_of(host, outer)["/w"].state is ClaimState.READY
+    host.containers.clear()
+    for _ in range(2):
+        host.now += 700
+        host.quiet()
+    assert host.labels == BORN
+
+
+def test_a_volume_is_not_shared_for_a_conflict_with_another_inside_it() -> None:
+    """Promise 1: the walk of the outer one would take its level from the inner one."""
+    host = PlanHost(share_on_conflict=True)
+    one = made(host, Level.of(1, 2), [("/a/b", "/x")])
+    host.containers[one] = replace(
+        host.containers[one],
+        mounts=tuple(Mount(MountKind.BIND, path, at) for path, at in (("/a", "/w"), ("/a/b", "/x"))),
+    )
+    host.settle(one)
+    other = made(host, Level.of(3, 4), [("/a", "/w")])
+    assert claims_of(host, other)["/w"].state is ClaimState.REFUSED
+    assert "/a/b as private" in claims_of(host, other)["/w"].reason
+    assert {claim.mode for claim in claims_of(host, one).values()} == {ClaimMode.PRIVATE}
+    assert {host.labels[path] for path in ("/a", "/a/b")} == {file_context(Level.of(1, 2))}
