@@ -29,12 +29,13 @@ from mcsd.core.audit.baseline import Ignored
 from mcsd.core.booleans import Wish
 from mcsd.core.containers import DOCKER
 from mcsd.core.durations import seconds_in
+from mcsd.core.fleet.ranges import HOST_NAME, plan_ranges
 from mcsd.core.gating import GateLevel
 from mcsd.core.labels import CATEGORY_COUNT, Level
 from mcsd.core.matching import Matching
 from mcsd.core.volumes import ClaimMode
 from mcsd.core.wishes import nearest
-from mcsd.errors import ConfigurationError, LabelSyntaxError
+from mcsd.errors import ConfigurationError, LabelSyntaxError, RequestError
 
 DEFAULT_PATH = Path("/etc/mcsd/mcsd.toml")
 
@@ -263,6 +264,29 @@ class AuditTable(_Table):
         return value
 
 
+HostName = Annotated[str, Matching(HOST_NAME, "a host's name: letters, digits, '.', '_' and '-'")]
+
+
+class FleetTable(_Table):
+    """`[fleet]`: `hosts` are all that mount the same labelled storage; `name` is this host's among them.
+
+    Without `name`, the host's own is meant.
+    """
+
+    hosts: tuple[HostName, ...] = Field(default=(), strict=False)
+    name: Annotated[str, Matching(f"(?:{HOST_NAME})?", "a host's name")] = ""
+
+    @field_validator("hosts")
+    @classmethod
+    def _hosts_can_be_planned(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if value:
+            try:
+                plan_ranges(value)
+            except RequestError as exc:
+                raise ValueError(f"{exc.what}; {exc.hint}") from exc
+        return value
+
+
 class BooleansTable(BaseModel):
     """`[booleans]`: the booleans that mcsd governs; with `persist`, values also apply after a reboot."""
 
@@ -291,6 +315,7 @@ class Config(_Table):
     gate: GateTable = GateTable()
     booleans: BooleansTable = BooleansTable()
     audit: AuditTable = AuditTable()
+    fleet: FleetTable = FleetTable()
 
     @field_validator("engine")
     @classmethod

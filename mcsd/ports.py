@@ -15,6 +15,7 @@ from mcsd.core.changes import Change, LedgerContents
 from mcsd.core.containers import Container, ContainerId, EngineEvent, EngineInfo
 from mcsd.core.disk import Loss, Watched, WatchEvent
 from mcsd.core.exposure import Survey
+from mcsd.core.fleet.storages import SharedMount
 from mcsd.core.host import SelinuxStatus as SelinuxStatus
 from mcsd.core.interfaces import Network
 from mcsd.core.labels import Context, Label, Level
@@ -417,6 +418,14 @@ class DiskWatch(Protocol):
 
     def close(self) -> None:
         """Stop watching everything; idempotent."""
+        ...
+
+
+class SharedStorages(Protocol):
+    """Labelled file systems that other hosts can mount. Blocking, thread-safe."""
+
+    def shared(self, paths: Collection[str]) -> Mapping[str, SharedMount]:
+        """Return those of the paths that are on such a file system, with its mount; raises `OSError`."""
         ...
 
 

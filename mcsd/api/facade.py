@@ -23,6 +23,7 @@ from mcsd.core.blocked import Blocked, Party, Subject
 from mcsd.core.booleans import BooleanView
 from mcsd.core.denials.telling import Newest, ToldDenial
 from mcsd.core.figures import Figures
+from mcsd.core.fleet.standing import FleetStanding
 from mcsd.core.grants import Grant
 from mcsd.core.hints import Hint
 from mcsd.core.labels import Context
@@ -73,6 +74,8 @@ class Questions:
     """The state of SELinux as last read."""
     stored_bytes: Callable[[], int]
     """Blocking: the size of the originals on disk."""
+    fleet: Callable[[], FleetStanding]
+    """How this host stands among those it shares storage with."""
     places_blocked: Callable[[], tuple[Blocked, ...]]
     """The calls about protected places that do not return."""
 
@@ -113,6 +116,7 @@ class ApiFacade:
             booleans=parts.control.booleans.report(),
             refusals=parts.control.booleans.refusals(),
             denials=self._denials.all(),
+            fleet=parts.questions.fleet(),
         )
 
     def standing(self) -> Snapshot:

@@ -36,6 +36,7 @@ from mcsd.api.reports.booleans import (
 )
 from mcsd.api.reports.containers import container_report, container_reports, find_container
 from mcsd.api.reports.denials import denials_report
+from mcsd.api.reports.fleet import fleet_report
 from mcsd.api.reports.pages import place_of_container, place_of_pair, place_of_volume
 from mcsd.api.reports.pairs import grant_report, pair_reports, pair_summary
 from mcsd.api.reports.reach import ReachPage, lacking, place_of_cell, reach_reports
@@ -203,6 +204,13 @@ async def engines(call: ApiRequest) -> StreamResponse:
     return as_response(models.EnginesReport(items=engine_reports(call.service.snapshot())))
 
 
+async def fleet(call: ApiRequest) -> StreamResponse:
+    """Return how this host stands among those it shares storage with."""
+    standing = call.service.snapshot().fleet
+    assert standing is not None, "only a part of a snapshot is without it"
+    return as_response(fleet_report(standing))
+
+
 async def denials(call: ApiRequest) -> StreamResponse:
     """Return the latest denials."""
     return as_response(denials_report(call.service.denials()))
@@ -356,6 +364,9 @@ ROUTES: tuple[Route, ...] = (
         problems=(Problem.NOT_FOUND, Problem.CONFLICT, Problem.VOLUME_FAILED, *_UNAVAILABLE),
     ),
     Route("GET", "/v1/engines", "the engines of the configuration", engines, models.EnginesReport),
+    Route(
+        "GET", "/v1/fleet", "the hosts that share labelled storage with this one", fleet, models.FleetReport
+    ),
     Route("GET", "/v1/strays", "what carries levels outside every volume", strays, models.StraysReport),
     Route(
         "POST",

@@ -22,6 +22,7 @@ from mcsd.adapters.containerd.engine import ContainerdEngine
 from mcsd.adapters.docker.engine import DockerEngine, PodmanEngine
 from mcsd.adapters.fanotify.watch import FanotifyWatch
 from mcsd.adapters.host.files import HostFiles
+from mcsd.adapters.host.shared import MountedStorages
 from mcsd.adapters.host.storages import storages_of_homes, storages_of_host
 from mcsd.adapters.host.strays import StrayFile
 from mcsd.adapters.ledger.database import SqliteLedger, set_aside
@@ -125,6 +126,7 @@ def _outside(config: Config, state: Path, stack: AsyncExitStack) -> Outside:
         unit_lives=SystemdUnits(),
         netlink=SelinuxNetlink(),
         networks=KernelNetworks(),
+        shared_storages=MountedStorages(),
         stored_booleans=StoredBooleans(state),
     )
 

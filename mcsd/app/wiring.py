@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import socket
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
@@ -27,6 +28,7 @@ from mcsd.control.engine_watch import Watcher
 from mcsd.control.engines import Engines
 from mcsd.control.executor import DraftInputs
 from mcsd.control.exit_watch import ExitWatch
+from mcsd.control.fleet_watch import FleetPlan, FleetWatch
 from mcsd.control.life_watch import LifeWatch, Lives
 from mcsd.control.observer import Observer, VolumeRules
 from mcsd.control.reclaimer import Reclaimer
@@ -69,6 +71,7 @@ from mcsd.ports import (
     Processes,
     ProcessLives,
     Selinux,
+    SharedStorages,
     StrayStore,
     UnitLives,
     VolumeEngine,
@@ -131,6 +134,7 @@ class Outside:
     unit_lives: UnitLives
     netlink: NetlinkEvents
     networks: Networks
+    shared_storages: SharedStorages
     stored_booleans: Callable[[], Mapping[str, bool]] = nothing_stored
     random: Randomness = random.SystemRandom()  # noqa: RUF009  (it has no state of ours)
 
@@ -282,6 +286,7 @@ class Assembly:
     def _make_watches(self) -> None:
         """Create the watches, and connect them to their sources."""
         self._make_watches_of_containers()
+        self.fleet_watch = self._make_fleet_watch()
         self._make_watches_of_files()
         self.selinux_watch = SelinuxWatch(
             self._outside.netlink,
@@ -295,6 +300,7 @@ class Assembly:
         for listener in (self.booleans.wake, self.exit_watch.wake, self.volume_watch.wake_shared):
             self.container_status.listen(listener)
         self.store.listen(self.volume_watch.wake)
+        self.store.listen(self.fleet_watch.wake)
 
     def _make_watches_of_containers(self) -> None:
         outside, config, clock = self._outside, self._config, self._outside.clock
@@ -319,6 +325,12 @@ class Assembly:
             stored=outside.stored_booleans,
         )
         self.exit_watch = ExitWatch(self._gated_and_running, outside.pid_watchers, self._ended)
+
+    def _make_fleet_watch(self) -> FleetWatch:
+        config, outside = self._config, self._outside
+        name = config.fleet.name or socket.gethostname()
+        plan = FleetPlan(name, config.categories.range, config.fleet.hosts)
+        return FleetWatch(plan, self.store.cache, outside.shared_storages, outside.blocking)
 
     def _make_watches_of_files(self) -> None:
         outside, clock = self._outside, self._outside.clock
@@ -415,6 +427,7 @@ class Assembly:
             resolve=self._where,
             selinux=self.selinux_watch.state,
             stored_bytes=outside.volumes.stored_bytes,
+            fleet=self.fleet_watch.standing,
             places_blocked=outside.volumes.blocked,
         )
         return ApiFacade(Parts(outside.clock, outside.clock.now(), self.state, control, questions))
@@ -510,6 +523,7 @@ class Assembly:
             self.exit_watch.run,
             self.life_watch.run,
             self.run_watch.run,
+            self.fleet_watch.run,
         )
 
     async def _after_the_first_look(self, job: Job) -> None:

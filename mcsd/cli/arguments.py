@@ -21,6 +21,7 @@ VOLUME_STATES = (
 )  # fmt: skip
 PAIR_STATES = ("reserved", "active", "idle", "quarantined", "group", "foreign")
 BOOLEAN_STATES = ("on", "off", "configured")
+FLEET_VERBS = ("plan", "status")
 GATE_VERBS = ("enable", "disable", "status")
 ISOLATED = ("yes", "no", "none")
 
@@ -70,6 +71,7 @@ class Arguments:
     """Paths and their modes, "" for none."""
     command_line: tuple[str, ...] = ()
     state_wanted: str = ""
+    hosts: tuple[str, ...] = ()
     engine: str = "docker"
     dry_run: bool = False
     reload: bool = False
@@ -344,6 +346,21 @@ def _gate(add: Any) -> None:
     gate.add_argument("--file", metavar="PATH", help="the engine's file, unless it is the usual one")
 
 
+def _fleet(add: Any) -> None:
+    fleet = _named(
+        add,
+        "fleet",
+        "keep hosts apart that mount the same labelled storage",
+        "plan|status",
+        "divide the categories among hosts, or say how this host stands",
+        type=_one_of(FLEET_VERBS),
+        choices=FLEET_VERBS,
+    )
+    fleet.add_argument(
+        "hosts", metavar="HOST", nargs="*", default=[], help="plan: all hosts that mount the same storage"
+    )
+
+
 def _always() -> argparse.ArgumentParser:
     """Return the options that each command has."""
     always = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
@@ -393,6 +410,7 @@ def _add_commands(add: Any) -> None:
     _reserve(add)
     _run(add)
     _gate(add)
+    _fleet(add)
     _why(add)
     _audit(add)
     _named(add, "release", "give a reserved level up", "NAME", "the name it was reserved under")

@@ -348,6 +348,22 @@ def _gate(session: Session) -> Exit:
     return gate(wish, place, session.screen, session.notes, as_json=arguments.json)
 
 
+def _fleet(session: Session) -> Exit:
+    from mcsd.cli.fleet import show_fleet, show_plan
+
+    arguments = session.arguments
+    if arguments.name == "plan":
+        return show_plan(arguments.hosts, session.screen, session.notes, as_json=arguments.json)
+    if arguments.hosts:
+        raise CtlError(
+            "fleet status takes no host", hint="it is about the host it runs on", status=Exit.USAGE
+        )
+    answer = session.client.get("/v1/fleet")
+    if not session.give(answer):
+        show_fleet(answer, session.screen)
+    return Exit.DONE
+
+
 def _podman_gate(session: Session) -> Exit:
     from mcsd.cli.podman_gate import DROP_IN, PodmanGate, PodmanPaths
 
@@ -415,6 +431,7 @@ COMMANDS: Mapping[str, Callable[[Session], int]] = {
     "run": _run,
     "release": _release,
     "gate": _gate,
+    "fleet": _fleet,
     "why": _why,
     "audit": _audit,
 }

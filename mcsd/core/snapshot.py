@@ -16,6 +16,7 @@ from mcsd.core.containers import DOCKER, Container
 from mcsd.core.denials.telling import ToldDenial
 from mcsd.core.disk import DiskState
 from mcsd.core.exposure import Weakness
+from mcsd.core.fleet.standing import FleetStanding
 from mcsd.core.host import Host
 from mcsd.core.interfaces import Network
 from mcsd.core.isolation import Conflict, Verdict
@@ -135,5 +136,7 @@ class Snapshot:
     """What is wrong with the policy or the kernel's mode."""
     denials: tuple[ToldDenial, ...] = ()
     """Denials that were reported to mcsd, the newest first."""
+    fleet: FleetStanding | None = None
+    """How the host stands among those it shares storage with."""
     blocked: tuple[Blocked, ...] = ()
     """Calls that do not return, the longest first."""

@@ -66,6 +66,7 @@ _mcsctl()
             reserve) wanted='words -h --help --socket --json --group --pid --unit --until' ;;
             run) wanted='words -h --help --socket --json --name --group --type --volume' ;;
             gate) wanted='words -h --help --socket --json --engine --hook --dry-run --reload --file' ;;
+            fleet) wanted='words -h --help --socket --json' ;;
             why) wanted='words -h --help --socket --json -f --follow --since -n --lines --tell --log' ;;
             audit) wanted='words -h --help --socket --json -q --quiet --sarif --all --severity --ignore --inodes --known --tell --config' ;;
             release) wanted='words -h --help --socket --json' ;;
@@ -73,7 +74,7 @@ _mcsctl()
         esac
     elif [[ -z $wanted ]]; then
         case "$command $position" in
-            " 0") wanted='words status containers volumes pairs booleans show events wait verify restore scan reserve run gate why audit release' ;;
+            " 0") wanted='words status containers volumes pairs booleans show events wait verify restore scan reserve run gate fleet why audit release' ;;
             "booleans 1") wanted='words on off configured' ;;
             "show 0") wanted='containers' ;;
             "wait 0") wanted='containers' ;;
@@ -81,6 +82,7 @@ _mcsctl()
             "restore 0") wanted='volumes' ;;
             "scan 0") wanted='files' ;;
             "gate 0") wanted='words enable disable status' ;;
+            "fleet 0") wanted='words plan status' ;;
             "why 0") wanted='containers volumes' ;;
             "audit 0") wanted='containers' ;;
         esac

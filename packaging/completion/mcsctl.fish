@@ -91,6 +91,8 @@ complete -c mcsctl -n '__fish_seen_subcommand_from gate' -l dry-run -d 'only sho
 complete -c mcsctl -n '__fish_seen_subcommand_from gate' -l reload -d 'have the engine reload, and see that it did'
 complete -c mcsctl -n '__fish_seen_subcommand_from gate' -l file -r -F -d 'the engine'\''s file, unless it is the usual one'
 complete -c mcsctl -n '__mcsctl_position gate 0' -a 'enable disable status'
+complete -c mcsctl -n __fish_use_subcommand -a fleet -d 'keep hosts apart that mount the same labelled storage'
+complete -c mcsctl -n '__mcsctl_position fleet 0' -a 'plan status'
 complete -c mcsctl -n __fish_use_subcommand -a why -d 'say why something was denied, and what to do'
 complete -c mcsctl -n '__fish_seen_subcommand_from why' -s f -l follow -d 'go on with what is denied'
 complete -c mcsctl -n '__fish_seen_subcommand_from why' -l since -x -d 'how long back'

@@ -27,6 +27,8 @@ from mcsd.core.denials.telling import Newest, ToldDenial
 from mcsd.core.disk import DiskState, Watching
 from mcsd.core.exposure import Barrier, Shown, Survey, Weak, Weakness, weaknesses
 from mcsd.core.figures import Distribution, Figures
+from mcsd.core.fleet.standing import FleetStanding
+from mcsd.core.fleet.storages import SharedMount, StorageUse
 from mcsd.core.grants import Grant, GrantState, Origin
 from mcsd.core.hints import Hint
 from mcsd.core.host import Host, SelinuxStatus
@@ -84,6 +86,7 @@ class Scene:
     refusals: list[Refusal] = field(default_factory=list)
     networks: dict[str, Network] = field(default_factory=dict)
     weaknesses: dict[str, tuple[Weakness, ...]] = field(default_factory=dict)
+    fleet: FleetStanding = field(default_factory=lambda: FleetStanding("alpha", "c0.c1023"))
 
     def container(
         self,
@@ -236,6 +239,7 @@ class Scene:
             disks={volume.id: self.disks.get(volume.path, self._disk(volume)) for volume in self.volumes},
             booleans=tuple(self.booleans),
             refusals=tuple(self.refusals),
+            fleet=self.fleet,
             pairs=PairCounts(total=523776, free=523770, granted=4, reserved=1, quarantined=1, configured=1),
         )
 
@@ -340,6 +344,13 @@ def troubled_scene() -> Scene:
         count=3,
     )
     _add_booleans(scene)
+    scene.fleet = FleetStanding(
+        "alpha",
+        "c0.c1023",
+        ("alpha", "beta", "gamma"),
+        (StorageUse(SharedMount("/mnt/media", "ceph", "10.0.0.7:6789:/media"), ("db", "web")),),
+        ("evil", "lost", "media", "web"),
+    )
     scene.networks["web"] = Network(
         NetworkKind.OWN, (Interface("veth8a21c0", 12, "0a:58:c0:a8:01:02", "eth0", 11),)
     )

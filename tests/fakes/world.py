@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
+from mcsd.adapters.host.shared import MountedStorages
 from mcsd.app.wiring import Assembly, Outside
 from mcsd.blocking.calls import Blocking
 from mcsd.blocking.threads import Threads
@@ -274,6 +275,7 @@ class World:
         self.disk_watch = FakeDiskWatch(disk)
         self.files = FakeFiles() if disk is None else DiskFiles(disk)
         self.strays = FakeStrays()
+        self.shared = MountedStorages(b"")
         self.kernel = Kernel(tuple(self.engines.values()))
         self.clock = HandClock()
         self.papers = Papers()
@@ -318,6 +320,7 @@ class World:
                 unit_lives=self.units,
                 netlink=FakeNews(),
                 networks=cast(Any, _Blocking(self.kernel)),
+                shared_storages=cast(Any, _Blocking(self.shared)),
                 random=self._random,
             ),
         )

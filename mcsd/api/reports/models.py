@@ -400,6 +400,33 @@ class HealthReport(Answer):
     reasons: tuple[Text, ...] = Field(description="what is not well; each is a check's text")
 
 
+class StorageReport(Answer):
+    """A mount of labelled storage that other hosts may mount, with volumes on it."""
+
+    path: Text = Field(description="where it is mounted")
+    file_system: str
+    source: Text = Field(description="its server or device")
+    containers: tuple[Text, ...] = Field(description="who has volumes on it, by name")
+
+
+class FleetReport(Answer):
+    """How this host stands among those that mount the same labelled storage."""
+
+    condition: Condition
+    name: Text = Field(description="this host's name in the plan")
+    hosts: tuple[Text, ...] = Field(description="all hosts of the plan; empty without one")
+    range: str = Field(description="the categories that pairs are chosen from")
+    planned: str | None = Field(
+        description="the range that the plan has for this host; null if there is none"
+    )
+    own: bool | None = Field(
+        description="whether no other host's range has a pair of this one's; null: no plan"
+    )
+    storages: tuple[StorageReport, ...]
+    outside: tuple[Text, ...] = Field(description="who holds a level outside the planned range, by name")
+    checks: tuple[CheckReport, ...] = Field(description="what is not as it should be")
+
+
 class ContainerPage(Answer):
     """Containers by name."""
 

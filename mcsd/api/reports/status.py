@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from mcsd.api.reports.booleans import is_good
 from mcsd.api.reports.containers import summarize
+from mcsd.api.reports.fleet import fleet_check
 from mcsd.api.reports.models import (
     BlockedReport,
     CheckReport,
@@ -328,6 +329,7 @@ def status_report(snapshot: Snapshot) -> StatusReport:
         _pairs(snapshot.pairs),
         _booleans(snapshot),
         _denials(snapshot),
+        fleet_check(snapshot.fleet),
         _waiting(snapshot),
     ]
     checks = tuple(line for line in lines if line is not None)

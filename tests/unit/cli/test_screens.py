@@ -33,6 +33,8 @@ COMMANDS = (
     "show web",
     "show legacy-agent",
     "show evil",
+    "fleet status",
+    "fleet plan alpha beta gamma",
     "verify",
 )
 
