@@ -270,11 +270,15 @@ HostName = Annotated[str, Matching(HOST_NAME, "a host's name: letters, digits, '
 class FleetTable(_Table):
     """`[fleet]`: `hosts` are all that mount the same labelled storage; `name` is this host's among them.
 
-    Without `name`, the host's own is meant.
+    Without `name`, the host's own is meant. With `store`, pairs come from a common store instead: `reserve`
+    of them are kept free, and every `beat` seconds the host shows that it is there.
     """
 
     hosts: tuple[HostName, ...] = Field(default=(), strict=False)
     name: Annotated[str, Matching(f"(?:{HOST_NAME})?", "a host's name")] = ""
+    store: Annotated[str, Matching(r"(?:unix:///.+)?", "unix:/// and the path of a socket")] = ""
+    reserve: Annotated[int, Field(ge=1, le=20_000)] = 1000
+    beat: Annotated[Duration, Field(ge=1, le=3600)] = 60.0
 
     @field_validator("hosts")
     @classmethod
@@ -333,6 +337,16 @@ class Config(_Table):
             raise ValueError(f"[[engine]] has the name {DOCKER!r}, which is [docker]'s; give it another name")
         if not (self.docker.enabled or names):
             raise ValueError("[docker] enabled = false leaves no engine; add an [[engine]]")
+        return self
+
+    @model_validator(mode="after")
+    def _has_one_way_to_share(self) -> Config:
+        if not self.fleet.store:
+            return self
+        if self.fleet.hosts:
+            raise ValueError("[fleet] has both hosts and a store; with a store, the store has the hosts")
+        if self.categories.bounds != (0, CATEGORY_COUNT - 1):
+            raise ValueError("[categories] range must be that of all categories with a [fleet] store")
         return self
 
     @property

@@ -36,6 +36,7 @@ class Problem(StrEnum):
     AMBIGUOUS = "ambiguous"
     FORBIDDEN = "forbidden"
     BUSY = "busy"
+    FLEET = "fleet"
     HOST = "host"
     BLOCKED = "blocked"
     INTERNAL = "internal"
@@ -189,6 +190,12 @@ class BusyError(McsdError):
     """A limit on simultaneous work is reached; try again later."""
 
     problem = Problem.BUSY
+
+
+class FleetError(McsdError):
+    """The fleet's store cannot be asked, or does not let this host grant."""
+
+    problem = Problem.FLEET
 
 
 class HostError(McsdError):

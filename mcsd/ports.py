@@ -16,6 +16,7 @@ from mcsd.core.containers import Container, ContainerId, EngineEvent, EngineInfo
 from mcsd.core.disk import Loss, Watched, WatchEvent
 from mcsd.core.exposure import Survey
 from mcsd.core.fleet.storages import SharedMount
+from mcsd.core.fleet.values import Reading, Swap
 from mcsd.core.host import SelinuxStatus as SelinuxStatus
 from mcsd.core.interfaces import Network
 from mcsd.core.labels import Context, Label, Level
@@ -418,6 +419,22 @@ class DiskWatch(Protocol):
 
     def close(self) -> None:
         """Stop watching everything; idempotent."""
+        ...
+
+
+class FleetStore(Protocol):
+    """The store that the hosts of a fleet have in common. Blocking, thread-safe.
+
+    Each method raises `FleetError` if the store does not answer, or with something that makes no sense. A
+    transaction may have been done, or be done later, whatever was answered.
+    """
+
+    def read(self) -> Reading:
+        """Return everything that is in the store at one moment, not earlier than the call."""
+        ...
+
+    def swap(self, swap: Swap) -> bool:
+        """Do a transaction as a whole or not at all, and return whether it is said to be done."""
         ...
 
 

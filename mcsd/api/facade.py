@@ -157,6 +157,7 @@ class ApiFacade:
             quarantined=counts.quarantined,
             foreign=counts.foreign,
             configured=counts.configured,
+            elsewhere=counts.elsewhere,
         )
 
     async def figures(self) -> Figures:

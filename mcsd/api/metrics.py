@@ -155,6 +155,18 @@ def _figures(figures: Figures) -> Iterator[Metric]:
     yield _gauge("stray_levels", "Levels that files outside every volume carry.", figures.stray_levels)
 
 
+def _fleet(snapshot: Snapshot) -> Iterator[Metric]:
+    """Return nothing for a host without a common store."""
+    holding = snapshot.fleet.holding if snapshot.fleet is not None else None
+    if holding is None:
+        return
+    yield _gauge("fleet_blocks", "Blocks of pairs that levels are granted from.", len(holding.blocks))
+    about = "Whether levels are granted from the blocks that the host holds."
+    yield _gauge("fleet_grants", about, holding.permission.is_proven)
+    yield _gauge("fleet_trouble", "Whether something is wrong with the fleet.", holding.trouble is not None)
+    yield _counter("fleet_store_requests", "Requests to the fleet's store.", holding.requests)
+
+
 class _Now(Collector):
     """Collects the values at the moment of the scrape."""
 
@@ -170,6 +182,7 @@ class _Now(Collector):
         yield from _containers(snapshot)
         yield from _volumes(snapshot)
         yield from _booleans(snapshot)
+        yield from _fleet(snapshot)
         if self.figures is not None:
             yield from _figures(self.figures)
         if self.admission is not None:

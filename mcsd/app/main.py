@@ -21,7 +21,9 @@ from mcsd import __version__
 from mcsd.adapters.containerd.engine import ContainerdEngine
 from mcsd.adapters.docker.engine import DockerEngine, PodmanEngine
 from mcsd.adapters.fanotify.watch import FanotifyWatch
+from mcsd.adapters.fleet.service_store import ServiceStore
 from mcsd.adapters.host.files import HostFiles
+from mcsd.adapters.host.machine import machine_identity
 from mcsd.adapters.host.shared import MountedStorages
 from mcsd.adapters.host.storages import storages_of_homes, storages_of_host
 from mcsd.adapters.host.strays import StrayFile
@@ -41,7 +43,7 @@ from mcsd.api.gate_socket import GateServer
 from mcsd.api.reports.status import headline
 from mcsd.api.server import ApiServer, open_socket
 from mcsd.app.tasks import run_until_signalled
-from mcsd.app.wiring import Assembly, Outside
+from mcsd.app.wiring import Assembly, FleetSide, Outside
 from mcsd.blocking.calls import Blocking
 from mcsd.blocking.patient import Patient
 from mcsd.blocking.threads import Threads
@@ -127,8 +129,16 @@ def _outside(config: Config, state: Path, stack: AsyncExitStack) -> Outside:
         netlink=SelinuxNetlink(),
         networks=KernelNetworks(),
         shared_storages=MountedStorages(),
+        fleet=_fleet(config),
         stored_booleans=StoredBooleans(state),
     )
+
+
+def _fleet(config: Config) -> FleetSide | None:
+    if not config.fleet.store:
+        return None
+    store = ServiceStore(config.fleet.store.removeprefix("unix://"))
+    return FleetSide(store, machine_identity())
 
 
 def _engine(engine: EngineTable) -> ContainerEngine:

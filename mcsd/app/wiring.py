@@ -11,7 +11,7 @@ import os
 import random
 import socket
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,6 +28,7 @@ from mcsd.control.engine_watch import Watcher
 from mcsd.control.engines import Engines
 from mcsd.control.executor import DraftInputs
 from mcsd.control.exit_watch import ExitWatch
+from mcsd.control.fleet_keeper import FleetKeeper, FleetTerms
 from mcsd.control.fleet_watch import FleetPlan, FleetWatch
 from mcsd.control.life_watch import LifeWatch, Lives
 from mcsd.control.observer import Observer, VolumeRules
@@ -47,6 +48,8 @@ from mcsd.control.volume_watch import VolumeWatch
 from mcsd.core.allocation import Allocator, Holder, HolderKind, Randomness
 from mcsd.core.blocked import Blocked, Party, Subject
 from mcsd.core.containers import Container, ContainerId
+from mcsd.core.fleet.holding import FleetHolding
+from mcsd.core.fleet.protocol import Means
 from mcsd.core.gating import is_gated
 from mcsd.core.labels import Level
 from mcsd.core.modes import PathRule, VolumePolicy
@@ -63,6 +66,7 @@ from mcsd.ports import (
     ContainerEngine,
     DiskWatch,
     FileScanner,
+    FleetStore,
     Journal,
     Ledger,
     NetlinkEvents,
@@ -109,6 +113,14 @@ class LabelStore(VolumeEngine, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class FleetSide:
+    """A fleet's common store, and what tells this machine from a copy of its disk elsewhere."""
+
+    store: FleetStore
+    machine: str
+
+
+@dataclass(frozen=True, slots=True)
 class Outside:
     """Everything outside mcsd. `writer` is the single thread from which the ledger is called."""
 
@@ -136,6 +148,8 @@ class Outside:
     networks: Networks
     shared_storages: SharedStorages
     stored_booleans: Callable[[], Mapping[str, bool]] = nothing_stored
+    fleet: FleetSide | None = None
+    """None unless the configuration has a store."""
     random: Randomness = random.SystemRandom()  # noqa: RUF009  (it has no state of ours)
 
 
@@ -169,6 +183,7 @@ class Assembly:
         self._outside = outside
         self._policy = volume_policy(config)
         self._make_state()
+        self.fleet_keeper = self._make_fleet_keeper()
         self._make_control()
         self._make_watches()
         self.facade = self._make_facade()
@@ -243,7 +258,7 @@ class Assembly:
         )
         self._make_runs(lives)
         self.start_admission = self._make_start_admission(
-            Preparers(observer, self.reconciler, self.reservations, self.reclaimer, means)
+            Preparers(observer, self.reconciler, self.reservations, self.reclaimer, means, self._may_hold)
         )
 
     def _make_runs(self, lives: Lives) -> None:
@@ -326,11 +341,34 @@ class Assembly:
         )
         self.exit_watch = ExitWatch(self._gated_and_running, outside.pid_watchers, self._ended)
 
+    def _make_fleet_keeper(self) -> FleetKeeper | None:
+        outside, config = self._outside, self._config.fleet
+        if outside.fleet is None:
+            return None
+        name = config.name or socket.gethostname()
+        keeper = FleetKeeper(
+            FleetTerms(name, outside.fleet.machine, config.reserve, config.beat),
+            self.store,
+            outside.fleet.store,
+            outside.blocking,
+            self.bus,
+            outside.clock,
+            Means(partial(_some_of, outside.random), _new_volume_id),
+        )
+        self.store.listen(keeper.wake_if_low)
+        return keeper
+
+    def _may_hold(self, level: Level) -> bool:
+        return self.fleet_keeper is None or self.fleet_keeper.may_hold(level)
+
+    def _holding(self) -> FleetHolding | None:
+        return None if self.fleet_keeper is None else self.fleet_keeper.holding
+
     def _make_fleet_watch(self) -> FleetWatch:
         config, outside = self._config, self._outside
         name = config.fleet.name or socket.gethostname()
         plan = FleetPlan(name, config.categories.range, config.fleet.hosts)
-        return FleetWatch(plan, self.store.cache, outside.shared_storages, outside.blocking)
+        return FleetWatch(plan, self.store.cache, outside.shared_storages, outside.blocking, self._holding)
 
     def _make_watches_of_files(self) -> None:
         outside, clock = self._outside, self._outside.clock
@@ -524,6 +562,7 @@ class Assembly:
             self.life_watch.run,
             self.run_watch.run,
             self.fleet_watch.run,
+            *((self.fleet_keeper.run,) if self.fleet_keeper is not None else ()),
         )
 
     async def _after_the_first_look(self, job: Job) -> None:
@@ -546,6 +585,12 @@ class Assembly:
         state = "enforcing" if status.enforcing else "permissive" if status.enabled else "disabled"
         counts = {"grants": len(cache.grants()), "volumes": len(cache.volumes())}
         self.bus.emit(Notice(Kind.STARTED, {"version": __version__, "selinux": state, **counts}))
+
+
+def _some_of(random: Randomness, blocks: Sequence[int], count: int) -> tuple[int, ...]:
+    """Return so many of the blocks, drawn at random."""
+    left = list(blocks)
+    return tuple(left.pop(random.randrange(len(left))) for _ in range(count))
 
 
 def _new_volume_id() -> VolumeId:

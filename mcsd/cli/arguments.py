@@ -21,7 +21,7 @@ VOLUME_STATES = (
 )  # fmt: skip
 PAIR_STATES = ("reserved", "active", "idle", "quarantined", "group", "foreign")
 BOOLEAN_STATES = ("on", "off", "configured")
-FLEET_VERBS = ("plan", "status")
+FLEET_VERBS = ("plan", "status", "init", "admit", "evict", "recover", "open")
 GATE_VERBS = ("enable", "disable", "status")
 ISOLATED = ("yes", "no", "none")
 
@@ -84,6 +84,7 @@ class Arguments:
     known: str = ""
     all: bool = False
     config: str = ""
+    gone: bool = False
     since: str = "1d"
     log: str = ""
     tell: bool = False
@@ -351,13 +352,26 @@ def _fleet(add: Any) -> None:
         add,
         "fleet",
         "keep hosts apart that mount the same labelled storage",
-        "plan|status",
-        "divide the categories among hosts, or say how this host stands",
+        "VERB",
+        "plan: divide the categories among hosts; status: say how this host stands; init, admit, evict, "
+        "recover and open change the fleet in a common store",
         type=_one_of(FLEET_VERBS),
         choices=FLEET_VERBS,
     )
     fleet.add_argument(
-        "hosts", metavar="HOST", nargs="*", default=[], help="plan: all hosts that mount the same storage"
+        "hosts",
+        metavar="HOST",
+        nargs="*",
+        default=[],
+        help="plan, init: all hosts that mount the same storage; admit, evict: this one",
+    )
+    fleet.add_argument(
+        "--config", metavar="FILE", help="how to reach the store, /etc/mcsd/fleet.toml unless given"
+    )
+    fleet.add_argument(
+        "--gone",
+        action="store_true",
+        help="evict: state that the host is off, and its disks are gone or their labels removed",
     )
 
 

@@ -5,13 +5,23 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from mcsd.cli.client import Object
 from mcsd.cli.errors import CtlError, Exit
-from mcsd.cli.text import Screen
+from mcsd.cli.text import Screen, number, since
 from mcsd.core.fleet.ranges import HOST_NAME, HostRange, plan_ranges
 from mcsd.core.notices import printable
 from mcsd.errors import RequestError
+
+
+@dataclass(frozen=True, slots=True)
+class FleetWish:
+    """What is to be changed in a common store. `gone`: the evicted host is off, and its disks are gone."""
+
+    verb: str
+    hosts: tuple[str, ...]
+    gone: bool = False
 
 
 def show_plan(hosts: Sequence[str], screen: Screen, notes: Screen, *, as_json: bool) -> Exit:
@@ -62,12 +72,48 @@ def show_fleet(answer: Object, screen: Screen) -> None:
         screen.paragraph(", ".join(storage["containers"]), first="    used by ", rest="    ")
     if not answer["storages"]:
         screen.line("  no volume is on labelled storage that other hosts can mount")
+    if answer.get("store"):
+        _show_store(answer["store"], screen)
     for check in answer["checks"]:
         screen.paragraph(check["text"], first="warn: ", rest="  ")
         screen.paragraph(check["hint"], first="  next: ", rest="        ")
 
 
+def _show_store(store: Object, screen: Screen) -> None:
+    grants = "grants from" if store["grants"] else "grants nothing from"
+    screen.line(f"  {grants} blocks {store['blocks'] or '-'}; the store answered {_ago(store, screen)}")
+    if store["contested"]:
+        screen.line(f"  another host claims as well: {store['contested']}")
+    from mcsd.cli.tables import Column, show_table
+
+    columns = (
+        Column("HOST"),
+        Column("BLOCKS", right=True),
+        Column("OPERATIONS", right=True),
+        Column("GENERATION", right=True),
+        Column("DOUBT", long=True),
+    )
+    rows = [
+        (
+            one["name"],
+            number(one["blocks"]),
+            number(one["operations"]),
+            number(one["generation"]),
+            one["doubt"] or "-",
+        )
+        for one in store["members"]
+    ]
+    if rows:
+        show_table(screen, columns, rows)
+
+
+def _ago(store: Object, screen: Screen) -> str:
+    return f"{since(store['answered'], screen.now)} ago" if store["answered"] else "never"
+
+
 def _ownership(answer: Object) -> str:
+    if answer.get("store"):
+        return f"of a store in common with {len(answer['store']['members'])} hosts"
     if answer["own"] is None:
         return "without a plan for several hosts"
     if answer["own"]:

@@ -349,11 +349,16 @@ def _gate(session: Session) -> Exit:
 
 
 def _fleet(session: Session) -> Exit:
-    from mcsd.cli.fleet import show_fleet, show_plan
+    from mcsd.cli.fleet import FleetWish, show_fleet, show_plan
 
     arguments = session.arguments
     if arguments.name == "plan":
         return show_plan(arguments.hosts, session.screen, session.notes, as_json=arguments.json)
+    if arguments.name != "status":
+        from mcsd.cli.fleet_store import change_fleet
+
+        wish = FleetWish(arguments.name, arguments.hosts, gone=arguments.gone)
+        return change_fleet(wish, arguments.config, session.screen, session.notes, as_json=arguments.json)
     if arguments.hosts:
         raise CtlError(
             "fleet status takes no host", hint="it is about the host it runs on", status=Exit.USAGE

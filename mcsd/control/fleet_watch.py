@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from mcsd.blocking.calls import Blocking
 from mcsd.core.blocked import Party, Subject
+from mcsd.core.fleet.holding import FleetHolding
 from mcsd.core.fleet.standing import FleetStanding, levels_outside, places_of_claims, uses_of
 from mcsd.core.fleet.storages import StorageUse
 from mcsd.core.state_cache import StateCache
@@ -34,19 +36,28 @@ class FleetWatch:
     """Owned by the event loop's thread."""
 
     def __init__(
-        self, plan: FleetPlan, cache: StateCache, storages: SharedStorages, blocking: Blocking
+        self,
+        plan: FleetPlan,
+        cache: StateCache,
+        storages: SharedStorages,
+        blocking: Blocking,
+        holding: Callable[[], FleetHolding | None],
     ) -> None:
+        """`holding` returns what this host holds of a common store's pairs, None without a store."""
         self._plan = plan
         self._cache = cache
         self._storages = storages
         self._blocking = blocking
+        self._holding = holding
         self._uses: tuple[StorageUse, ...] = ()
         self._awake = asyncio.Event()
 
     def standing(self) -> FleetStanding:
         """Return how this host stands; quick."""
-        standing = FleetStanding(self._plan.name, self._plan.range, self._plan.hosts, self._uses)
-        return replace(standing, outside=levels_outside(self._cache, standing.planned))
+        standing = FleetStanding(
+            self._plan.name, self._plan.range, self._plan.hosts, self._uses, holding=self._holding()
+        )
+        return replace(standing, outside=levels_outside(self._cache, standing))
 
     async def look(self) -> None:
         """Look which volumes are on shared storage now; raises `HostError`."""

@@ -184,6 +184,11 @@ class Reservations:
         allocator = self._store.allocator
         if group is None:
             return [], allocator.choose().level
+        if allocator.is_limited:
+            raise ConflictError(
+                f"the group {group!r} gets no pair: its members' levels would dominate other hosts' pairs",
+                hint=Hint.WITHOUT_STORE.say(),
+            )
         present = next((one for one in self._store.cache.groups() if one.name == group), None)
         if present is not None:
             return [], member_level(allocator.choose_member(present.pair), [present.pair])

@@ -38,12 +38,12 @@ from mcsd.core.blocked import Party, Subject
 from mcsd.core.changes import Change, PutGrant
 from mcsd.core.containers import DOCKER, Container, ContainerId, title_of
 from mcsd.core.described import Described
-from mcsd.core.gating import Choice, Fresh, GateLevel, choose, has_own_level, is_gated
+from mcsd.core.gating import Choice, Fresh, GateLevel, MayHold, choose, has_own_level, is_gated
 from mcsd.core.grants import Grant, GrantEvent, GrantState, Origin
 from mcsd.core.hints import Hint
 from mcsd.core.labels import Context, Level
 from mcsd.core.notices import Kind, Notice
-from mcsd.core.plan import Advance, Observed
+from mcsd.core.plan import Adopt, Advance, Observed
 from mcsd.core.sharing import conflicts_of
 from mcsd.core.volumes import Claim, ClaimState, GrantId, overlap
 from mcsd.errors import GateError, HostError, McsdError, SelinuxError
@@ -93,6 +93,8 @@ class Preparers:
     reservations: Reservations
     reclaimer: Reclaimer
     means: DraftInputs
+    may_hold: MayHold = lambda _: True
+    """Whether the fleet lets a container start at a level that it has had before."""
 
 
 class StartAdmission:
@@ -125,6 +127,7 @@ class StartAdmission:
         self._bus = state.bus
         self._host = state.host
         self._means = preparers.means
+        self._may_hold = preparers.may_hold
         self._blocking = blocking
         self._look = look
         self._look_later = look_later
@@ -396,9 +399,10 @@ class StartAdmission:
     async def _grant(self, container: Container, wanted: GateLevel) -> Grant:
         self._blocking.require(LEDGER)  # rather than wait for the holder of the lock
         cache = self._store.cache
-        has_looked = await self._look_who_runs(choose(container, cache, wanted))
+        has_looked = await self._look_who_runs(choose(container, cache, wanted, self._may_hold))
         async with self._store.deciding:
-            choice = choose(container, cache, wanted)
+            choice = choose(container, cache, wanted, self._may_hold)
+            self._require_of_fleet(container, choice)
             if isinstance(choice, Fresh) and not has_looked:
                 raise GateError("its level was taken meanwhile", hint=Hint.START_AGAIN.say())
             if choice is not None:
@@ -413,6 +417,17 @@ class StartAdmission:
         self._reclaimer.heed(stage.changes)
         for notice in stage.notices:
             self._bus.emit(notice)
+
+    def _require_of_fleet(self, container: Container, choice: Choice) -> None:
+        """Raise `GateError` if mcsd chose the level once, and the fleet may have given it to another host."""
+        if isinstance(choice, Fresh | Adopt):
+            return
+        cache = self._store.cache
+        grant = cache.grant(choice.grant) if choice is not None else cache.grant_of(container.id)
+        if grant is not None and grant.origin is Origin.ASSIGNED and not self._may_hold(grant.level):
+            raise GateError(
+                f"its level {grant.level} is not certain to be this host's alone", hint=Hint.ASK_FLEET.say()
+            )
 
     async def _look_who_runs(self, choice: Choice) -> bool:
         """Scan processes before a level is chosen; if the container has its level, do not wait long."""

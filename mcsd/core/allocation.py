@@ -15,6 +15,9 @@ engine or another process chose count as used too. `remember` loads what was use
 An overlord's level (`mcsd.core.processes`) is comparable to every other. That it is not separate from anyone
 is reported; if it blocked what it contains, nobody would get a level at all. Only the configuration may set
 so much aside.
+
+In a fleet, hosts have blocks of pairs (`mcsd.core.fleet.blocks`), and choose from their own only: `limit`. A
+level that somebody holds stays taken wherever its pairs are.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain, combinations
 
+from mcsd.core.fleet.blocks import BLOCK, BLOCKS, ranks_of
 from mcsd.core.groups import joint_level, member_level
 from mcsd.core.holders import Counts, Holder, HolderKind
 from mcsd.core.labels import CATEGORY_COUNT, CategoryPair, Level
@@ -64,6 +68,7 @@ class Allocator:
         self._held: dict[Level, tuple[Holder, ...]] = {}
         self._index = LevelIndex()
         self._processes: dict[Level, Holder] = {}
+        self._blocks: frozenset[int] | None = None
         self._kinds = bytearray([_FREE]) * self._run.total
         self._tally = [0] * _FREE + [self._run.total]
 
@@ -166,7 +171,44 @@ class Allocator:
         if not self._free.blocks_on(rank):
             return _FREE
         blocking = self._index.comparable_to(self._run.pair_at(rank).level)
-        return min(_order_of(self._held[level]) for level in blocking)
+        return min((_order_of(self._held[level]) for level in blocking), default=_ORDER[HolderKind.FLEET])
+
+    # --- blocks of a fleet -------------------------------------------------------------------------
+
+    def limit(self, blocks: frozenset[int]) -> None:
+        """Choose pairs of these blocks only. The range must be that of all pairs.
+
+        The first call takes all other pairs away; later ones change what differs.
+        """
+        assert self._run.total == EVERY_PAIR.total, "blocks are of all pairs"
+        before = self._blocks
+        self._blocks = blocks
+        if before is None:
+            before = frozenset(range(BLOCKS))
+            self._close(range(BLOCKS * BLOCK, self._run.total))
+        for block in sorted(before - blocks):
+            self._close(ranks_of(block))
+        for block in sorted(blocks - before):
+            for rank in ranks_of(block):
+                self._free.unblock(rank)
+                self._recount(rank, self._order_at(rank))
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether only pairs of certain blocks may be chosen."""
+        return self._blocks is not None
+
+    def _close(self, ranks: range) -> None:
+        for rank in ranks:
+            self._free.block(rank)
+            self._recount(rank, min(_ORDER[HolderKind.FLEET], self._kinds[rank]))
+
+    def unused(self, blocks: Iterable[int]) -> frozenset[int]:
+        """Return those blocks of which nobody holds, carries or blocks a pair."""
+        free = _FREE, _ORDER[HolderKind.FLEET]
+        return frozenset(
+            block for block in blocks if all(self._kinds[rank] in free for rank in ranks_of(block))
+        )
 
     # --- asking ------------------------------------------------------------------------------------
 
@@ -190,6 +232,7 @@ class Allocator:
             quarantined=tally[HolderKind.QUARANTINE],
             foreign=tally[HolderKind.PROCESS],
             configured=tally[HolderKind.CONFIGURED],
+            elsewhere=tally[HolderKind.FLEET],
         )
 
     # --- choosing ----------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ class Party(StrEnum):
     BOOLEANS = "booleans"
     PLACES = "places"
     ACCOUNTS = "accounts"
+    FLEET = "fleet"
 
 
 _WHO = {
@@ -35,6 +36,7 @@ _WHO = {
     Party.MOUNTS: "the kernel, asked for the host's mounts,",
     Party.PLACES: "the file system at {name!r}, which protected places are on,",
     Party.ACCOUNTS: "the host's directory of accounts",
+    Party.FLEET: "the service mcsd-fleet, asked for the fleet's store,",
     Party.BOOLEANS: "the kernel, asked for the policy's booleans,",
 }
 
@@ -50,6 +52,7 @@ _HINTS = {
     Party.POLICY: _KERNEL,
     Party.MOUNTS: _KERNEL,
     Party.PLACES: "is its server or disk down? see findmnt -T PATH and dmesg; what was last known counts",
+    Party.FLEET: "systemctl status mcsd-fleet.service; mcsd goes on with the pairs that this host holds",
     Party.ACCOUNTS: "see getent passwd and the service behind it (sssd); what was last known of homes counts",
 }
 

@@ -10,6 +10,7 @@ from array import array
 from dataclasses import dataclass, field
 
 from mcsd.core.containers import ContainerId
+from mcsd.core.fleet.values import FleetRecord
 from mcsd.core.grants import Grant
 from mcsd.core.labels import CategoryPair, Level
 from mcsd.core.runs import Run
@@ -107,6 +108,13 @@ class DropRun:
     run: ContainerId
 
 
+@dataclass(frozen=True, slots=True)
+class PutFleet:
+    """Replace what this host remembers of its fleet."""
+
+    record: FleetRecord
+
+
 Change = (
     PutGrant
     | PutVolume
@@ -118,6 +126,7 @@ Change = (
     | PutTurn
     | PutRun
     | DropRun
+    | PutFleet
 )
 
 
@@ -136,3 +145,4 @@ class LedgerContents:
     next_grant: int = 1
     turns: array[int] = field(default_factory=lambda: array("I"))
     runs: tuple[Run, ...] = ()
+    fleet: FleetRecord | None = None

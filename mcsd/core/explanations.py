@@ -33,6 +33,18 @@ _LIFE: Mapping[Kind, Explanation] = {
         "gate they are refused until then, unless [gate] on_error is start.",
         "If that was not intended: systemctl start mcsd.",
     ),
+    Kind.FLEET_TROUBLE: Explanation(
+        "With [fleet] store, this host takes its pairs from a store that it has in common with other hosts. "
+        "The store cannot be asked, or shows something that leaves it uncertain whose a pair is.",
+        "Running containers go on. As long as the store's last answer allowed it, levels are granted from "
+        "what the host holds; after a start of mcsd nothing is granted until the store has answered.",
+        "mcsctl fleet status says which of the two it is, and what to do; mcsd-fleet(8) has the steps of a "
+        "recovery.",
+    ),
+    Kind.FLEET_WELL: Explanation(
+        "The store has confirmed this host's last operation.",
+        "Levels are granted from the blocks that the host holds. It takes another when pairs run low.",
+    ),
     Kind.ENGINE_UP: Explanation(
         "The engine answers on its socket.",
         "All containers are looked at now, because events may have been lost in between. Where it does "

@@ -13,6 +13,7 @@ The gate calls at every start, before the container's first instruction. The lev
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -21,7 +22,7 @@ from mcsd.core.containers import PODMAN, Container, EngineInfo
 from mcsd.core.daemon_json import NAME
 from mcsd.core.grants import Grant, GrantEvent, GrantState
 from mcsd.core.host import Host
-from mcsd.core.labels import Label, readable
+from mcsd.core.labels import Label, Level, readable
 from mcsd.core.plan import Adopt, Advance, Occupy
 from mcsd.core.sharing import conflicts_of, shares_with
 from mcsd.core.state_cache import StateCache
@@ -84,7 +85,13 @@ Choice = Adopt | Advance | Occupy | Fresh | None
 """None: the container holds its level already, and it is active."""
 
 
-def choose(container: Container, cache: StateCache, wanted: GateLevel) -> Choice:
+MayHold = Callable[[Level], bool]
+"""Whether this host may use a level that it has used before; see `mcsd.core.fleet`."""
+
+
+def choose(
+    container: Container, cache: StateCache, wanted: GateLevel, may_hold: MayHold = lambda _: True
+) -> Choice:
     """Decide how a starting container gets its level; `process_label` must be the engine's choice."""
     own = cache.grant_of(container.id)
     level = container.level
@@ -99,13 +106,13 @@ def choose(container: Container, cache: StateCache, wanted: GateLevel) -> Choice
             if not grant.container:
                 return Occupy(container, grant.id)
         return Adopt(container, level)
-    if own is not None and wanted is GateLevel.STICKY and _is_still_right(own, container, cache):
+    if own is not None and wanted is GateLevel.STICKY and _is_still_right(own, container, cache, may_hold):
         return _keep(own)
     return Fresh(container, container.label("group") or "")
 
 
-def _is_still_right(own: Grant, container: Container, cache: StateCache) -> bool:
-    if own.group != (container.label("group") or ""):
+def _is_still_right(own: Grant, container: Container, cache: StateCache, may_hold: MayHold) -> bool:
+    if not may_hold(own.level) or own.group != (container.label("group") or ""):
         return False
     return not any(other.state.is_living for other in conflicts_of(own, cache))
 

@@ -31,6 +31,13 @@ class Hint(Enum):
         "through the gate"
     )
 
+    # the fleet
+    ASK_FLEET = "mcsctl fleet status says what is missing; or recreate it without that level"
+    WITHOUT_STORE = (
+        "share the volume with io.mcsd.volume=PATH:shared, or keep hosts apart by [fleet] hosts, without a "
+        "store"
+    )
+
     # where it is
     NAME_IN_RULE = "to have it labelled, name {path} in a [[volumes.rule]], and restart mcsd"
     NAME_PLACE_BELOW = (

@@ -19,6 +19,8 @@ class HolderKind(StrEnum):
     """Its container is gone; a file or process may still carry it."""
     PROCESS = "process"
     """A process runs at it to which mcsd has not granted it."""
+    FLEET = "fleet"
+    """It is another host's, or nobody's that this host knows of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +47,21 @@ class Counts:
     foreign: int
     """Blocked only by processes that run at a comparable level."""
     configured: int
+    elsewhere: int = 0
+    """Not this host's: with a fleet, all pairs outside the blocks that it may grant from."""
 
     def __str__(self) -> str:
         return (
             f"of {self.total} pairs {self.granted} are granted, {self.reserved} reserved, "
             f"{self.grouped} of groups, {self.quarantined} in quarantine, {self.foreign} carried by other "
             f"processes, {self.configured} set aside by the configuration, {self.free} free"
-        )
+        ) + (f", {self.elsewhere} not this host's" if self.elsewhere else "")
 
     @property
     def way_out(self) -> str:
         """What to do if no pair is left, the quickest remedy first."""
+        if self.elsewhere and not self.free:
+            return "mcsctl fleet status says why this host gets no more pairs of its fleet's"
         if self.quarantined:
             return "mcsctl volumes shows what keeps levels in quarantine, and mcsctl restore PATH cleans it"
         if self.reserved:

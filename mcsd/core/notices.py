@@ -61,6 +61,16 @@ class Kind(Enum):
         6,
         "reservation {name} at {level} has ended: {reason}",
     )
+    FLEET_TROUBLE = MessageSpec(
+        "1ddffbaf14b0417ea1a2908f6924fe9f",
+        4,
+        "fleet: {reason}; {hint}",
+    )
+    FLEET_WELL = MessageSpec(
+        "3a29f39b6a9b469b8cfd929f0a9e3200",
+        6,
+        "fleet: {name} grants from the blocks {blocks}, and takes more as it needs them",
+    )
     CONFLICT = MessageSpec(
         "f12adb90adbc472c9a5a033ea0a9a683",
         3,

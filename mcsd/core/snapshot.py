@@ -103,6 +103,7 @@ class PairCounts:
     quarantined: int = 0
     foreign: int = 0
     configured: int = 0
+    elsewhere: int = 0
 
 
 @dataclass(frozen=True, slots=True)

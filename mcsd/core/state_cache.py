@@ -20,6 +20,7 @@ from mcsd.core.changes import (
     Group,
     LedgerContents,
     PutClaim,
+    PutFleet,
     PutGrant,
     PutGroup,
     PutRun,
@@ -49,6 +50,7 @@ class StateCache:
         self._by_volume: dict[VolumeId, set[tuple[GrantId, str]]] = {}
         self._paths: list[tuple[str, VolumeId]] = []
         self.next_grant = contents.next_grant
+        self.fleet = contents.fleet
         self.apply(PutGroup(group) for group in contents.groups)
         self.apply(PutVolume(volume) for volume in contents.volumes)
         self.apply(PutGrant(grant) for grant in contents.grants)
@@ -168,6 +170,8 @@ class StateCache:
                 self._runs[run.id] = run
             case DropRun(run_id):
                 self._runs.pop(run_id, None)
+            case PutFleet(record):
+                self.fleet = record
             case PutTurn():
                 pass  # only the allocator needs these
             case _:

@@ -41,6 +41,7 @@ _mcsctl()
         "run --volume") wanted='none' ;;
         "gate --engine") wanted='none' ;;
         "gate --file") wanted='files' ;;
+        "fleet --config") wanted='none' ;;
         "why --since") wanted='none' ;;
         "why -n"|"why --lines") wanted='none' ;;
         "why --log") wanted='none' ;;
@@ -66,7 +67,7 @@ _mcsctl()
             reserve) wanted='words -h --help --socket --json --group --pid --unit --until' ;;
             run) wanted='words -h --help --socket --json --name --group --type --volume' ;;
             gate) wanted='words -h --help --socket --json --engine --hook --dry-run --reload --file' ;;
-            fleet) wanted='words -h --help --socket --json' ;;
+            fleet) wanted='words -h --help --socket --json --config --gone' ;;
             why) wanted='words -h --help --socket --json -f --follow --since -n --lines --tell --log' ;;
             audit) wanted='words -h --help --socket --json -q --quiet --sarif --all --severity --ignore --inodes --known --tell --config' ;;
             release) wanted='words -h --help --socket --json' ;;
@@ -82,7 +83,7 @@ _mcsctl()
             "restore 0") wanted='volumes' ;;
             "scan 0") wanted='files' ;;
             "gate 0") wanted='words enable disable status' ;;
-            "fleet 0") wanted='words plan status' ;;
+            "fleet 0") wanted='words plan status init admit evict recover open' ;;
             "why 0") wanted='containers volumes' ;;
             "audit 0") wanted='containers' ;;
         esac

@@ -16,6 +16,7 @@ from mcsd.core.changes import (
     Group,
     LedgerContents,
     PutClaim,
+    PutFleet,
     PutGrant,
     PutGroup,
     PutRun,
@@ -23,6 +24,7 @@ from mcsd.core.changes import (
     PutVolume,
 )
 from mcsd.core.containers import ContainerId
+from mcsd.core.fleet.values import FleetRecord
 from mcsd.core.grants import Grant, GrantState
 from mcsd.core.pairs import EVERY_PAIR
 from mcsd.core.runs import Run
@@ -41,6 +43,7 @@ class Tables:
     runs: dict[ContainerId, Run] = field(default_factory=dict)
     next_grant: int = 1
     turns: list[int] = field(default_factory=list)
+    fleet: FleetRecord | None = None
 
     def copy(self) -> Tables:
         """Return tables that change on their own; the records are immutable."""
@@ -52,6 +55,7 @@ class Tables:
             dict(self.runs),
             self.next_grant,
             list(self.turns),
+            self.fleet,
         )
 
     def apply(self, changes: Sequence[Change]) -> Tables:
@@ -76,6 +80,7 @@ class Tables:
             runs=tuple(self.runs[key] for key in sorted(self.runs)),
             next_grant=self.next_grant,
             turns=array("I", self.turns),
+            fleet=self.fleet,
         )
 
     def _apply(self, change: Change) -> None:
@@ -101,6 +106,8 @@ class Tables:
                 self.runs[run.id] = run
             case DropRun(run_id):
                 self.runs.pop(run_id, None)
+            case PutFleet(record):
+                self.fleet = record
             case PutTurn(pair):
                 rank = EVERY_PAIR.rank_of(pair)
                 assert rank is not None

@@ -13,6 +13,7 @@ from mcsd.core.changes import (
     DropVolume,
     Group,
     PutClaim,
+    PutFleet,
     PutGrant,
     PutGroup,
     PutRun,
@@ -20,6 +21,7 @@ from mcsd.core.changes import (
     PutVolume,
 )
 from mcsd.core.containers import ContainerId
+from mcsd.core.fleet.values import Document, FleetRecord, Operation
 from mcsd.core.grants import Grant, GrantState, Origin
 from mcsd.core.labels import CategoryPair, Context, Level
 from mcsd.core.lives import ProcessLife, TimeLife, UnitLife
@@ -96,6 +98,18 @@ def run(name: str = "a", **values: Any) -> Run:
     return replace(_RUN, id=ContainerId("run-" + name * 32), **values)
 
 
+_RECORD = FleetRecord(
+    fleet="1" * 32,
+    name="alpha",
+    admission="2" * 32,
+    incarnation="3" * 32,
+    machine="dmi:4c4c4544",
+    generation=1,
+    cluster="14841639068965178418",
+)
+_PENDING = (Operation("4" * 32, 1, 1, Document(frozenset({0, 958}))),)
+
+
 STORY: tuple[tuple[Change, ...], ...] = (
     (PutGrant(grant(1)), PutVolume(volume("a")), PutClaim(claim(1, on=volume("a")))),
     (
@@ -135,4 +149,6 @@ STORY: tuple[tuple[Change, ...], ...] = (
     ),
     (PutRun(_RUN), PutRun(run("c"))),
     (PutRun(replace(_RUN, started=1764003701.25)), DropRun(ContainerId("run-" + "c" * 32))),
+    (PutFleet(_RECORD),),
+    (PutFleet(replace(_RECORD, document=Document(frozenset({3, 4}), "in doubt"), pending=_PENDING)),),
 )

@@ -27,8 +27,11 @@ from mcsd.core.denials.telling import Newest, ToldDenial
 from mcsd.core.disk import DiskState, Watching
 from mcsd.core.exposure import Barrier, Shown, Survey, Weak, Weakness, weaknesses
 from mcsd.core.figures import Distribution, Figures
+from mcsd.core.fleet.holding import FleetHolding
+from mcsd.core.fleet.protocol import Permission, Trouble, View
 from mcsd.core.fleet.standing import FleetStanding
 from mcsd.core.fleet.storages import SharedMount, StorageUse
+from mcsd.core.fleet.values import Document, Fence, Fleet, FleetRecord, Reading
 from mcsd.core.grants import Grant, GrantState, Origin
 from mcsd.core.hints import Hint
 from mcsd.core.host import Host, SelinuxStatus
@@ -251,6 +254,8 @@ def quiet_scene() -> Scene:
     scene.claim(web, "/data", "/srv/web", scene.volume("/srv/web", "s0:c12,c900", inodes=1204))
     db = scene.container("db", "s0:c7,c31", origin=Origin.ASSIGNED)
     scene.claim(db, "/var/lib/db", "/srv/db", scene.volume("/srv/db", "s0:c7,c31", inodes=88))
+    use = StorageUse(SharedMount("/mnt/media", "ceph", "10.0.0.7:6789:/media"), ("db", "web"))
+    scene.fleet = FleetStanding("alpha", "c0.c340", ("alpha", "beta", "gamma"), (use,))
     return scene
 
 
@@ -347,9 +352,9 @@ def troubled_scene() -> Scene:
     scene.fleet = FleetStanding(
         "alpha",
         "c0.c1023",
-        ("alpha", "beta", "gamma"),
-        (StorageUse(SharedMount("/mnt/media", "ceph", "10.0.0.7:6789:/media"), ("db", "web")),),
-        ("evil", "lost", "media", "web"),
+        storages=(StorageUse(SharedMount("/mnt/media", "ceph", "10.0.0.7:6789:/media"), ("db", "web")),),
+        outside=("evil", "lost", "media", "web"),
+        holding=_holding(scene.now),
     )
     scene.networks["web"] = Network(
         NetworkKind.OWN, (Interface("veth8a21c0", 12, "0a:58:c0:a8:01:02", "eth0", 11),)
@@ -357,6 +362,38 @@ def troubled_scene() -> Scene:
     scene.container("lost", "s0:c600,c601", process=PROCESS + "s0")
     scene.container("broken", "s0:c700,c701", error="Docker's answer about it makes no sense: no Id")
     return scene
+
+
+def _holding(now: float) -> FleetHolding:
+    """A host that goes on while the store is down; another one has found something wrong before."""
+    document = Document(frozenset({3, 4, 5, 77}))
+    record = FleetRecord(
+        fleet="1" * 32,
+        name="alpha",
+        admission="2" * 32,
+        incarnation="3" * 32,
+        machine="dmi:4c4c4544",
+        generation=2,
+        cluster="14841639068965178418",
+        number=1204,
+        operation="4" * 32,
+        document=document,
+    )
+    hosts = {"alpha": "2" * 32, "beta": "5" * 32, "gamma": "6" * 32}
+    fleet = Fleet(record.fleet, record.cluster, 2, True, hosts, "7" * 32)
+    fences = {
+        "alpha": Fence(record.incarnation, 1204, record.operation, 2),
+        "beta": Fence("8" * 32, 31_077, "9" * 32, 2),
+    }
+    documents = {
+        "alpha": document,
+        "beta": Document(frozenset(range(10, 22)), "the store is older than beta"),
+    }
+    view = View(Reading(record.cluster, 40_000), fleet, fences, documents)
+    reason = "mcsd-fleet at '/run/mcsd/fleet.sock' cannot be asked: connection refused"
+    return FleetHolding(
+        "alpha", record, Permission(True), Trouble.UNREACHABLE, reason, view, asked=now - 754, requests=3712
+    )
 
 
 def _add_booleans(scene: Scene) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from mcsd.adapters.host.shared import MountedStorages
-from mcsd.app.wiring import Assembly, Outside
+from mcsd.app.wiring import Assembly, FleetSide, Outside
 from mcsd.blocking.calls import Blocking
 from mcsd.blocking.threads import Threads
 from mcsd.config import Config, validate
@@ -276,6 +276,7 @@ class World:
         self.files = FakeFiles() if disk is None else DiskFiles(disk)
         self.strays = FakeStrays()
         self.shared = MountedStorages(b"")
+        self.fleet: FleetSide | None = None
         self.kernel = Kernel(tuple(self.engines.values()))
         self.clock = HandClock()
         self.papers = Papers()
@@ -289,9 +290,13 @@ class World:
         self._pids = iter(range(5_000_000, 9_000_000))
         self._running: asyncio.Task[None] | None = None
 
+    def open_ledger(self) -> MemoryLedger:
+        """Open what a former mcsd has left."""
+        return MemoryLedger(self.tables)
+
     async def boot(self, *, following: bool = True) -> None:
         """Start mcsd on what is there; unless it is `following`, none of its jobs runs yet."""
-        self.ledger = MemoryLedger(self.tables)
+        self.ledger = self.open_ledger()
         self._writer = ThreadPoolExecutor(1)
         if self.disk is not None:
             self.disk_watch = FakeDiskWatch(self.disk)  # the kernel's watch ends with the process
@@ -322,6 +327,7 @@ class World:
                 networks=cast(Any, _Blocking(self.kernel)),
                 shared_storages=cast(Any, _Blocking(self.shared)),
                 random=self._random,
+                fleet=self.fleet,
             ),
         )
         await self.mcsd.prepare()

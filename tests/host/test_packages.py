@@ -58,7 +58,7 @@ def payload(package: Path) -> bytes:
 
 def test_the_same_tree_gives_the_same_payload(built: tuple[Path, Path]) -> None:
     first, second = map(packages, built)
-    assert len(first) == 4 and set(first) == set(second)
+    assert len(first) == 5 and set(first) == set(second)
     for name in first:
         assert payload(first[name]) == payload(second[name]), name
 
@@ -71,7 +71,7 @@ def test_rpmlint_has_nothing_to_say(built: tuple[Path, Path]) -> None:
         PACKAGING / "mcsd.spec",
         *packages(built[0]).values(),
     )
-    assert "4 packages and 1 specfiles checked; 0 errors, 0 warnings" in said, said
+    assert "5 packages and 1 specfiles checked; 0 errors, 0 warnings" in said, said
 
 
 @pytest.mark.parametrize(
@@ -157,3 +157,17 @@ def test_every_scriptlet_is_a_shell_script(built: tuple[Path, Path]) -> None:
             text = run("rpm", "-qp", "--qf", f"%{{{part}}}", package)
             if text != "(none)":
                 subprocess.run(["sh", "-n"], input=text, text=True, check=True)
+
+
+def test_who_speaks_to_the_network_is_a_package_of_its_own(built: tuple[Path, Path]) -> None:
+    (fleet,) = (path for name, path in packages(built[0]).items() if name.startswith("mcsd-fleet"))
+    listed = set(run("rpm", "-qpl", fleet).splitlines())
+    assert {
+        "/usr/libexec/mcsd/mcsd-fleet",
+        "/usr/lib/systemd/system/mcsd-fleet.service",
+        "/usr/lib/systemd/system/mcsd-fleet.socket",
+        "/usr/lib/sysusers.d/mcsd-fleet.conf",
+    } <= listed
+    assert [one for one in listed if one.endswith("/fleet.toml")], "the example of a configuration"
+    (main,) = (path for name, path in packages(built[0]).items() if name.endswith("x86_64.rpm"))
+    assert not [one for one in run("rpm", "-qpl", main).splitlines() if one.endswith("mcsd-fleet")]

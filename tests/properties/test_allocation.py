@@ -26,7 +26,7 @@ some_level = st.one_of(
 )
 holders = st.builds(
     Holder,
-    st.sampled_from([kind for kind in HolderKind if kind is not HolderKind.PROCESS]),
+    st.sampled_from([kind for kind in HolderKind if kind not in {HolderKind.PROCESS, HolderKind.FLEET}]),
     st.sampled_from(["web", "db"]),
 )
 

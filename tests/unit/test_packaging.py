@@ -57,11 +57,11 @@ def test_it_needs_the_policy_only_where_there_is_one() -> None:
 
 def test_every_unit_is_packed_enabled_and_disabled() -> None:
     units = {path.name for path in (ROOT / "systemd").glob("mcsd*")}
-    (listed,) = re.findall(r"^%global units (.*)$", SPEC, re.MULTILINE)
-    assert set(listed.split()) == units
+    listed = re.findall(r"^%global (?:fleet_)?units (.*)$", SPEC, re.MULTILINE)
+    assert {unit for line in listed for unit in line.split()} == units and len(listed) == 2
     assert {unit for unit in units if f"%{{_unitdir}}/{unit}\n" in SPEC} == units
     for macro in ("%systemd_post %{units}", "%systemd_preun %{units}"):
-        assert macro in SPEC
+        assert macro in SPEC and macro.replace("units", "fleet_units") in SPEC
 
 
 def test_the_ledger_is_nobody_s_to_remove() -> None:

@@ -37,6 +37,8 @@ def context_of(path: str) -> str:
         ("/usr/bin/mcsd", "mcsd_exec_t"),
         ("/usr/libexec/mcsd/mcsd-gate", "mcsd_gate_exec_t"),
         ("/usr/libexec/mcsd/mcsd-gate.py", "mcsd_gate_exec_t"),
+        ("/usr/libexec/mcsd/mcsd-fleet", "mcsd_fleet_exec_t"),
+        ("/run/mcsd/fleet.sock", "mcsd_runtime_t"),
         ("/etc/mcsd", "mcsd_etc_t"),
         ("/etc/mcsd/conf.d/10-site.toml", "mcsd_etc_t"),
         ("/var/lib/mcsd", "mcsd_var_lib_t"),

@@ -20,7 +20,8 @@ def words(text: str) -> set[str]:
 
 
 BOTH = words("""
-    can_exec corecmd_executable_file corecmd_mmap_bin_files dev_getattr_all_blk_files
+    can_exec corecmd_executable_file corecmd_mmap_bin_files corenet_tcp_connect_all_ports
+    dev_getattr_all_blk_files
     dev_getattr_all_chr_files dev_read_rand dev_read_sysfs dev_read_urand domain_entry_file
     domain_getattr_all_domains domtrans_pattern
     domain_obj_id_change_exemption domain_read_all_domains_state files_config_file
@@ -33,7 +34,7 @@ BOTH = words("""
     selinux_compute_access_vector selinux_compute_create_context selinux_get_enforce_mode selinux_getattr_fs
     selinux_set_generic_booleans selinux_validate_context seutil_read_config
     seutil_read_default_contexts seutil_read_file_contexts sssd_read_public_files
-    sssd_stream_connect stream_connect_pattern
+    sssd_stream_connect stream_connect_pattern sysnet_dns_name_resolve
 """)
 REFERENCE = words("""
     container_stream_connect_system_engine files_runtime_file files_search_runtime init_unit_file

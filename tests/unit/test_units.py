@@ -16,7 +16,12 @@ from mcsd.core.protected import PLACES
 from mcsd.relabel.passing import Effort
 
 UNITS = Path(__file__).parents[2] / "systemd"
-MOST_EXPOSED = {"mcsd.service": 2.5, "mcsd-booleans.service": 1.5, "mcsd-scan.service": 1.2}
+MOST_EXPOSED = {
+    "mcsd.service": 2.5,
+    "mcsd-booleans.service": 1.5,
+    "mcsd-scan.service": 1.2,
+    "mcsd-fleet.service": 1.8,
+}
 
 
 def settings(unit: str) -> dict[str, list[str]]:
@@ -153,7 +158,9 @@ def test_the_sockets_belong_to_root_and_their_group(
 
 
 def test_the_daemon_knows_every_descriptor_by_name() -> None:
-    names = {settings(unit.name)["Socket.FileDescriptorName"][0] for unit in UNITS.glob("*.socket")}
+    sockets = [settings(unit.name) for unit in UNITS.glob("*.socket")]
+    ours = [one for one in sockets if one["Socket.Service"] == ["mcsd.service"]]
+    names = {one["Socket.FileDescriptorName"][0] for one in ours}
     assert names == SOCKET_NAMES
 
 
@@ -165,6 +172,7 @@ def analyzer(tmp_path: Path) -> Path:
     for unit in (*UNITS.glob("*.service"), *UNITS.glob("*.socket"), *UNITS.glob("*.timer")):
         text = unit.read_text(encoding="utf-8").replace("ExecStart=/usr/sbin/mcsd", "ExecStart=/bin/true")
         text = text.replace("ExecStart=/usr/bin/mcsctl", "ExecStart=/bin/true")
+        text = text.replace("ExecStart=/usr/libexec/mcsd/mcsd-fleet", "ExecStart=/bin/true")
         (tmp_path / unit.name).write_text(text, encoding="utf-8")
     return tmp_path
 
@@ -218,3 +226,11 @@ def test_the_store_s_program_is_no_part_of_the_daemon() -> None:
     assert unit["Unit.ConditionSecurity"] == ["selinux"]
     assert unit["Install.WantedBy"] == ["mcsd.service"]
     assert unit["Service.Environment"] == SERVICE["Service.Environment"][:1]  # the rest is about its threads
+
+
+def test_who_speaks_to_the_network_has_no_privilege_and_mcsd_alone_asks_it() -> None:
+    unit, socket = settings("mcsd-fleet.service"), settings("mcsd-fleet.socket")
+    assert unit["Service.User"] == ["mcsd-fleet"] and unit["Service.CapabilityBoundingSet"] == [""]
+    assert unit["Service.ProtectSystem"] == ["strict"] and "Service.ReadWritePaths" not in unit
+    assert socket["Socket.SocketMode"] == ["0600"] and socket["Socket.SocketUser"] == ["root"]
+    assert "AF_INET" not in SERVICE["Service.RestrictAddressFamilies"][0]

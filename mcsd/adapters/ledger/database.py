@@ -35,12 +35,14 @@ from mcsd.core.changes import (
     DropVolume,
     LedgerContents,
     PutClaim,
+    PutFleet,
     PutGrant,
     PutGroup,
     PutRun,
     PutTurn,
     PutVolume,
 )
+from mcsd.core.fleet.values import FleetRecord
 from mcsd.core.grants import Grant, GrantState
 from mcsd.core.pairs import EVERY_PAIR
 from mcsd.errors import LabelSyntaxError, LedgerError
@@ -112,11 +114,13 @@ class SqliteLedger:
                 database.execute(_select("groups", rows.GROUP_COLUMNS)).fetchall(),
                 database.execute(_select("runs", rows.RUN_COLUMNS)).fetchall(),
             )
+            fleet = database.execute("SELECT record FROM fleet").fetchone()
             turns = array("I", (rank for (rank,) in database.execute("SELECT pair FROM turns ORDER BY turn")))
         try:
             if max(turns, default=0) >= EVERY_PAIR.total:
                 raise ValueError(f"there is no pair of rank {max(turns)}")
-            return replace(_contents(*stored, next_grant), turns=turns)
+            remembered = FleetRecord.parse(fleet[0]) if fleet else None
+            return replace(_contents(*stored, next_grant), turns=turns, fleet=remembered)
         except (ValueError, TypeError, LabelSyntaxError) as exc:
             raise damaged(self.path, f"a row makes no sense: {exc}") from exc
 
@@ -205,6 +209,8 @@ def _apply(database: sqlite3.Connection, change: Change) -> None:
             database.execute(_PUT_RUN, rows.run_row(run))
         case DropRun(run_id):
             database.execute("DELETE FROM runs WHERE id = ?", (run_id,))
+        case PutFleet(record):
+            database.execute("INSERT OR REPLACE INTO fleet VALUES (1, ?)", (record.text(),))
         case PutTurn(pair):
             database.execute("INSERT OR REPLACE INTO turns (pair) VALUES (?)", (EVERY_PAIR.rank_of(pair),))
         case _:

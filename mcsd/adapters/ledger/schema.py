@@ -160,9 +160,22 @@ _VERSION_6 = (
     "UPDATE grants SET engine = 'run' WHERE container IN (SELECT id FROM runs)",
 )
 
+_VERSION_7 = (
+    # What this host remembers of its fleet, in JSON: one row, none without a fleet.
+    "CREATE TABLE fleet (id INTEGER PRIMARY KEY CHECK (id = 1), record TEXT NOT NULL) STRICT",
+)
+
 Migration = Sequence[str]
 
-MIGRATIONS: tuple[Migration, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6)
+MIGRATIONS: tuple[Migration, ...] = (
+    _VERSION_1,
+    _VERSION_2,
+    _VERSION_3,
+    _VERSION_4,
+    _VERSION_5,
+    _VERSION_6,
+    _VERSION_7,
+)
 
 
 def version_of(database: sqlite3.Connection) -> int:

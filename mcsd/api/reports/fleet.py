@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from mcsd.api.reports.models import CheckReport, Condition, FleetReport, StorageReport
+from mcsd.api.reports.models import (
+    CheckReport,
+    Condition,
+    FleetReport,
+    FleetStoreReport,
+    MemberReport,
+    StorageReport,
+)
+from mcsd.core.fleet.blocks import listed
+from mcsd.core.fleet.holding import FleetHolding
 from mcsd.core.fleet.standing import FleetStanding
+from mcsd.core.json_values import moment
 
 SUBJECT = "Fleet"
 
@@ -28,6 +38,7 @@ def fleet_report(standing: FleetStanding) -> FleetReport:
             for use in standing.storages
         ),
         outside=standing.outside,
+        store=_store(standing.holding) if standing.holding is not None else None,
         checks=checks,
     )
 
@@ -39,8 +50,46 @@ def fleet_check(standing: FleetStanding | None) -> CheckReport | None:
     troubles = standing.troubles()
     if troubles:
         return _check("; ".join(text for text, _ in troubles), "mcsctl fleet status")
+    if standing.holding is not None:
+        members = len(standing.holding.members)
+        text = (
+            f"{_blocks(standing.holding)} of pairs held, of {members} {'host' if members == 1 else 'hosts'}"
+        )
+        return CheckReport(subject=SUBJECT, condition=Condition.GOOD, text=text, hint="")
     text = f"{standing.range} is this host's alone, of {len(standing.hosts)}"
     return CheckReport(subject=SUBJECT, condition=Condition.GOOD, text=text, hint="")
+
+
+def _blocks(holding: FleetHolding) -> str:
+    count = len(holding.blocks)
+    return f"{count} {'block' if count == 1 else 'blocks'}"
+
+
+def _store(holding: FleetHolding) -> FleetStoreReport:
+    record, view = holding.record, holding.view
+    return FleetStoreReport(
+        trouble=holding.trouble,
+        grants=holding.permission.is_proven,
+        blocks=listed(holding.blocks),
+        contested=listed(holding.permission.contested),
+        pending=len(record.pending) if record is not None else 0,
+        fleet=record.fleet if record is not None else None,
+        generation=record.generation if record is not None else None,
+        cluster=record.cluster if record is not None else None,
+        open=view.fleet.is_open if view is not None else None,
+        answered=moment(holding.asked) if holding.asked is not None else None,
+        requests=holding.requests,
+        members=tuple(
+            MemberReport(
+                name=one.name,
+                blocks=one.blocks,
+                operations=one.number,
+                generation=one.generation,
+                doubt=one.doubt,
+            )
+            for one in holding.members
+        ),
+    )
 
 
 def _check(text: str, hint: str) -> CheckReport:

@@ -12,6 +12,7 @@ from mcsd.api.reports.networks import NetworkReport
 from mcsd.core.blocked import Party
 from mcsd.core.disk import Watching
 from mcsd.core.exposure import Barrier, Weak
+from mcsd.core.fleet.protocol import Trouble
 from mcsd.core.grants import Origin
 from mcsd.core.isolation import Why
 from mcsd.core.lives import LifeKind
@@ -274,6 +275,9 @@ class PairSummary(Answer):
     quarantined: Count
     foreign: Count
     configured: Count = Field(description="set aside by the configuration")
+    elsewhere: Count = Field(
+        default=0, description="not this host's: of a fleet's other hosts, or nobody's yet"
+    )
 
 
 class RunReport(Answer):
@@ -409,6 +413,35 @@ class StorageReport(Answer):
     containers: tuple[Text, ...] = Field(description="who has volumes on it, by name")
 
 
+class MemberReport(Answer):
+    """A host of the fleet, as the store has it."""
+
+    name: Text
+    blocks: Count = Field(description="how many blocks it holds")
+    operations: Count = Field(description="how many operations it has done; 0: it has not joined yet")
+    generation: Count
+    doubt: Text = Field(description="why it thinks that the store was restored; mostly empty")
+
+
+class FleetStoreReport(Answer):
+    """What this host holds of the pairs in a common store."""
+
+    trouble: Trouble | None = Field(description="why nothing is taken or granted; null if all is well")
+    grants: bool = Field(description="whether levels are granted from what it holds")
+    blocks: str = Field(description="the blocks that are granted from, such as `0-3,7`")
+    contested: str = Field(
+        description="blocks that another host claims as well: nothing is granted from them"
+    )
+    pending: Count = Field(description="operations whose outcome is not known yet")
+    fleet: str | None = Field(description="the fleet's id; null before this host has joined one")
+    generation: Count | None = Field(description="rises with each recovery")
+    cluster: str | None = Field(description="the store's identity")
+    open: bool | None = Field(description="false while a recovery goes on; null if it was never read")
+    answered: datetime | None = Field(description="when the store last answered")
+    requests: Count = Field(description="requests to the store since mcsd started")
+    members: tuple[MemberReport, ...]
+
+
 class FleetReport(Answer):
     """How this host stands among those that mount the same labelled storage."""
 
@@ -423,7 +456,8 @@ class FleetReport(Answer):
         description="whether no other host's range has a pair of this one's; null: no plan"
     )
     storages: tuple[StorageReport, ...]
-    outside: tuple[Text, ...] = Field(description="who holds a level outside the planned range, by name")
+    outside: tuple[Text, ...] = Field(description="who holds a level that is not this host's, by name")
+    store: FleetStoreReport | None = Field(default=None, description="null without a common store")
     checks: tuple[CheckReport, ...] = Field(description="what is not as it should be")
 
 

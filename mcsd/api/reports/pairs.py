@@ -131,4 +131,5 @@ def pair_summary(counts: PairCounts | None) -> PairSummary | None:
         quarantined=counts.quarantined,
         foreign=counts.foreign,
         configured=counts.configured,
+        elsewhere=counts.elsewhere,
     )

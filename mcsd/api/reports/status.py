@@ -215,6 +215,9 @@ def _pairs(counts: PairCounts | None) -> CheckReport | None:
         ]
     )
     text = f"{text}; {counts.free:,} of {counts.total:,} free"
+    if counts.elsewhere:
+        condition = Condition.GOOD if counts.free else Condition.BAD
+        return _check("Pairs", condition, text, "" if counts.free else "mcsctl fleet status")
     if not counts.free:
         return _check(
             "Pairs", Condition.BAD, text, "widen [categories] range, or see mcsctl pairs --state quarantined"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from mcsd.core.fleet.holding import FleetHolding, block_in
 from mcsd.core.fleet.ranges import HostRange, plan_ranges
 from mcsd.core.fleet.storages import SharedMount, StorageUse
 from mcsd.core.state_cache import StateCache
@@ -22,7 +23,9 @@ class FleetStanding:
     hosts: tuple[str, ...] = ()
     storages: tuple[StorageUse, ...] = ()
     outside: tuple[str, ...] = ()
-    """Containers that hold levels outside the planned range."""
+    """Containers that hold levels outside the planned range, or outside the blocks that this host holds."""
+    holding: FleetHolding | None = None
+    """What this host holds of a common store's pairs; None without one."""
 
     @property
     def planned(self) -> HostRange | None:
@@ -37,11 +40,15 @@ class FleetStanding:
     @property
     def is_concerned(self) -> bool:
         """Whether there is anything to say: a plan, or volumes on storage that other hosts may mount."""
-        return bool(self.hosts or self.storages)
+        return bool(self.hosts or self.storages or self.holding is not None)
 
     def troubles(self) -> tuple[tuple[str, str], ...]:
         """Return what is not as it should be, and what to do about it."""
-        found = [self._unplanned() if not self.hosts else self._misplaced(), self._outsiders()]
+        if self.holding is not None:
+            first = self.holding.says()
+        else:
+            first = self._misplaced() if self.hosts else self._unplanned()
+        found = [first, self._outsiders()]
         return tuple(one for one in found if one is not None)
 
     def _unplanned(self) -> tuple[str, str] | None:
@@ -74,13 +81,18 @@ class FleetStanding:
         more = len(self.outside) - NAMED
         names = ", ".join(self.outside[:NAMED]) + (f" and {more} more" if more > 0 else "")
         return (
-            f"levels outside this host's range are held by {names}",
+            f"levels that are not this host's are held by {names}",
             "have mcsd choose the levels (mcsctl gate enable --reload), then recreate these containers",
         )
 
 
-def levels_outside(cache: StateCache, planned: HostRange | None) -> tuple[str, ...]:
-    """Return the names of those that hold levels outside a range: Docker chooses from all categories."""
+def levels_outside(cache: StateCache, standing: FleetStanding) -> tuple[str, ...]:
+    """Return the names of those that hold levels not this host's: Docker chooses from all categories."""
+    if standing.holding is not None:
+        record = standing.holding.record
+        own = record.held if record is not None else frozenset()
+        return tuple(grant.name for grant in cache.grants() if block_in(grant.level) not in own)
+    planned = standing.planned
     if planned is None:
         return ()
     return tuple(grant.name for grant in cache.grants() if not planned.has(grant.level))

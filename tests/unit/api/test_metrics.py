@@ -72,6 +72,8 @@ def test_what_is_so_is_measured(served: Served) -> None:
     assert value(found, "volumes_watched", watching="rounds") == 1
     assert value(found, "watched_directories") == 77
     assert value(found, "stray_levels") == 1
+    assert value(found, "fleet_blocks") == 4 and value(found, "fleet_store_requests_total") == 3712
+    assert value(found, "fleet_grants") == 1 and value(found, "fleet_trouble") == 1
     assert value(found, "event_lag_seconds_bucket", le="1.0") == 2
     assert value(found, "event_lag_seconds_count") == 3
     assert value(found, "resyncs_total", reason="timer") == 5

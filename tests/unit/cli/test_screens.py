@@ -88,7 +88,7 @@ def test_a_bad_night(troubled: Served, command: str, columns: int) -> None:
 
 
 @pytest.mark.parametrize("columns", [80, 200])
-@pytest.mark.parametrize("command", ["status", "containers", "volumes", "pairs", "booleans"])
+@pytest.mark.parametrize("command", ["status", "containers", "volumes", "pairs", "booleans", "fleet status"])
 def test_a_quiet_host(quiet: Served, command: str, columns: int) -> None:
     compare(f"quiet {command}", columns, printed(quiet, command, columns))
 
@@ -141,6 +141,13 @@ ERRORS = (
     "booleans nope on",
     "booleans docker_connect_any maybe",
     "gate perhaps",
+    "fleet perhaps",
+    "fleet plan",
+    "fleet plan 'a host'",
+    "fleet status alpha",
+    "fleet admit",
+    "fleet evict beta",
+    "fleet recover --config /nowhere/fleet.toml",
     "--socket /nowhere/mcsd.sock status",
 )
 """Every way to be told no. Each says what, and what to do."""

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from itertools import combinations
+from itertools import combinations, zip_longest
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from mcsd.core.allocation import Allocator, Holder, HolderKind
+from mcsd.core.fleet.blocks import BLOCK, block_of
 from mcsd.core.groups import member_level
 from mcsd.core.labels import CategoryPair, Level
+from mcsd.core.pairs import EVERY_PAIR
 from mcsd.errors import ConflictError, ExhaustedError, LabelSyntaxError
 
 WEB = Holder(HolderKind.GRANT, "web")
@@ -249,3 +253,77 @@ def test_a_member_of_two_groups_has_a_pair_apart_from_both() -> None:
     pairs.take(level, WEB)
     other = member_level(pairs.choose_member(groups[0]), groups[:1])
     assert not other.is_comparable_to(level)
+
+
+# --- blocks of a fleet ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def limited() -> Allocator:
+    """All pairs, none of which may be chosen: making this takes a third of a second."""
+    allocator = Allocator(low=0, high=1023, random=random.Random(1))
+    allocator.take(Level.of(1022, 1023), Holder(HolderKind.CONFIGURED, "docker"))
+    allocator.limit(frozenset())
+    return allocator
+
+
+def test_only_pairs_of_the_blocks_are_chosen_until_they_end(limited: Allocator) -> None:
+    with pytest.raises(ExhaustedError, match="523775 not this host's") as refused:
+        limited.choose()
+    assert "mcsctl fleet status" in refused.value.hint
+    limited.limit(frozenset({3, 900}))
+    chosen = set()
+    holder = Holder(HolderKind.GRANT, "web")
+    for _ in range(2 * BLOCK):
+        pair = limited.choose()
+        chosen.add(pair)
+        limited.take(pair.level, holder)
+    assert {block_of(pair) for pair in chosen} == {3, 900} and len(chosen) == 2 * BLOCK
+    with pytest.raises(ExhaustedError):
+        limited.choose()
+    for pair in chosen:
+        limited.give_back(pair.level, holder)
+    assert limited.counts().free == 2 * BLOCK
+    limited.limit(frozenset())
+
+
+def test_what_is_held_stays_taken_whatever_the_blocks_are(limited: Allocator) -> None:
+    """Promise 2: a level that Docker chose, or that is in quarantine, may be in any host's block."""
+    pair = EVERY_PAIR.pair_at(7 * BLOCK)
+    holder = Holder(HolderKind.QUARANTINE, "old")
+    limited.take(pair.level, holder)
+    assert limited.counts().quarantined == 1 and limited.unused([6, 7, 8]) == {6, 8}
+    limited.limit(frozenset({7}))
+    assert limited.counts().free == BLOCK - 1 and limited.why_not(pair.level) == (holder,)
+    assert limited.unused([7]) == frozenset()
+    limited.limit(frozenset())
+    limited.give_back(pair.level, holder)
+    assert limited.counts().free == 0 and limited.unused([7]) == {7}
+    limited.limit(frozenset({7}))
+    assert limited.counts().free == BLOCK
+    limited.limit(frozenset())
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.frozensets(st.integers(0, 5), max_size=4), max_size=6),
+    st.lists(st.integers(0, 40), max_size=6),
+)
+def test_the_counts_are_those_of_the_last_blocks(
+    limited: Allocator, blocks: list[frozenset[int]], held: list[int]
+) -> None:
+    holder = Holder(HolderKind.GRANT, "web")
+    levels = [EVERY_PAIR.pair_at(rank * 60).level for rank in set(held)]
+    for level, one in zip_longest(levels, blocks):
+        if level is not None:
+            limited.take(level, holder)
+        if one is not None:
+            limited.limit(one)
+    last = blocks[-1] if blocks else frozenset()
+    inside = sum(block_of(CategoryPair(*level.numbers())) in last for level in levels)
+    assert limited.counts().free == BLOCK * len(last) - inside
+    assert limited.counts().granted == len(levels)
+    limited.limit(frozenset())
+    for level in levels:
+        limited.give_back(level, holder)
+    assert limited.counts().elsewhere == EVERY_PAIR.total - 1

@@ -65,9 +65,9 @@ def test_levels_outside_the_range_are_told_by_who_holds_them() -> None:
     )
     cache = StateCache(LedgerContents(grants))
     standing = FleetStanding("beta", "c341.c681", HOSTS)
-    outside = levels_outside(cache, standing.planned)
+    outside = levels_outside(cache, standing)
     assert outside == ("far", "half", "group")
-    assert levels_outside(cache, None) == ()
+    assert levels_outside(cache, FleetStanding("beta", "c0.c1023")) == ()
     many = FleetStanding("beta", "c341.c681", HOSTS, outside=(*outside, "one", "two"))
     ((text, hint),) = many.troubles()
     assert text.endswith("far, half, group and 2 more") and "gate enable" in hint

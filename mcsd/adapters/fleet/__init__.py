@@ -1,0 +1,1 @@
+"""The common store of a fleet, behind the service mcsd-fleet."""

@@ -1,0 +1,286 @@
+"""Keeps blocks of the fleet's pairs in reserve, so that starts need not wait for the store.
+
+Theory of operation
+-------------------
+`mcsd.core.fleet.protocol` decides; this reads, writes down, sends and reads again, in the background. It
+takes a block when fewer than `reserve` pairs are free, and gives those back that are not needed. Every `beat`
+it writes an operation that changes nothing: the others see that the host is there, and a host that was put
+back to an earlier state, or copied, is found out.
+
+What always holds:
+
+- The ledger has an operation before it is sent.
+- The allocator chooses from no block that the ledger does not have as held. What a host gives back is closed
+  to the allocator before that is written down, let alone sent.
+- Nothing is chosen before the store has confirmed an operation of this run of mcsd.
+
+What a failure means: while the store does not answer, what is held is granted from, and nothing is taken. An
+error of the ledger leaves everything as it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from mcsd.blocking.calls import Blocking
+from mcsd.core.blocked import Party, Subject
+from mcsd.core.changes import PutFleet
+from mcsd.core.fleet.blocks import BLOCK, BLOCKS, MOST_HELD, listed
+from mcsd.core.fleet.holding import FleetHolding
+from mcsd.core.fleet.protocol import (
+    Grants,
+    Judgement,
+    Means,
+    Trouble,
+    View,
+    Wish,
+    join,
+    judge,
+    next_operation,
+    settled,
+    swap_of,
+)
+from mcsd.core.fleet.values import FleetRecord, FleetValueError, Reading, Swap
+from mcsd.core.labels import Level
+from mcsd.core.notices import Kind, Notice
+from mcsd.errors import FleetError, HostError, LedgerError
+from mcsd.ports import Clock, FleetStore
+from mcsd.state.events import EventBus
+from mcsd.state.store import Store
+
+STORE = Subject(Party.FLEET)
+ROUNDS = 6
+"""Operations in a row: more are made in the next turn."""
+PAUSE = 1.0
+"""Seconds between two turns at least."""
+RETRY = 10.0
+"""Seconds until the next turn at most, while the store does not answer."""
+AT_ONCE = 8
+"""Blocks that are taken in one operation."""
+
+
+@dataclass(frozen=True, slots=True)
+class FleetTerms:
+    """`machine` tells this machine from a copy of its disk elsewhere; `beat` is in seconds.
+
+    `reserve` is how many pairs should be free.
+    """
+
+    name: str
+    machine: str
+    reserve: int
+    beat: float
+
+
+class FleetKeeper:
+    """Owned by the event loop's thread."""
+
+    def __init__(
+        self,
+        terms: FleetTerms,
+        store: Store,
+        fleet: FleetStore,
+        blocking: Blocking,
+        bus: EventBus,
+        clock: Clock,
+        means: Means,
+    ) -> None:
+        self._terms = terms
+        self._store = store
+        self._fleet = fleet
+        self._blocking = blocking
+        self._bus = bus
+        self._clock = clock
+        self._means = means
+        self._own: set[str] = set()
+        self._seen = 0
+        self._beaten = 0.0
+        self._may_take = False
+        self._turn = asyncio.Lock()
+        self._awake = asyncio.Event()
+        self.holding = FleetHolding(terms.name, store.cache.fleet)
+        store.allocator.limit(frozenset())
+
+    def may_hold(self, level: Level) -> bool:
+        """Tell whether a container may start at a level that it has had before."""
+        return self.holding.may_hold(level)
+
+    def wake_if_low(self) -> None:
+        """Request a turn if pairs run low, and more can be had."""
+        if self._may_take and self._lack():
+            self._awake.set()
+
+    async def run(self) -> None:
+        """Take turns, for ever."""
+        while True:
+            self._awake.clear()
+            answered = await self._try()
+            await asyncio.sleep(PAUSE)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._terms.beat if answered else min(RETRY, self._terms.beat)):
+                    await self._awake.wait()
+
+    async def _try(self) -> bool:
+        try:
+            await self.turn()
+        except (FleetError, HostError) as exc:
+            self._tell(Trouble.UNREACHABLE, exc.what)
+            return False
+        except LedgerError:  # reported by the store; nothing has changed
+            return False
+        return True
+
+    async def turn(self) -> None:
+        """Read, conclude, and do what is due, until nothing is.
+
+        Raises `FleetError` or `HostError` if the store does not answer, `LedgerError` if the ledger fails.
+        """
+        async with self._turn:  # a reading must not be older than what is remembered
+            for _ in range(ROUNDS):
+                reading = await self._ask(self._fleet.read)
+                async with self._store.deciding:
+                    swap = await self._decide(reading)
+                if swap is None:
+                    return
+                await self._send(swap)
+
+    async def _ask(self, question: Callable[[], Reading]) -> Reading:
+        self._count()
+        reading = await self._blocking.run(STORE, question)
+        self.holding = replace(self.holding, asked=self._clock.now())
+        return reading
+
+    async def _send(self, swap: Swap) -> None:
+        """Send a transaction. What it answers counts for nothing: the next reading tells."""
+        self._count()
+        await self._blocking.run(STORE, lambda: self._fleet.swap(swap))
+
+    def _count(self) -> None:
+        self.holding = replace(self.holding, requests=self.holding.requests + 1)
+
+    # --- deciding, under the lock ------------------------------------------------------------------
+
+    async def _decide(self, reading: Reading) -> Swap | None:
+        try:
+            view = View.of(reading)
+        except FleetValueError as exc:
+            self._tell(Trouble.UNREADABLE, str(exc))
+            return None
+        record = self._store.cache.fleet
+        if record is None or (view is not None and self._is_admitted_anew(record, view)):
+            record = self._joining(view)
+        if record is None:
+            return None
+        after = settled(record, view) if view is not None else record
+        if after.generation != record.generation:
+            self._seen = reading.revision  # a store that was restored counts from where its backup was
+        judgement = judge(after, view, machine=self._terms.machine, seen=self._seen)
+        if view is not None and reading.cluster == after.cluster:
+            self._seen = max(self._seen, reading.revision)
+        permission = self.holding.permission.after(judgement, after, self._own)
+        self.holding = replace(self.holding, permission=permission, view=view)
+        await self._remember(after)  # what is due depends on what may be granted from now
+        swap = None
+        if view is not None and (wish := self._due(after, judgement)) is not None:
+            made = next_operation(after, view, judgement, wish, self._own, self._means)
+            if made is not None:
+                after, operation = made
+                self._own.add(operation.id)
+                self._beaten = self._clock.steady()
+                swap = swap_of(after, operation, view)
+                await self._remember(after)
+        self._conclude(judgement, view)
+        return swap
+
+    def _is_admitted_anew(self, record: FleetRecord, view: View) -> bool:
+        """Tell whether the host was admitted again, and nothing here has what it held before."""
+        name = self._terms.name
+        admission = view.fleet.hosts.get(name)
+        if admission is None or name in view.fences or (name, admission) == (record.name, record.admission):
+            return False
+        held = record.document.blocks.union(*(one.document.blocks for one in record.pending))
+        return self._idle(held) == held
+
+    def _joining(self, view: View | None) -> FleetRecord | None:
+        found = (
+            Trouble.NO_FLEET
+            if view is None
+            else join(view, self._terms.name, machine=self._terms.machine, new_id=self._means.new_id)
+        )
+        if isinstance(found, FleetRecord):
+            return found
+        self.holding = replace(self.holding, view=view)
+        self._tell(found)
+        return None
+
+    async def _remember(self, record: FleetRecord) -> None:
+        """Write the record down. What shrinks does so before, what grows grows after."""
+        allocator, permission = self._store.allocator, self.holding.permission
+        allocator.limit(permission.blocks(self._store.cache.fleet) & permission.blocks(record))
+        if record != self._store.cache.fleet:
+            await self._store.commit([PutFleet(record)])
+        allocator.limit(permission.blocks(record))
+        self.holding = replace(self.holding, record=record)
+
+    def _due(self, record: FleetRecord, judgement: Judgement) -> Wish | None:
+        """Return what is to be changed now, None for nothing."""
+        wish = self._wish(record, judgement)
+        is_overdue = (
+            judgement.must_assert
+            or bool(judgement.doubt and not record.document.doubt)
+            or bool(record.pending)
+            or record.operation not in self._own
+            or self._clock.steady() - self._beaten >= self._terms.beat
+        )
+        return wish if is_overdue or wish != Wish() else None
+
+    def _wish(self, record: FleetRecord, judgement: Judgement) -> Wish:
+        """Return what to take or give, once what is held is granted from."""
+        if judgement.grants is not Grants.PROVEN or not self.holding.permission.is_proven:
+            return Wish(give=self._idle(self.holding.permission.contested & record.held))
+        spare = self._store.allocator.counts().free - self._terms.reserve
+        if spare < 0:
+            return Wish(take=min(AT_ONCE, -(spare // BLOCK)) if judgement.may_take else 0)
+        idle = sorted(self._idle(self.holding.blocks))
+        surplus = max(0, spare // BLOCK - 1)
+        contested = self._idle(self.holding.permission.contested & record.held)
+        return Wish(give=frozenset(idle[:surplus]) | contested)
+
+    def _idle(self, blocks: frozenset[int]) -> frozenset[int]:
+        return self._store.allocator.unused(blocks)
+
+    def _lack(self) -> bool:
+        return self._store.allocator.counts().free < self._terms.reserve
+
+    # --- telling -----------------------------------------------------------------------------------
+
+    def _conclude(self, judgement: Judgement, view: View | None) -> None:
+        trouble = judgement.trouble
+        if trouble is None and self._lack() and view is not None and self._is_full(view):
+            trouble = Trouble.FULL
+        self._may_take = judgement.may_take and trouble is None
+        self._tell(trouble)
+
+    def _is_full(self, view: View) -> bool:
+        record = self._store.cache.fleet
+        own = record.document.blocks if record is not None else frozenset()
+        return len(own) >= MOST_HELD or len(own | view.taken(self._terms.name)) >= BLOCKS
+
+    def _tell(self, trouble: Trouble | None, detail: str = "") -> None:
+        """Note what is wrong, and report it when it begins and when it is over."""
+        before = self.holding.trouble
+        self.holding = replace(self.holding, trouble=trouble, detail=detail)
+        if trouble is before:
+            return
+        said = self.holding.says()
+        if said is not None:
+            reason, hint = said
+            self._bus.emit(
+                Notice(Kind.FLEET_TROUBLE, {"reason": reason, "hint": hint, "code": trouble or ""})
+            )
+        else:
+            fields = {"name": self._terms.name, "blocks": listed(self.holding.blocks) or "none"}
+            self._bus.emit(Notice(Kind.FLEET_WELL, fields))

@@ -1,0 +1,369 @@
+"""What a host may conclude from what the common store has, and what it may do next.
+
+Theory of operation
+-------------------
+A host changes what it holds by *operations*. It writes the operation into its ledger first (`Operation`, with
+a random id), then asks the store for one transaction: if the fleet's value and this host's fence are still
+what was read, and, for a block to be taken, the documents of all other hosts as well, replace fence and
+document. The answer counts for nothing. The host reads again, and believes what it reads: a fence with the id
+of a pending operation says that this one was done, and that no other one of them ever will be, since all of
+them demand the former fence. So answers may be lost, late, doubled or wrong.
+
+No time decides anything. What a document has is its host's until that host writes another, or an
+administrator evicts it. A host that is cut off goes on with what it holds.
+
+What always holds:
+
+- A block is in one document at most, unless the store lost what it had confirmed.
+- A host grants only from blocks that its ledger has as held whichever pending operation was done, and only
+  if, since mcsd started, the store has shown this host's own last operation. A host whose state is older than
+  the fleet's, or that is a copy, finds another operation there, and grants nothing.
+- A store that was restored has another identity (etcd: cluster id), or a lower revision, or a fence that is
+  older than its host. Then nobody takes a block until all hosts have written what they hold (`RECOVERING`),
+  with a new generation, which no earlier transaction fits.
+
+What a failure means: what is not certain is not granted; what runs goes on running.
+
+Two things cannot be known from here. A store that is restored under the *same* identity, to a state in which
+this host's last operation is there and another host's is not, looks to this host like one that nothing has
+happened to, if it grows beyond the revision that this host has seen. And a memory image of a host that runs
+twice is twice the same host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from mcsd.core.fleet.blocks import BLOCKS, MOST_HELD
+from mcsd.core.fleet.values import (
+    FLEET,
+    Document,
+    Fence,
+    Fleet,
+    FleetRecord,
+    FleetValueError,
+    Operation,
+    Reading,
+    Swap,
+    document_key,
+    fence_key,
+)
+
+
+class Trouble(StrEnum):
+    """Why a host does not take blocks, or does not grant at all; part of the API."""
+
+    UNKNOWN = "unknown"
+    """The store has not been read since mcsd started."""
+    UNREACHABLE = "unreachable"
+    NO_FLEET = "no-fleet"
+    UNREADABLE = "unreadable"
+    OTHER_FLEET = "other-fleet"
+    NOT_ADMITTED = "not-admitted"
+    EVICTED = "evicted"
+    NAME_TAKEN = "name-taken"
+    COPIED = "copied"
+    BEHIND = "behind"
+    TAMPERED = "tampered"
+    RESTORED = "restored"
+    RECOVERING = "recovering"
+    MISSED_RECOVERY = "missed-recovery"
+    DOUBTED = "doubted"
+    FULL = "full"
+    """No block is left that nobody holds."""
+
+
+class Grants(StrEnum):
+    """What a reading says about granting from the blocks that are held."""
+
+    PROVEN = "proven"
+    UNCHANGED = "unchanged"
+    """It says nothing: what was so before stays so."""
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The conclusion from one reading. `contested` are held blocks that another host claims as well."""
+
+    grants: Grants
+    trouble: Trouble | None = None
+    may_take: bool = False
+    must_assert: bool = False
+    """Whether the host has to write what it holds, because the store may not have it."""
+    doubt: str = ""
+    """What the host has to tell the others, "" for nothing new."""
+    contested: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A reading, understood. What cannot be read of other hosts is in `unreadable`, by their names."""
+
+    reading: Reading
+    fleet: Fleet
+    fences: Mapping[str, Fence]
+    documents: Mapping[str, Document]
+    unreadable: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, reading: Reading) -> View | None:
+        """Understand a reading; None if there is no fleet. Raises `FleetValueError`."""
+        text = reading.values.get(FLEET)
+        if text is None:
+            return None
+        fleet = Fleet.parse(text)
+        fences: dict[str, Fence] = {}
+        documents: dict[str, Document] = {}
+        unreadable: set[str] = set()
+        for name in fleet.hosts:
+            try:
+                if (stored := reading.values.get(fence_key(name))) is not None:
+                    fences[name] = Fence.parse(stored)
+                if (stored := reading.values.get(document_key(name))) is not None:
+                    documents[name] = Document.parse(stored)
+            except FleetValueError:
+                unreadable.add(name)
+        return cls(reading, fleet, fences, documents, frozenset(unreadable))
+
+    def others(self, name: str) -> Mapping[str, Document]:
+        """Return the documents of all hosts but one."""
+        return {host: document for host, document in self.documents.items() if host != name}
+
+    def taken(self, name: str) -> frozenset[int]:
+        """Return the blocks that hosts other than this one have."""
+        return frozenset().union(*(one.blocks for one in self.others(name).values()))
+
+
+def settled(record: FleetRecord, view: View) -> FleetRecord:
+    """Return the record with the pending operation that the store shows as done.
+
+    An operation of another generation, or one seen in a store of another identity, is not believed: it may
+    have been done to a copy that knew less.
+    """
+    fence = view.fences.get(record.name)
+    if fence is None or fence.incarnation != record.incarnation or not _is_same_store(record, view):
+        return record
+    for operation in record.pending:
+        if operation.id == fence.operation and operation.generation == view.fleet.generation:
+            after = record.following(operation)
+            return replace(after, cluster=view.fleet.cluster, revision=view.reading.revision)
+    return record
+
+
+def _is_same_store(record: FleetRecord, view: View) -> bool:
+    return view.fleet.id == record.fleet and view.reading.cluster == view.fleet.cluster
+
+
+def judge(record: FleetRecord, view: View | None, *, machine: str, seen: int) -> Judgement:
+    """Conclude from a reading; `record` is settled already. `seen` is the highest revision seen so far."""
+    if record.machine != machine:
+        return Judgement(Grants.STOPPED, Trouble.COPIED)
+    if view is None:
+        return Judgement(Grants.UNCHANGED, Trouble.NO_FLEET)
+    if view.fleet.id != record.fleet:
+        return Judgement(Grants.UNCHANGED, Trouble.OTHER_FLEET)
+    if view.reading.cluster != view.fleet.cluster:
+        return Judgement(Grants.UNCHANGED, Trouble.RESTORED)
+    if view.fleet.hosts.get(record.name) != record.admission:
+        return Judgement(Grants.STOPPED, Trouble.EVICTED)
+    if record.name in view.unreadable:
+        return Judgement(Grants.STOPPED, Trouble.TAMPERED)
+    if view.fleet.generation < record.generation:
+        return Judgement(Grants.STOPPED, Trouble.RESTORED)
+    if view.fleet.generation > record.generation:
+        return _judge_recovery(record, view)
+    return _judge_fence(record, view, seen)
+
+
+def _judge_recovery(record: FleetRecord, view: View) -> Judgement:
+    """Conclude from a generation in which this host has not yet written what it holds."""
+    if view.fleet.is_open:
+        return Judgement(Grants.STOPPED, Trouble.MISSED_RECOVERY)
+    fence = view.fences.get(record.name)
+    if fence is not None:
+        if fence.incarnation != record.incarnation:
+            return Judgement(Grants.STOPPED, Trouble.NAME_TAKEN)
+        is_ours = fence.operation in {record.operation, *(one.id for one in record.pending)}
+        if not is_ours and (fence.number > record.number or fence.generation >= view.fleet.generation):
+            return Judgement(Grants.STOPPED, Trouble.BEHIND)
+    return Judgement(
+        Grants.UNCHANGED, Trouble.RECOVERING, must_assert=True, contested=_contested(record, view)
+    )
+
+
+def _contested(record: FleetRecord, view: View) -> frozenset[int]:
+    return record.held & view.taken(record.name)
+
+
+def _judge_fence(record: FleetRecord, view: View, seen: int) -> Judgement:
+    """Conclude from this host's own fence, in the generation that it knows."""
+    fence = view.fences.get(record.name)
+    if fence is None and not record.operation:
+        return Judgement(Grants.UNCHANGED, None)  # it has not joined yet
+    if fence is not None and fence.incarnation != record.incarnation:
+        return Judgement(Grants.STOPPED, Trouble.NAME_TAKEN)
+    if fence is not None and fence.operation == record.operation:
+        return _judge_others(record, view, seen)
+    if fence is not None and fence.number > record.number:
+        return Judgement(Grants.STOPPED, Trouble.BEHIND)
+    return Judgement(
+        Grants.STOPPED,
+        Trouble.RESTORED,
+        must_assert=True,
+        doubt=f"the store is older than {record.name}",
+        contested=_contested(record, view),
+    )
+
+
+def _judge_others(record: FleetRecord, view: View, seen: int) -> Judgement:
+    """Conclude from what the others have written; this host's own last operation is in the store."""
+    if view.documents.get(record.name) != record.document:
+        return Judgement(Grants.STOPPED, Trouble.TAMPERED)
+    if not view.fleet.is_open:
+        contested = _contested(record, view)
+        return Judgement(Grants.UNCHANGED, Trouble.RECOVERING, contested=contested)
+    if record.document.doubt:
+        contested = _contested(record, view)
+        return Judgement(Grants.PROVEN, Trouble.DOUBTED, contested=contested)
+    if view.reading.revision < max(seen, record.revision):
+        doubt = f"the store's revision is lower than {record.name} has seen"
+        return Judgement(Grants.PROVEN, Trouble.RESTORED, doubt=doubt)
+    if any(other.doubt for other in view.others(record.name).values()):
+        return Judgement(Grants.PROVEN, Trouble.DOUBTED)
+    if view.unreadable:
+        return Judgement(Grants.PROVEN, Trouble.UNREADABLE)
+    return Judgement(Grants.PROVEN, may_take=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """What a running mcsd may grant from. A new one, at each start, grants nothing until it is proven.
+
+    The proof is an operation that was made since the start (`own` has their ids). An older one is no proof:
+    if the ledger was put back, operations may be on their way that follow that one, and are not in the
+    ledger. Nothing that follows it can be done any more once the store has another.
+    """
+
+    is_proven: bool = False
+    contested: frozenset[int] = field(default=frozenset())
+
+    def after(self, judgement: Judgement, record: FleetRecord, own: Collection[str]) -> Permission:
+        """Return the permission after a reading; `record` is settled by it."""
+        if judgement.grants is Grants.UNCHANGED:
+            return Permission(self.is_proven, judgement.contested or self.contested)
+        is_proven = judgement.grants is Grants.PROVEN and record.operation in own
+        return Permission(is_proven, judgement.contested)
+
+    def blocks(self, record: FleetRecord | None) -> frozenset[int]:
+        """Return the blocks that may be granted from now."""
+        if record is None or not self.is_proven:
+            return frozenset()
+        return record.held - self.contested
+
+
+# --- what to do next -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a host would like to change: how many blocks to take, and which to give back.
+
+    A blank one still writes an operation, which shows the others that the host is there, and tells the host
+    from a copy of itself.
+    """
+
+    take: int = 0
+    give: frozenset[int] = frozenset()
+
+
+Choose = Callable[[Sequence[int], int], Collection[int]]
+"""Chooses so many of the blocks, at random: hosts that choose at the same time should choose differently."""
+
+
+def join(view: View, name: str, *, machine: str, new_id: Callable[[], str]) -> FleetRecord | Trouble:
+    """Return the record of a host that is to join, or why it may not: its first operation does it."""
+    fleet = view.fleet
+    if view.reading.cluster != fleet.cluster:
+        return Trouble.RESTORED
+    if name not in fleet.hosts:
+        return Trouble.NOT_ADMITTED
+    if name in view.fences or name in view.documents or name in view.unreadable:
+        return Trouble.NAME_TAKEN
+    if not fleet.is_open:
+        return Trouble.RECOVERING
+    return FleetRecord(
+        fleet=fleet.id,
+        name=name,
+        admission=fleet.hosts[name],
+        incarnation=new_id(),
+        machine=machine,
+        generation=fleet.generation,
+        cluster=fleet.cluster,
+        revision=view.reading.revision,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """Randomness: `new_id` makes 32 hex digits."""
+
+    choose: Choose
+    new_id: Callable[[], str]
+
+
+def next_operation(
+    record: FleetRecord, view: View, judgement: Judgement, wish: Wish, own: Collection[str], means: Means
+) -> tuple[FleetRecord, Operation] | None:
+    """Return the operation to ask the store for, and the record that has to be durable before; None for none.
+
+    An operation of this run (`own`) whose outcome is not known is repeated, as long as it still fits.
+    """
+    if judgement.grants is Grants.STOPPED and not judgement.must_assert:
+        return None
+    if not _is_same_store(record, view):
+        return None
+    newest = record.pending[-1] if record.pending else None
+    if newest is not None and newest.id in own and _fits(record, newest, view, judgement):
+        return record, newest
+    document = _wanted(record, view, judgement, wish, means.choose)
+    operation = Operation(means.new_id(), record.number + 1, view.fleet.generation, document)
+    return replace(record, pending=(*record.pending, operation)), operation
+
+
+def _fits(record: FleetRecord, operation: Operation, view: View, judgement: Judgement) -> bool:
+    if operation.generation != view.fleet.generation or (judgement.doubt and not operation.document.doubt):
+        return False
+    added = operation.document.blocks - record.document.blocks
+    return not added or (judgement.may_take and not added & view.taken(record.name))
+
+
+def _wanted(record: FleetRecord, view: View, judgement: Judgement, wish: Wish, choose: Choose) -> Document:
+    if judgement.must_assert:
+        return Document(record.held, judgement.doubt)
+    doubt = judgement.doubt or record.document.doubt
+    blocks = record.held - wish.give
+    if not judgement.may_take or not wish.take:
+        return Document(blocks, doubt)
+    tried = frozenset().union(*(one.document.blocks for one in record.pending))
+    free = sorted(set(range(BLOCKS)) - view.taken(record.name) - record.document.blocks - tried)
+    count = max(0, min(wish.take, len(free), MOST_HELD - len(blocks)))
+    return Document(blocks | frozenset(choose(free, count)), doubt)
+
+
+def swap_of(record: FleetRecord, operation: Operation, view: View) -> Swap:
+    """Return the transaction that does an operation, if nothing has changed since the reading."""
+    values = view.reading.values
+    conditions: dict[str, str | None] = {key: values.get(key) for key in (FLEET, fence_key(record.name))}
+    if operation.document.blocks - record.document.blocks:
+        for name in view.fleet.hosts.keys() - {record.name}:
+            conditions[document_key(name)] = values.get(document_key(name))
+    return Swap(
+        conditions,
+        {
+            fence_key(record.name): record.fence(operation).text(),
+            document_key(record.name): operation.document.text(),
+        },
+    )

@@ -1,0 +1,457 @@
+"""The daemon with a fleet's store: what it may grant, what it takes and gives back, and what it costs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from mcsd.app.wiring import FleetSide
+from mcsd.control.fleet_keeper import FleetKeeper
+from mcsd.core.allocation import Holder, HolderKind
+from mcsd.core.fleet.administration import admit, begin_recovery, end_recovery, evict, found
+from mcsd.core.fleet.blocks import BLOCK
+from mcsd.core.fleet.holding import block_in
+from mcsd.core.fleet.protocol import Trouble, View
+from mcsd.core.fleet.values import Reading, Swap
+from mcsd.core.hints import Hint
+from mcsd.errors import ConflictError, ExhaustedError, FleetError, GateError, LedgerError
+from tests.fakes.fleet_store import MemoryStore
+from tests.fakes.world import World
+from tests.following import follows
+from tests.unit.control.test_start_admission import gated, level_of, start, stop
+
+NAMES = ("alpha", "beta")
+
+
+class UnsteadyStore(MemoryStore):
+    """A store that may be out of reach, and whose answers to transactions may be wrong."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_down = False
+        self.lies = False
+
+    def read(self) -> Reading:
+        if self.is_down:
+            raise FleetError("nobody answers")
+        return super().read()
+
+    def swap(self, swap: Swap) -> bool:
+        if self.is_down:
+            raise FleetError("nobody answers")
+        done = super().swap(swap)
+        if self.lies:
+            raise FleetError("the answer was lost")
+        return done
+
+    def administer(self, change: Callable[[View], Swap]) -> None:
+        view = View.of(self.read())
+        assert view is not None
+        assert super().swap(change(view))
+
+
+@pytest.fixture(autouse=True)
+def _turns_by_hand(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Turns are taken by the tests, except by those that ask for the keeper's own loop."""
+    if "own_loop" not in request.fixturenames:
+        monkeypatch.setattr(FleetKeeper, "run", lambda _: asyncio.sleep(3600))
+
+
+@pytest.fixture
+def own_loop() -> None:
+    """The keeper's own loop runs."""
+
+
+ids = iter(f"{number:032x}" for number in range(10**9))
+
+
+def new_id() -> str:
+    return next(ids)
+
+
+def host(store: MemoryStore, name: str = "alpha", machine: str = "dmi:a", **config: Any) -> World:
+    """A host of the fleet."""
+    fleet = {"name": name, "store": "unix:///run/s", "reserve": 500, "beat": "1h", **config}
+    world = World(fleet=fleet, seed=ord(name[0]))
+    world.fleet = FleetSide(store, machine)
+    return world
+
+
+def keeper(world: World) -> FleetKeeper:
+    found = world.mcsd.fleet_keeper
+    assert found is not None
+    return found
+
+
+def play(story: Callable[[UnsteadyStore], Awaitable[None]]) -> None:
+    async def run() -> None:
+        store = UnsteadyStore()
+        store.swap(found(store.read(), NAMES, new_id))
+        await asyncio.wait_for(story(store), 30)
+
+    asyncio.run(run())
+
+
+async def booted(world: World) -> World:
+    await world.boot()
+    await keeper(world).turn()
+    return world
+
+
+def fill(world: World, left: int) -> None:
+    """Have somebody hold pairs, until so many are free."""
+    allocator = world.mcsd.store.allocator
+    while allocator.counts().free > left:
+        allocator.take(allocator.choose().level, Holder(HolderKind.PROCESS, "a process"))
+
+
+def free(world: World) -> int:
+    return world.mcsd.store.allocator.counts().free
+
+
+def test_pairs_come_from_blocks_that_the_store_has_for_this_host() -> None:
+    async def story(store: UnsteadyStore) -> None:
+        one, other = await booted(host(store)), await booted(host(store, "beta", "dmi:b"))
+        try:
+            assert free(one) >= 500 and keeper(one).holding.trouble is None
+            assert not keeper(one).holding.blocks & keeper(other).holding.blocks
+            grants = [await world.mcsd.facade.reserve("vm", group=None) for world in (one, other)]
+            for world, grant in zip((one, other), grants, strict=True):
+                assert block_in(grant.level) in keeper(world).holding.blocks
+        finally:
+            await one.kill()
+            await other.kill()
+
+    play(story)
+
+
+def test_a_start_costs_the_store_nothing_and_a_reserve_is_kept() -> None:
+    async def story(store: UnsteadyStore) -> None:
+        world = await booted(host(store))
+        try:
+            before = store.requests
+            for number in range(20):
+                await world.mcsd.facade.reserve(f"vm-{number}", group=None)
+            fill(world, 500)
+            assert store.requests == before
+            await world.mcsd.facade.reserve("one-more", group=None)
+            await keeper(world).turn()
+            assert free(world) == 499 + BLOCK and store.requests == before + 3
+        finally:
+            await world.kill()
+
+    play(story)
+
+
+def test_what_is_not_needed_is_given_back_and_what_is_used_is_not() -> None:
+    async def story(store: UnsteadyStore) -> None:
+        world = await booted(host(store, reserve=3000))
+        try:
+            used = block_in((await world.mcsd.facade.reserve("vm", group=None)).level)
+            held = keeper(world).holding.blocks
+            await world.kill()
+            world.config = host(store).config  # the administrator has lowered the reserve
+            await booted(world)
+            after = keeper(world).holding.blocks
+            assert len(after) < len(held) and after < held and used in after
+            view = View.of(store.read())
+            assert view is not None and view.documents["alpha"].blocks == after
+        finally:
+            await world.kill()
+
+    play(story)
+
+
+def test_a_host_that_is_cut_off_goes_on_with_what_it_holds() -> None:
+    async def story(store: UnsteadyStore) -> None:
+        world = await booted(host(store))
+        try:
+            store.is_down = True
+            with pytest.raises(FleetError):
+                await keeper(world).turn()
+            fill(world, 1)
+            await world.mcsd.facade.reserve("vm", group=None)
+            with pytest.raises(ExhaustedError, match="not this host's") as refused:
+                await world.mcsd.facade.reserve("one-more", group=None)
+            assert "mcsctl fleet status" in refused.value.hint
+        finally:
+            await world.kill()
+
+    play(story)
+
+
+def test_after_a_start_nothing_is_granted_before_the_store_has_answered() -> None:
+    """Promise 9: the ledger may have been put back."""
+
+    async def story(store: UnsteadyStore) -> None:
+        world = await booted(host(store))
+        try:
+            level = (await world.mcsd.facade.reserve("vm", group=None)).level
+            assert keeper(world).may_hold(level)
+            await world.kill()
+            store.is_down = True
+            await world.boot()
+            with pytest.raises(FleetError):
+                await keeper(world).turn()
+            assert free(world) == 0 and not keeper(world).may_hold(level)
+            with pytest.raises(ExhaustedError):
+                await world.mcsd.facade.reserve("another", group=None)
+            store.is_down = False
+            await keeper(world).turn()
+            assert free(world) >= 500 and keeper(world).may_hold(level)
+        finally:
+            await world.kill()
+
+    play(story)
+
+
+def test_an_answer_that_is_lost_is_no_loss() -> None:
+    async def story(store: UnsteadyStore) -> None:
+        world = host(store)
+        await world.boot()
+        store.lies = True
+        try:
+            for _ in range(6):
+                try:
+                    await keeper(world).turn()
+                except FleetError:
+                    continue
+            assert free(world) >= 500 and keeper(world).holding.trouble is None
+        finally:
+            await world.kill()
+
+    play(story)
+
+
+def test_a_ledger_that_was_put_back_is_found_out() -> None:
+    async def story(store: UnsteadyStore) -> None:
+        world = await booted(host(store))
+        old = world.tables.copy()
+        await world.kill()
+        await booted(world)
+        await world.kill()
+        vars(world.tables).update(vars(old))
+        await booted(world)
+        try:
+            assert keeper(world).holding.trouble is Trouble.BEHIND and free(world) == 0
+            standing = world.mcsd.facade.snapshot().fleet
+            assert standing is not None
+            ((text, hint),) = standing.troubles()
+            assert "earlier state" in text and "no level is granted" in text and "evict alpha" in hint
+            assert world.papers.kinds().count("FLEET_TROUBLE") == 1
+        finally:
+            await world.kill()
+
+    play(story)
+
+
+def test_a_copy_of_a_disk_in_another_machine_grants_nothing() -> None:
+    async def story(store: UnsteadyStore) -> None:
+        world = await booted(host(store))
+        await world.kill()
+        copy = host(store, machine="dmi:c")
+        copy.tables = world.tables
+        await booted(copy)
+        try:
+            assert keeper(copy).holding.trouble is Trouble.COPIED and free(copy) == 0
+        finally:
+            await copy.kill()
+
+    play(story)
+
+
+def test_an_evicted_host_stops_and_another_may_have_its_blocks() -> None:
+    async def story(store: UnsteadyStore) -> None:
+        world = await booted(host(store))
+        try:
+            await world.mcsd.facade.reserve("vm", group=None)
+            store.administer(lambda view: evict(view, "alpha", new_id))
+            await keeper(world).turn()
+            assert keeper(world).holding.trouble is Trouble.EVICTED and free(world) == 0
+            store.administer(lambda view: admit(view, "alpha", new_id))
+            await keeper(world).turn()
+            assert keeper(world).holding.trouble is Trouble.EVICTED, "what it held may be others' by now"
+            await world.mcsd.facade.release("vm")
+            await world.quiet()
+            await keeper(world).turn()
+            assert keeper(world).holding.trouble is None and free(world) >= 500
+        finally:
+            await world.kill()
+
+    play(story)
+
+
+def test_a_restored_store_is_recovered() -> None:
+    """Blocks that were taken since the backup are written again before anybody takes any."""
+
+    async def story(store: UnsteadyStore) -> None:
+        one, other = await booted(host(store)), host(store, "beta", "dmi:b")
+        backup = store.backup()
+        await booted(other)
+        try:
+            held = keeper(other).holding.blocks
+            store.revision += 10_000
+            for world in (one, other):
+                await keeper(world).turn()
+            store.restore(backup, cluster="2")
+            for world in (one, other):
+                await keeper(world).turn()
+                assert keeper(world).holding.trouble is Trouble.RESTORED and free(world) >= 500
+            store.administer(lambda view: begin_recovery(view, new_id))
+            await keeper(one).turn()
+            with pytest.raises(ConflictError, match="beta"):
+                store.administer(lambda view: end_recovery(view, new_id))
+            await keeper(other).turn()
+            assert keeper(one).holding.trouble is Trouble.RECOVERING
+            store.administer(lambda view: end_recovery(view, new_id))
+            for world in (one, other):
+                await keeper(world).turn()
+                assert keeper(world).holding.trouble is None
+            assert keeper(other).holding.blocks == held
+        finally:
+            await one.kill()
+            await other.kill()
+
+    play(story)
+
+
+def test_nothing_is_taken_that_the_ledger_does_not_have() -> None:
+    async def story(store: UnsteadyStore) -> None:
+        world = await booted(host(store))
+        try:
+            before = store.backup().values
+            fill(world, 400)
+            world.ledger.failure = LedgerError("the disk is full")
+            with pytest.raises(LedgerError):
+                await keeper(world).turn()
+            assert store.backup().values == before
+            world.ledger.failure = None
+            await keeper(world).turn()
+            assert free(world) >= 500
+        finally:
+            await world.kill()
+
+    play(story)
+
+
+@pytest.mark.usefixtures("own_loop")
+def test_the_next_block_comes_in_the_background() -> None:
+    async def story(store: UnsteadyStore) -> None:
+        world = host(store)
+        await world.boot()
+        try:
+            while free(world) < 500:
+                await asyncio.sleep(0.01)
+            fill(world, 500)
+            await world.mcsd.facade.reserve("vm", group=None)
+            while free(world) < 500:
+                await asyncio.sleep(0.01)
+        finally:
+            await world.kill()
+
+    play(story)
+
+
+def gated_host(store: MemoryStore) -> World:
+    world = host(store)
+    gated(world)
+    return world
+
+
+def test_a_container_keeps_its_level_only_while_that_is_certain_to_be_this_host_s() -> None:
+    async def story(store: UnsteadyStore) -> None:
+        world = await booted(gated_host(store))
+        try:
+            await world.quiet()
+            web = world.create("web", world.mount("/srv/web"), runtime="mcsd", start=False)
+            await world.quiet()
+            level = level_of(await start(world, web))
+            assert block_in(level) in keeper(world).holding.blocks
+            stop(world, web)
+            await world.quiet()
+            assert level_of(await start(world, web)) == level, "sticky, and proven"
+            stop(world, web)
+            await world.kill()
+            store.is_down = True
+            await world.boot()
+            await world.quiet()
+            with pytest.raises(GateError, match="not this host's"):
+                await start(world, web)
+            store.is_down = False
+            await keeper(world).turn()
+            assert level_of(await start(world, web)) == level
+        finally:
+            await world.kill()
+
+    play(story)
+
+
+@follows(Hint.ASK_FLEET)
+def test_a_container_is_refused_a_reserved_level_that_may_be_another_host_s() -> None:
+    async def story(store: UnsteadyStore) -> None:
+        world = await booted(gated_host(store))
+        try:
+            level = (await world.mcsd.facade.reserve("web", group=None)).level
+            label = f"system_u:system_r:container_t:{level}"
+            web = world.create("web", runtime="mcsd", start=False, process_label=label)
+            option = f"label=level:{level}"
+            await world.kill()
+            store.is_down = True
+            await world.boot()
+            await world.quiet()
+            with pytest.raises(GateError, match="not certain to be this host's alone") as refused:
+                await start(world, web, option)
+            assert "mcsctl fleet status" in refused.value.hint
+            standing = world.mcsd.facade.snapshot().fleet
+            assert standing is not None and "no level is granted" in standing.troubles()[0][0]
+            store.is_down = False
+            await keeper(world).turn()
+            assert level_of(await start(world, web, option)) == level
+            stop(world, web)
+            await world.kill()
+            store.is_down = True
+            await world.boot()
+            await world.quiet()
+            with pytest.raises(GateError, match="not certain to be this host's alone"):
+                await start(world, web, option)
+        finally:
+            await world.kill()
+
+    play(story)
+
+
+@follows(Hint.WITHOUT_STORE)
+def test_groups_are_refused_with_the_reason() -> None:
+    async def story(store: UnsteadyStore) -> None:
+        world = await booted(host(store))
+        try:
+            with pytest.raises(ConflictError, match="'team' gets no pair") as refused:
+                await world.mcsd.facade.reserve("vm", group="team")
+            assert "[fleet] hosts" in refused.value.hint
+            await world.kill()
+            config = {"hosts": ["alpha", "beta"], "name": "alpha"}
+            world = World(fleet=config, categories={"range": "c0.c510"})
+            await world.boot()
+            await world.quiet()
+            grant = await world.mcsd.facade.reserve("vm", group="team")
+            assert len(grant.level) == 4 and max(grant.level.numbers()) <= 510
+        finally:
+            await world.kill()
+
+    play(story)
+
+
+def test_without_a_store_nothing_is_limited() -> None:
+    async def run() -> None:
+        world = World()
+        await world.boot()
+        try:
+            assert world.mcsd.fleet_keeper is None
+            assert not world.mcsd.store.allocator.is_limited
+        finally:
+            await world.kill()
+
+    asyncio.run(run())

@@ -1,0 +1,155 @@
+"""Values in the store and lines on the socket: read strictly, whoever wrote them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcsd.core.fleet.blocks import BLOCK, BLOCKS, GROUP_PAIRS, HIGHEST, MOST_HELD, block_of, listed, ranks_of
+from mcsd.core.fleet.messages import answer, answered, ask, asked, failure
+from mcsd.core.fleet.values import (
+    Document,
+    Fence,
+    Fleet,
+    FleetRecord,
+    FleetValueError,
+    Operation,
+    Reading,
+    Swap,
+)
+from mcsd.core.labels import CategoryPair
+from mcsd.core.pairs import EVERY_PAIR
+
+IDS = st.text("0123456789abcdef", min_size=32, max_size=32)
+NAMES = st.text("abcXYZ019", min_size=1, max_size=8)
+COUNTS = st.integers(0, 2**63 - 1)
+BLOCKSETS = st.frozensets(st.integers(0, BLOCKS - 1), max_size=MOST_HELD)
+DOCUMENTS = st.builds(Document, BLOCKSETS, st.text(max_size=40))
+OPERATIONS = st.builds(Operation, IDS, COUNTS, COUNTS, DOCUMENTS)
+CLUSTERS = st.integers(0, 2**64 - 1).map(str)
+FLEETS = st.builds(Fleet, IDS, CLUSTERS, COUNTS, st.booleans(), st.dictionaries(NAMES, IDS, max_size=4), IDS)
+FENCES = st.builds(Fence, IDS, COUNTS, IDS, COUNTS)
+RECORDS = st.builds(
+    FleetRecord,
+    *(IDS, NAMES, IDS, IDS, st.text(max_size=40), COUNTS, CLUSTERS, COUNTS, IDS | st.just(""), DOCUMENTS),
+    st.lists(OPERATIONS, max_size=3).map(tuple),
+    COUNTS,
+)
+VALUES = st.one_of(FLEETS, FENCES, DOCUMENTS, RECORDS)
+
+
+@given(VALUES)
+def test_what_is_written_is_read(value: Fleet | Fence | Document | FleetRecord) -> None:
+    text = value.text()
+    assert type(value).parse(text) == value and text.isascii()
+
+
+@given(VALUES, st.data())
+def test_what_is_damaged_is_refused_and_nothing_else_happens(
+    value: Fleet | Fence | Document | FleetRecord, data: st.DataObject
+) -> None:
+    text = value.text()
+    at = data.draw(st.integers(0, len(text) - 1))
+    changed = text[:at] + data.draw(st.text(max_size=3)) + text[at + data.draw(st.integers(0, 2)) :]
+    for kind in (Fleet, Fence, Document, FleetRecord):
+        try:
+            read = kind.parse(changed)
+        except FleetValueError:
+            continue
+        assert kind.parse(read.text()) == read
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"blocks": [BLOCKS], "doubt": ""},
+        {"blocks": [-1], "doubt": ""},
+        {"blocks": [True], "doubt": ""},
+        {"blocks": list(range(MOST_HELD + 1)), "doubt": ""},
+        {"blocks": "0-3", "doubt": ""},
+        {"blocks": [], "doubt": None},
+        {"blocks": []},
+        {"blocks": [], "doubt": "", "groups": {}},
+    ],
+)
+def test_a_document_with_anything_else_is_refused(fields: dict[str, object]) -> None:
+    """A newer mcsd's may hold what this one would not see."""
+    with pytest.raises(FleetValueError):
+        Document.parse(json.dumps({"version": 1, **fields}))
+    with pytest.raises(FleetValueError):
+        Document.parse(json.dumps({"version": 2, "blocks": [], "doubt": ""}))
+
+
+def test_blocks_are_all_pairs_below_those_of_groups() -> None:
+    assert BLOCKS * BLOCK == (HIGHEST + 1) * HIGHEST // 2
+    for low, high in ((0, 1), (0, HIGHEST), (HIGHEST - 1, HIGHEST)):
+        block = block_of(CategoryPair(low, high))
+        assert block is not None and EVERY_PAIR.rank_of(CategoryPair(low, high)) in ranks_of(block)
+    for low, high in ((0, HIGHEST + 1), (HIGHEST, HIGHEST + 1), (1022, 1023)):
+        assert block_of(CategoryPair(low, high)) is None
+    assert GROUP_PAIRS.bounds == CategoryPair(HIGHEST + 1, 1021)
+
+
+@given(st.integers(0, BLOCKS - 1), st.integers(0, BLOCK - 1))
+def test_each_pair_is_in_the_block_of_its_rank(block: int, place: int) -> None:
+    pair = EVERY_PAIR.pair_at(ranks_of(block)[place])
+    assert block_of(pair) == block and pair.high <= HIGHEST
+
+
+@pytest.mark.parametrize(
+    ("blocks", "text"), [((), ""), ((7,), "7"), ((3, 1, 2), "1-3"), ((0, 1, 5, 7, 8), "0-1,5,7-8")]
+)
+def test_blocks_are_listed_by_runs(blocks: tuple[int, ...], text: str) -> None:
+    assert listed(blocks) == text
+
+
+@given(RECORDS)
+def test_only_what_is_held_whatever_was_done_is_granted_from(record: FleetRecord) -> None:
+    for operation in record.pending:
+        assert record.held <= replace(record, pending=(operation,)).held <= record.document.blocks
+        assert record.held <= record.following(operation).held == operation.document.blocks
+
+
+TEXTS = st.dictionaries(st.text(max_size=10), st.text(max_size=10), max_size=3)
+SWAPS = st.builds(
+    Swap, *[st.dictionaries(st.text(max_size=9), st.none() | st.text(max_size=9), max_size=3)] * 2
+)
+
+
+@given(st.none() | SWAPS)
+def test_a_question_arrives_as_it_was_asked(swap: Swap | None) -> None:
+    assert asked(ask(swap)) == swap
+
+
+@given(st.booleans() | st.builds(Reading, CLUSTERS, COUNTS, TEXTS))
+def test_an_answer_arrives_as_it_was_given(found: Reading | bool) -> None:
+    assert answered(answer(found)) == found
+    assert answered(failure("what", "hint")) == ("what", "hint")
+
+
+@given(
+    st.binary(max_size=60)
+    | st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(
+                    ["do", "done", "error", "hint", "cluster", "revision", "values", "conditions", "writes"]
+                ),
+                inner,
+                max_size=4,
+            )
+        ),
+    ).map(lambda value: json.dumps(value).encode())
+)
+def test_nonsense_on_the_socket_is_refused_and_nothing_else_happens(line: bytes) -> None:
+    for read in (asked, answered):
+        try:
+            read(line)
+        except FleetValueError:
+            continue
