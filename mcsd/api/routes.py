@@ -413,7 +413,10 @@ ROUTES: tuple[Route, ...] = (
         reserve,
         models.PairReport,
         body=ReservationRequest,
-        problems=(Problem.NOT_FOUND, Problem.CONFLICT, Problem.EXHAUSTED, Problem.HOST, *_UNAVAILABLE),
+        problems=(
+            *(Problem.NOT_FOUND, Problem.CONFLICT, Problem.EXHAUSTED, Problem.HOST, Problem.FLEET),
+            *_UNAVAILABLE,
+        ),
     ),
     Route(
         "DELETE",
@@ -433,7 +436,7 @@ ROUTES: tuple[Route, ...] = (
         body=CreateRunRequest,
         problems=(
             *(Problem.NOT_FOUND, Problem.CONFLICT, Problem.EXHAUSTED, Problem.HOST, Problem.SELINUX),
-            *_UNAVAILABLE,
+            *(Problem.FLEET, *_UNAVAILABLE),
         ),
     ),
     Route(

@@ -365,6 +365,8 @@ class Assembly:
         return None if self.fleet_keeper is None else self.fleet_keeper.holding
 
     def _make_fleet_watch(self) -> FleetWatch:
+        if self.fleet_keeper is not None:
+            self.reservations.share(self.fleet_keeper)
         config, outside = self._config, self._outside
         name = config.fleet.name or socket.gethostname()
         plan = FleetPlan(name, config.categories.range, config.fleet.hosts)

@@ -44,7 +44,8 @@ from mcsd.core.fleet.protocol import (
     swap_of,
 )
 from mcsd.core.fleet.values import FleetRecord, FleetValueError, Reading, Swap
-from mcsd.core.labels import Level
+from mcsd.core.hints import Hint
+from mcsd.core.labels import CategoryPair, Level
 from mcsd.core.notices import Kind, Notice
 from mcsd.errors import FleetError, HostError, LedgerError
 from mcsd.ports import Clock, FleetStore
@@ -58,6 +59,8 @@ PAUSE = 1.0
 """Seconds between two turns at least."""
 RETRY = 10.0
 """Seconds until the next turn at most, while the store does not answer."""
+JOINING = 300.0
+"""Seconds within which a group that was joined must have a member here, or it is left again."""
 AT_ONCE = 8
 """Blocks that are taken in one operation."""
 
@@ -96,6 +99,8 @@ class FleetKeeper:
         self._clock = clock
         self._means = means
         self._own: set[str] = set()
+        self._wanted: dict[str, float] = {}
+        """Groups that somebody is about to use, and since when."""
         self._seen = 0
         self._beaten = 0.0
         self._may_take = False
@@ -107,6 +112,31 @@ class FleetKeeper:
     def may_hold(self, level: Level) -> bool:
         """Tell whether a container may start at a level that it has had before."""
         return self.holding.may_hold(level)
+
+    async def join_group(self, name: str) -> CategoryPair:
+        """Return the pair of a group, and take part in it until its last member here is gone.
+
+        The store is asked only if this host has no member of it yet. Raises `FleetError` if that is not
+        certain, `HostError` or `LedgerError` if it fails.
+        """
+        self._wanted[name] = self._clock.steady()
+        if name not in self.holding.groups:
+            await self.turn()
+        found = self.holding.groups.get(name)
+        if found is None:
+            said = self.holding.says()
+            reason, hint = said or ("other hosts have joined groups at the same time", Hint.JOIN_LATER.say())
+            raise FleetError(f"the group {name!r} cannot be joined: {reason}", hint=hint)
+        return found.pair
+
+    def group(self, name: str) -> CategoryPair | None:
+        """Return the pair of a group that this host takes part in; None if it does not.
+
+        Who asks holds the lock for decisions until the group's member is in the ledger.
+        """
+        self._wanted.pop(name, None)
+        found = self.holding.groups.get(name)
+        return found.pair if found is not None else None
 
     def wake_if_low(self) -> None:
         """Request a turn if pairs run low, and more can be had."""
@@ -239,15 +269,29 @@ class FleetKeeper:
 
     def _wish(self, record: FleetRecord, judgement: Judgement) -> Wish:
         """Return what to take or give, once what is held is granted from."""
+        leave = self._left(record)
         if judgement.grants is not Grants.PROVEN or not self.holding.permission.is_proven:
-            return Wish(give=self._idle(self.holding.permission.contested & record.held))
+            return Wish(give=self._idle(self.holding.permission.contested & record.held), leave=leave)
+        join = (
+            frozenset(self._wanted) - {one.name for one in record.groups}
+            if judgement.may_take
+            else frozenset()
+        )
         spare = self._store.allocator.counts().free - self._terms.reserve
         if spare < 0:
-            return Wish(take=min(AT_ONCE, -(spare // BLOCK)) if judgement.may_take else 0)
+            take = min(AT_ONCE, -(spare // BLOCK)) if judgement.may_take else 0
+            return Wish(take=take, join=join, leave=leave)
         idle = sorted(self._idle(self.holding.blocks))
         surplus = max(0, spare // BLOCK - 1)
         contested = self._idle(self.holding.permission.contested & record.held)
-        return Wish(give=frozenset(idle[:surplus]) | contested)
+        return Wish(give=frozenset(idle[:surplus]) | contested, join=join, leave=leave)
+
+    def _left(self, record: FleetRecord) -> frozenset[str]:
+        """Return the groups that have no member here any more."""
+        cache, now = self._store.cache, self._clock.steady()
+        used = {group.name for group in cache.groups()}
+        self._wanted = {name: since for name, since in self._wanted.items() if now - since < JOINING}
+        return frozenset(one.name for one in record.groups) - used - self._wanted.keys()
 
     def _idle(self, blocks: frozenset[int]) -> frozenset[int]:
         return self._store.allocator.unused(blocks)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from typing import Protocol
 
 from mcsd.control.executor import grant_notice
 from mcsd.control.life_watch import Lives
@@ -23,7 +24,7 @@ from mcsd.core.containers import DOCKER, ContainerId
 from mcsd.core.grants import Grant, GrantState, Origin
 from mcsd.core.groups import member_level
 from mcsd.core.hints import Hint
-from mcsd.core.labels import Level
+from mcsd.core.labels import CategoryPair, Level
 from mcsd.core.lives import NO_LIFE, Life, LifeRequest
 from mcsd.core.notices import Kind, Notice
 from mcsd.core.volumes import GrantId
@@ -36,6 +37,18 @@ FIRST_LOOK = 10.0
 """Seconds that a reservation waits for the first inspection of all containers, with an empty ledger."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
+
+
+class FleetGroups(Protocol):
+    """Groups that hosts have in common."""
+
+    async def join_group(self, name: str) -> CategoryPair:
+        """Return a group's pair, and take part in it; raises `FleetError`, `HostError`, `LedgerError`."""
+        ...
+
+    def group(self, name: str) -> CategoryPair | None:
+        """Return the pair of a group that this host takes part in."""
+        ...
 
 
 class Reservations:
@@ -64,10 +77,32 @@ class Reservations:
         self._lives = lives
         self._clock = lives.clock
         self._changed: Callable[[], None] = lambda: None
+        self._fleet: FleetGroups | None = None
 
     def listen(self, listener: Callable[[], None]) -> None:
         """Call `listener` when a reservation with a life was made or has got another."""
         self._changed = listener
+
+    def share(self, fleet: FleetGroups) -> None:
+        """Have groups in common with other hosts."""
+        self._fleet = fleet
+
+    async def prepare_group(self, group: str | None) -> None:
+        """Find out the group's pair, before `choose`; raises `FleetError`, `HostError`, `LedgerError`.
+
+        Without a fleet there is nothing to be found out.
+        """
+        if group and self._fleet is not None:
+            await self._fleet.join_group(group)
+
+    def _pair_for(self, group: str) -> CategoryPair:
+        """Return the pair of a group that has no member here yet."""
+        if self._fleet is None:
+            return self._store.allocator.choose()
+        pair = self._fleet.group(group)
+        if pair is None:
+            raise ConflictError(f"the group {group!r} was left meanwhile", hint=Hint.JOIN_LATER.say())
+        return pair
 
     async def reserve(self, name: str, *, group: str | None = None, life: LifeRequest = NO_LIFE) -> Grant:
         """Set a level aside; for a name that is taken already, return the same level again.
@@ -84,6 +119,7 @@ class Reservations:
                     hint=Hint.PROPER_NAME.say(),
                 )
         await self.require_holders()
+        await self.prepare_group(group)
         begun = self._lives.begin(life)
         grant = await self._reclaimer.relieve(lambda: self._reserve(name, group, begun))
         self._changed()
@@ -184,15 +220,15 @@ class Reservations:
         allocator = self._store.allocator
         if group is None:
             return [], allocator.choose().level
-        if allocator.is_limited:
-            raise ConflictError(
-                f"the group {group!r} gets no pair: its members' levels would dominate other hosts' pairs",
-                hint=Hint.WITHOUT_STORE.say(),
-            )
         present = next((one for one in self._store.cache.groups() if one.name == group), None)
+        if present is not None and self._fleet is not None and self._fleet.group(group) != present.pair:
+            raise ConflictError(
+                f"the group {group!r} has another pair on this host than in the fleet",
+                hint=Hint.EMPTY_GROUP.say(group=group),
+            )
         if present is not None:
             return [], member_level(allocator.choose_member(present.pair), [present.pair])
-        pair = allocator.choose()
+        pair = self._pair_for(group)
         made = Group(group, pair.low, pair.high, self._clock.now())
         holder = holder_of_group(made)
         allocator.take(pair.level, holder)  # only during the choice: the commit takes it for good

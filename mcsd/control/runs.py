@@ -90,6 +90,7 @@ class Runs:
         _require_sense(wanted)
         domain, file = await self._contexts(wanted.domain)
         await self._means.reservations.require_holders()
+        await self._means.reservations.prepare_group(wanted.group)
         wanted = replace(wanted, name=wanted.name or f"run-{pid}")
         run = await self._means.reclaimer.relieve(lambda: self._create(wanted, life, domain))
         self._changed()

@@ -399,7 +399,10 @@ class StartAdmission:
     async def _grant(self, container: Container, wanted: GateLevel) -> Grant:
         self._blocking.require(LEDGER)  # rather than wait for the holder of the lock
         cache = self._store.cache
-        has_looked = await self._look_who_runs(choose(container, cache, wanted, self._may_hold))
+        first = choose(container, cache, wanted, self._may_hold)
+        if isinstance(first, Fresh):
+            await self._reservations.prepare_group(first.group)
+        has_looked = await self._look_who_runs(first)
         async with self._store.deciding:
             choice = choose(container, cache, wanted, self._may_hold)
             self._require_of_fleet(container, choice)

@@ -193,11 +193,6 @@ class Allocator:
                 self._free.unblock(rank)
                 self._recount(rank, self._order_at(rank))
 
-    @property
-    def is_limited(self) -> bool:
-        """Whether only pairs of certain blocks may be chosen."""
-        return self._blocks is not None
-
     def _close(self, ranks: range) -> None:
         for rank in ranks:
             self._free.block(rank)

@@ -32,11 +32,9 @@ class Hint(Enum):
     )
 
     # the fleet
+    EMPTY_GROUP = "remove its members here, and start them again: mcsctl pairs --state group lists groups"
+    JOIN_LATER = "try again; mcsctl fleet status says what this host holds"
     ASK_FLEET = "mcsctl fleet status says what is missing; or recreate it without that level"
-    WITHOUT_STORE = (
-        "share the volume with io.mcsd.volume=PATH:shared, or keep hosts apart by [fleet] hosts, without a "
-        "store"
-    )
 
     # where it is
     NAME_IN_RULE = "to have it labelled, name {path} in a [[volumes.rule]], and restart mcsd"

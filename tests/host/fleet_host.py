@@ -2,7 +2,7 @@
 
 Docker and SELinux are the tests' fakes. Each line of input is a command in JSON, and has one line of output:
 
-    {"do": "reserve", "name": "vm"}     a level, or why there is none
+    {"do": "reserve", "name": "vm"}     a level, or why there is none; with "group", a member's
     {"do": "release", "name": "vm"}
     {"do": "status"}                    the fleet's trouble, blocks, and whether anything is granted
 
@@ -77,7 +77,7 @@ def _crowded(world: World, free: Sequence[int], count: int) -> Collection[int]:
 async def _answer(world: World, command: dict[str, str]) -> dict[str, object]:
     match command["do"]:
         case "reserve":
-            grant = await world.mcsd.facade.reserve(command["name"], group=None)
+            grant = await world.mcsd.facade.reserve(command["name"], group=command.get("group"))
             return {"level": str(grant.level)}
         case "release":
             await world.mcsd.facade.release(command["name"])

@@ -24,6 +24,7 @@ import pytest
 
 from mcsd.cli.main import main as mcsctl
 from mcsd.core.fleet.administration import missing
+from mcsd.core.fleet.blocks import HIGHEST
 from mcsd.core.fleet.holding import block_in
 from mcsd.core.fleet.protocol import View
 from mcsd.core.labels import Level
@@ -38,6 +39,7 @@ HOSTS = 10
 HISTORIES = int(os.environ.get("MCSD_FLEET_HISTORIES", "1"))
 SEED = int(os.environ.get("MCSD_FLEET_SEED", "1"))
 STEPS = 120
+GROUPS = ("web", "db")
 ROOT = Path(__file__).parents[2]
 ANSWER = 60.0
 """Seconds that a host may take to answer."""
@@ -52,6 +54,8 @@ class Host:
     network: Network
     endpoints: tuple[str, ...]
     live: dict[str, Level] = field(default_factory=dict)
+    groups: dict[str, str] = field(default_factory=dict)
+    """The groups of those that are members."""
     process: subprocess.Popen[bytes] | None = None
     is_stopped: bool = False
     is_out: bool = False
@@ -208,7 +212,7 @@ class Fleet:
         return missing(view)
 
     def check(self) -> None:
-        """No block has live pairs of two hosts."""
+        """No block has live pairs of two hosts, and each group one pair on all of them."""
         holders: dict[int, str] = {}
         for host in self.hosts:
             for level in host.live.values():
@@ -216,6 +220,13 @@ class Fleet:
                 assert block is not None, f"{level} is in no block"
                 other = holders.setdefault(block, host.name)
                 assert other == host.name, "\n".join([*self.trace, f"{block}: {other} and {host.name}"])
+        pairs: dict[str, set[tuple[int, ...]]] = {}
+        for host in self.hosts:
+            for name, group in host.groups.items():
+                shared = tuple(one for one in host.live[name].numbers() if one > HIGHEST)
+                pairs.setdefault(group, set()).add(shared)
+        assert all(len(found) == 1 for found in pairs.values()), "\n".join([*self.trace, str(pairs)])
+        assert len({pair for found in pairs.values() for pair in found}) == len(pairs), str(pairs)
 
     # --- what happens ------------------------------------------------------------------------------
 
@@ -224,9 +235,11 @@ class Fleet:
             return
         self._names += 1
         name = f"r{self._names}"
-        answer = host.ask(do="reserve", name=name)
+        group = {"group": self.random.choice(GROUPS)} if self.random.random() < 0.3 else {}
+        answer = host.ask(do="reserve", name=name, **group)
         if "level" in answer:
             host.live[name] = Level.parse(answer["level"])
+            host.groups |= dict.fromkeys([name] if group else [], group.get("group", ""))
             self.granted += 1
         self.check()
 
@@ -236,6 +249,7 @@ class Fleet:
         name = self.random.choice(sorted(host.live))
         if "error" not in host.ask(do="release", name=name):
             del host.live[name]
+            host.groups.pop(name, None)
 
     def kill(self, host: Host) -> None:
         """Kill it at any moment, and start it again."""
@@ -349,6 +363,7 @@ def bury(fleet: Fleet, host: Host) -> None:
     host.kill()
     shutil.rmtree(host.folder)
     host.live.clear()
+    host.groups.clear()
     fleet.copies.pop(host.name, None)
     host.life += 1
     assert fleet.administer("evict", host.name, "--gone") == 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 
 from mcsd.core.fleet.administration import admit, begin_recovery, end_recovery, evict, found
 from mcsd.core.fleet.blocks import MOST_HELD
@@ -20,16 +21,19 @@ from mcsd.core.fleet.protocol import (
     Trouble,
     View,
     Wish,
+    disagree,
     join,
     judge,
     next_operation,
     settled,
     swap_of,
 )
-from mcsd.core.fleet.values import FleetRecord, Reading, Swap
+from mcsd.core.fleet.values import FleetGroup, FleetRecord, Reading, Swap
 from mcsd.errors import McsdError
 from tests.fakes.fleet_store import Backup, MemoryStore
 
+NAMES = ("web", "db")
+"""Groups."""
 CROWD = 6
 """Blocks among which hosts choose: few, so that they meet."""
 
@@ -56,6 +60,8 @@ class Machine:
     disk: str | None = None
     """The fleet's record in its ledger."""
     live: set[int] = field(default_factory=set)
+    groups: set[FleetGroup] = field(default_factory=set)
+    """The groups that its containers are members of."""
     run: Run | None = None
     is_cut_off: bool = False
     is_gone: bool = False
@@ -79,6 +85,7 @@ class Fleet:
         """Names, and their disks as they were."""
         self.trace: list[str] = []
         self.grants = 0
+        self.members = 0
         self._clusters = 1
         self.store.swap(found(self.store.read(), names, self.new_id))
 
@@ -108,6 +115,11 @@ class Fleet:
                     + "\n".join(self.trace)
                 )
                 holders[block] = machine.identity
+        used = {group: machine.identity for machine in self.machines for group in machine.groups}
+        for one, other in combinations(used, 2):
+            assert not disagree(one, other), (
+                f"{one} on {used[one]} and {other} on {used[other]}\n" + "\n".join(self.trace)
+            )
 
     # --- the steps of one host ---------------------------------------------------------------------
 
@@ -120,6 +132,7 @@ class Fleet:
     def reboot(self, machine: Machine) -> None:
         machine.run = None
         machine.live.clear()
+        machine.groups.clear()
 
     def read(self, machine: Machine) -> None:
         run = machine.run
@@ -156,7 +169,10 @@ class Fleet:
             return
         spare = frozenset(record.held - machine.live)
         give = frozenset(block for block in spare if self.random.random() < 0.3)
-        wish = Wish(self.random.choice([0, 0, 1, 2]), give)
+        join = frozenset(self.random.choices(NAMES, k=self.random.choice([0, 1])))
+        unused = {one.name for one in record.groups - machine.groups}
+        leave = frozenset(name for name in sorted(unused) if self.random.random() < 0.3) - join
+        wish = Wish(self.random.choice([0, 0, 1, 2]), give, join, leave)
         made = next_operation(record, run.view, run.judgement, wish, run.own, self.means)
         if made is not None:
             after, operation = made
@@ -192,6 +208,10 @@ class Fleet:
                 machine.live.add(block)
                 self.grants += 1
                 self.note(f"{machine.identity} grants from {block}")
+        for group in sorted(run.permission.groups(record)):
+            if self.random.random() < 0.5:
+                machine.groups.add(group)
+                self.members += 1
         self.check()
 
     def release(self, machine: Machine) -> None:
@@ -199,6 +219,9 @@ class Fleet:
         for block in list(machine.live):
             if self.random.random() < 0.5:
                 machine.live.discard(block)
+        for group in sorted(machine.groups):
+            if self.random.random() < 0.5:
+                machine.groups.discard(group)
 
     # --- what happens to them ----------------------------------------------------------------------
 
@@ -223,6 +246,7 @@ class Fleet:
             machine.disk = self.random.choice(old)
             if self.random.random() < 0.5:
                 machine.live.clear()
+                machine.groups.clear()
 
     def clone(self, machine: Machine) -> None:
         """A copy of a disk starts in another machine."""
@@ -266,6 +290,7 @@ class Fleet:
             if one.name == machine.name:
                 one.run, one.is_gone = None, True
                 one.live.clear()
+                one.groups.clear()
         if (
             self._administer(lambda view: evict(view, machine.name, self.new_id))
             and self.random.random() < 0.5

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import combinations
 
 from mcsd.core.fleet.blocks import listed
-from mcsd.core.fleet.protocol import View
+from mcsd.core.fleet.protocol import View, disagree
 from mcsd.core.fleet.values import FLEET, Fleet, Reading, Swap, document_key, fence_key
 from mcsd.errors import ConflictError, NotFoundError, RequestError
 
@@ -86,6 +86,16 @@ def overlaps(view: View) -> tuple[tuple[str, str, frozenset[int]], ...]:
     )
 
 
+def splits(view: View) -> tuple[tuple[str, str, str], ...]:
+    """Return which hosts disagree about the pair of a group: none, unless the store lost something."""
+    return tuple(
+        (one, other, own.name)
+        for one, other in combinations(sorted(view.documents), 2)
+        for own in sorted(view.documents[one].groups)
+        if any(disagree(own, theirs) for theirs in view.documents[other].groups)
+    )
+
+
 def end_recovery(view: View, new_id: NewId) -> Swap:
     """End a recovery; raise `ConflictError` while a host has not written, or two have the same block."""
     if view.fleet.is_open:
@@ -102,6 +112,11 @@ def end_recovery(view: View, new_id: NewId) -> Swap:
         raise ConflictError(
             f"{one} and {other} both hold {listed(common)}",
             hint="neither grants from these; remove what has pairs of them on one, and it gives them back",
+        )
+    for one, other, name in splits(view):
+        raise ConflictError(
+            f"{one} and {other} have different pairs for the group {name!r}, or one for two",
+            hint="no member starts on either; remove the group's members on one, and it leaves the group",
         )
     opened = _changed(view.reading, replace(view.fleet, is_open=True, token=new_id()))
     documents = {document_key(name): view.reading.values[document_key(name)] for name in view.fleet.hosts}

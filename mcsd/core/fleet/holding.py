@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mcsd.core.fleet.blocks import HIGHEST, block_of
 from mcsd.core.fleet.protocol import Permission, Trouble, View
 from mcsd.core.fleet.troubles import text_of
-from mcsd.core.fleet.values import FleetRecord
+from mcsd.core.fleet.values import FleetGroup, FleetRecord
 from mcsd.core.labels import CategoryPair, Level
 
 
@@ -75,10 +76,18 @@ class FleetHolding:
             return "pairs that another host claims as well are not granted"
         return "levels are granted from the blocks that it holds, and no more are taken"
 
+    @property
+    def groups(self) -> Mapping[str, FleetGroup]:
+        """The groups whose members may start, by name."""
+        return {one.name: one for one in self.permission.groups(self.record)}
+
     def may_hold(self, level: Level) -> bool:
         """Tell whether a container may start at a level that it has had before."""
         block = block_in(level)
-        return block is not None and block in self.blocks
+        if block is None or block not in self.blocks:
+            return False
+        shared = tuple(number for number in level.numbers() if number > HIGHEST)
+        return not shared or shared in {(one.low, one.high) for one in self.groups.values()}
 
 
 def block_in(level: Level) -> int | None:

@@ -33,15 +33,16 @@ twice is twice the same host.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from mcsd.core.fleet.blocks import BLOCKS, MOST_HELD
+from mcsd.core.fleet.blocks import BLOCKS, GROUP_PAIRS, MOST_HELD
 from mcsd.core.fleet.values import (
     FLEET,
     Document,
     Fence,
     Fleet,
+    FleetGroup,
     FleetRecord,
     FleetValueError,
     Operation,
@@ -86,7 +87,11 @@ class Grants(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The conclusion from one reading. `contested` are held blocks that another host claims as well."""
+    """The conclusion from one reading.
+
+    `contested` are held blocks that another host claims as well, `split` groups that have another pair there,
+    or whose pair has another name.
+    """
 
     grants: Grants
     trouble: Trouble | None = None
@@ -96,6 +101,12 @@ class Judgement:
     doubt: str = ""
     """What the host has to tell the others, "" for nothing new."""
     contested: frozenset[int] = frozenset()
+    split: frozenset[FleetGroup] = frozenset()
+
+
+def disagree(one: FleetGroup, other: FleetGroup) -> bool:
+    """Tell whether two groups cannot both be: one name with two pairs, or one pair with two names."""
+    return (one.name == other.name) != (one.pair == other.pair)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +142,10 @@ class View:
     def others(self, name: str) -> Mapping[str, Document]:
         """Return the documents of all hosts but one."""
         return {host: document for host, document in self.documents.items() if host != name}
+
+    def groups(self, name: str) -> frozenset[FleetGroup]:
+        """Return the groups of hosts other than this one."""
+        return frozenset().union(*(one.groups for one in self.others(name).values()))
 
     def taken(self, name: str) -> frozenset[int]:
         """Return the blocks that hosts other than this one have."""
@@ -190,12 +205,21 @@ def _judge_recovery(record: FleetRecord, view: View) -> Judgement:
         if not is_ours and (fence.number > record.number or fence.generation >= view.fleet.generation):
             return Judgement(Grants.STOPPED, Trouble.BEHIND)
     return Judgement(
-        Grants.UNCHANGED, Trouble.RECOVERING, must_assert=True, contested=_contested(record, view)
+        Grants.UNCHANGED,
+        Trouble.RECOVERING,
+        must_assert=True,
+        contested=_contested(record, view),
+        split=_split(record, view),
     )
 
 
 def _contested(record: FleetRecord, view: View) -> frozenset[int]:
     return record.held & view.taken(record.name)
+
+
+def _split(record: FleetRecord, view: View) -> frozenset[FleetGroup]:
+    theirs = view.groups(record.name)
+    return frozenset(own for own in record.groups if any(disagree(own, other) for other in theirs))
 
 
 def _judge_fence(record: FleetRecord, view: View, seen: int) -> Judgement:
@@ -215,6 +239,7 @@ def _judge_fence(record: FleetRecord, view: View, seen: int) -> Judgement:
         must_assert=True,
         doubt=f"the store is older than {record.name}",
         contested=_contested(record, view),
+        split=_split(record, view),
     )
 
 
@@ -223,11 +248,11 @@ def _judge_others(record: FleetRecord, view: View, seen: int) -> Judgement:
     if view.documents.get(record.name) != record.document:
         return Judgement(Grants.STOPPED, Trouble.TAMPERED)
     if not view.fleet.is_open:
-        contested = _contested(record, view)
-        return Judgement(Grants.UNCHANGED, Trouble.RECOVERING, contested=contested)
+        contested, split = _contested(record, view), _split(record, view)
+        return Judgement(Grants.UNCHANGED, Trouble.RECOVERING, contested=contested, split=split)
     if record.document.doubt:
-        contested = _contested(record, view)
-        return Judgement(Grants.PROVEN, Trouble.DOUBTED, contested=contested)
+        contested, split = _contested(record, view), _split(record, view)
+        return Judgement(Grants.PROVEN, Trouble.DOUBTED, contested=contested, split=split)
     if view.reading.revision < max(seen, record.revision):
         doubt = f"the store's revision is lower than {record.name} has seen"
         return Judgement(Grants.PROVEN, Trouble.RESTORED, doubt=doubt)
@@ -248,14 +273,16 @@ class Permission:
     """
 
     is_proven: bool = False
-    contested: frozenset[int] = field(default=frozenset())
+    contested: frozenset[int] = frozenset()
+    split: frozenset[FleetGroup] = frozenset()
 
     def after(self, judgement: Judgement, record: FleetRecord, own: Collection[str]) -> Permission:
         """Return the permission after a reading; `record` is settled by it."""
         if judgement.grants is Grants.UNCHANGED:
-            return Permission(self.is_proven, judgement.contested or self.contested)
+            contested, split = judgement.contested or self.contested, judgement.split or self.split
+            return Permission(self.is_proven, contested, split)
         is_proven = judgement.grants is Grants.PROVEN and record.operation in own
-        return Permission(is_proven, judgement.contested)
+        return Permission(is_proven, judgement.contested, judgement.split)
 
     def blocks(self, record: FleetRecord | None) -> frozenset[int]:
         """Return the blocks that may be granted from now."""
@@ -263,13 +290,19 @@ class Permission:
             return frozenset()
         return record.held - self.contested
 
+    def groups(self, record: FleetRecord | None) -> frozenset[FleetGroup]:
+        """Return the groups whose members may start now."""
+        if record is None or not self.is_proven:
+            return frozenset()
+        return record.groups - self.split
+
 
 # --- what to do next -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a host would like to change: how many blocks to take, and which to give back.
+    """What a host would like to change: blocks to take and to give back, groups to join and to leave by name.
 
     A blank one still writes an operation, which shows the others that the host is there, and tells the host
     from a copy of itself.
@@ -277,6 +310,8 @@ class Wish:
 
     take: int = 0
     give: frozenset[int] = frozenset()
+    join: frozenset[str] = frozenset()
+    leave: frozenset[str] = frozenset()
 
 
 Choose = Callable[[Sequence[int], int], Collection[int]]
@@ -336,28 +371,60 @@ def next_operation(
 def _fits(record: FleetRecord, operation: Operation, view: View, judgement: Judgement) -> bool:
     if operation.generation != view.fleet.generation or (judgement.doubt and not operation.document.doubt):
         return False
-    added = operation.document.blocks - record.document.blocks
-    return not added or (judgement.may_take and not added & view.taken(record.name))
+    if not is_more(operation.document, record.document):
+        return True
+    blocks = operation.document.blocks - record.document.blocks
+    groups = operation.document.groups - record.document.groups
+    theirs = view.groups(record.name)
+    return (
+        judgement.may_take
+        and not blocks & view.taken(record.name)
+        and not any(disagree(one, other) for one in groups for other in theirs)
+    )
+
+
+def is_more(document: Document, before: Document) -> bool:
+    """Tell whether a document has something that the one before has not."""
+    return bool(document.blocks - before.blocks or document.groups - before.groups)
 
 
 def _wanted(record: FleetRecord, view: View, judgement: Judgement, wish: Wish, choose: Choose) -> Document:
     if judgement.must_assert:
-        return Document(record.held, judgement.doubt)
+        return Document(record.held, judgement.doubt, record.groups)
     doubt = judgement.doubt or record.document.doubt
     blocks = record.held - wish.give
-    if not judgement.may_take or not wish.take:
-        return Document(blocks, doubt)
+    groups = frozenset(one for one in record.groups if one.name not in wish.leave)
+    if not judgement.may_take:
+        return Document(blocks, doubt, groups)
+    groups |= _joined(record, view, wish.join, choose)
     tried = frozenset().union(*(one.document.blocks for one in record.pending))
     free = sorted(set(range(BLOCKS)) - view.taken(record.name) - record.document.blocks - tried)
     count = max(0, min(wish.take, len(free), MOST_HELD - len(blocks)))
-    return Document(blocks | frozenset(choose(free, count)), doubt)
+    return Document(blocks | frozenset(choose(free, count) if count else ()), doubt, groups)
+
+
+def _joined(record: FleetRecord, view: View, names: frozenset[str], choose: Choose) -> frozenset[FleetGroup]:
+    """Return the groups to join: with the pair that other hosts have for them, or one that nobody has."""
+    theirs = {one.name: one for one in view.groups(record.name)}
+    tried = frozenset().union(*(one.document.groups for one in record.pending), record.document.groups)
+    joined = []
+    for name in sorted(names - {one.name for one in record.document.groups}):
+        if name in theirs:
+            joined.append(theirs[name])
+            continue
+        given = {one.pair for one in (*theirs.values(), *tried, *joined)}
+        free = [rank for rank in range(GROUP_PAIRS.total) if GROUP_PAIRS.pair_at(rank) not in given]
+        for rank in choose(free, min(1, len(free))):
+            pair = GROUP_PAIRS.pair_at(rank)
+            joined.append(FleetGroup(name, pair.low, pair.high))
+    return frozenset(joined)
 
 
 def swap_of(record: FleetRecord, operation: Operation, view: View) -> Swap:
     """Return the transaction that does an operation, if nothing has changed since the reading."""
     values = view.reading.values
     conditions: dict[str, str | None] = {key: values.get(key) for key in (FLEET, fence_key(record.name))}
-    if operation.document.blocks - record.document.blocks:
+    if is_more(operation.document, record.document):
         for name in view.fleet.hosts.keys() - {record.name}:
             conditions[document_key(name)] = values.get(document_key(name))
     return Swap(

@@ -16,14 +16,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mcsd.core.fleet.blocks import BLOCKS, MOST_HELD
+from mcsd.core.fleet.blocks import BLOCKS, GROUP_PAIRS, MOST_HELD
 from mcsd.core.fleet.ranges import HOST_NAME
+from mcsd.core.labels import CategoryPair
 
 VERSION = 1
 FLEET = "fleet"
 """The key of the fleet's own value."""
 _ID = re.compile(r"[0-9a-f]{32}")
 _CLUSTER = re.compile(r"[0-9]{1,20}")
+GROUP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
 _LONGEST = 512 * 1024
 """Characters of a value; etcd takes 1.5 MiB in a request (--max-request-bytes)."""
 
@@ -119,30 +121,56 @@ class Fence:
         )
 
 
+MOST_GROUPS = 200
+"""Groups that a host may take part in."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class FleetGroup:
+    """A group that may have members on several hosts; its pair is one of `GROUP_PAIRS`."""
+
+    name: str
+    low: int
+    high: int
+
+    @property
+    def pair(self) -> CategoryPair:
+        """The group's pair."""
+        return CategoryPair(self.low, self.high)
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What a host holds. `doubt` is why nobody should take anything at present, mostly ""."""
+    """What a host holds: blocks, and the groups that it has members of.
+
+    `doubt` is why nobody should take anything at present, mostly "".
+    """
 
     blocks: frozenset[int] = frozenset()
     doubt: str = ""
+    groups: frozenset[FleetGroup] = frozenset()
 
     def text(self) -> str:
         """Write it for the store."""
-        return _dumped(blocks=sorted(self.blocks), doubt=self.doubt)
+        groups = [[one.name, one.low, one.high] for one in sorted(self.groups)]
+        return _dumped(blocks=sorted(self.blocks), doubt=self.doubt, groups=groups)
 
     @classmethod
     def parse(cls, text: str) -> Document:
         """Read it; raise `FleetValueError`."""
-        fields = _loaded(text, {"blocks", "doubt"})
+        fields = _loaded(text, {"blocks", "doubt", "groups"})
         blocks = fields["blocks"]
         if not isinstance(blocks, list) or len(blocks) > MOST_HELD:
-            raise FleetValueError("'blocks' is no list of at most {MOST_HELD}")
+            raise FleetValueError(f"'blocks' is no list of at most {MOST_HELD}")
         for block in blocks:
             if type(block) is not int or not 0 <= block < BLOCKS:
                 raise FleetValueError(f"there is no block {block!r}")
         if not isinstance(fields["doubt"], str):
             raise FleetValueError(f"'doubt' is {fields['doubt']!r}")
-        return cls(frozenset(blocks), fields["doubt"])
+        groups = _list(fields, "groups")
+        if len(groups) > MOST_GROUPS:
+            raise FleetValueError(f"there are {len(groups)} groups")
+        return cls(frozenset(blocks), fields["doubt"], frozenset(map(_group, groups)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +211,11 @@ class FleetRecord:
     def held(self) -> frozenset[int]:
         """The blocks that are this host's whichever operation the store has: only these are granted from."""
         return frozenset.intersection(self.document.blocks, *(one.document.blocks for one in self.pending))
+
+    @property
+    def groups(self) -> frozenset[FleetGroup]:
+        """The groups that this host takes part in, whichever operation the store has."""
+        return frozenset.intersection(self.document.groups, *(one.document.groups for one in self.pending))
 
     def fence(self, operation: Operation) -> Fence:
         """Return the fence that an operation of this host writes."""
@@ -236,6 +269,19 @@ class FleetRecord:
             pending=tuple(map(_operation, _list(fields, "pending"))),
             revision=_count(fields, "revision"),
         )
+
+
+def _group(stored: object) -> FleetGroup:
+    match stored:
+        case [str() as name, int() as low, int() as high]:
+            if GROUP_NAME.fullmatch(name) and _is_group_pair(low, high):
+                return FleetGroup(name, low, high)
+    raise FleetValueError(f"{stored!r} is no group")
+
+
+def _is_group_pair(low: int, high: int) -> bool:
+    bounds = GROUP_PAIRS.bounds
+    return type(low) is type(high) is int and bounds.low <= low < high <= bounds.high
 
 
 def _operation(stored: object) -> Operation:

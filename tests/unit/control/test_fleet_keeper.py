@@ -12,10 +12,10 @@ from mcsd.app.wiring import FleetSide
 from mcsd.control.fleet_keeper import FleetKeeper
 from mcsd.core.allocation import Holder, HolderKind
 from mcsd.core.fleet.administration import admit, begin_recovery, end_recovery, evict, found
-from mcsd.core.fleet.blocks import BLOCK
+from mcsd.core.fleet.blocks import BLOCK, HIGHEST
 from mcsd.core.fleet.holding import block_in
 from mcsd.core.fleet.protocol import Trouble, View
-from mcsd.core.fleet.values import Reading, Swap
+from mcsd.core.fleet.values import FleetGroup, Reading, Swap
 from mcsd.core.hints import Hint
 from mcsd.errors import ConflictError, ExhaustedError, FleetError, GateError, LedgerError
 from tests.fakes.fleet_store import MemoryStore
@@ -423,21 +423,102 @@ def test_a_container_is_refused_a_reserved_level_that_may_be_another_host_s() ->
     play(story)
 
 
-@follows(Hint.WITHOUT_STORE)
-def test_groups_are_refused_with_the_reason() -> None:
+def test_a_group_has_one_pair_on_all_hosts() -> None:
+    """A Swarm service's replicas share a volume on whatever host they run."""
+
+    async def story(store: UnsteadyStore) -> None:
+        one, other = await booted(host(store)), await booted(host(store, "beta", "dmi:b"))
+        try:
+            levels = []
+            for world in (one, other):
+                grant = await world.mcsd.facade.reserve("replica", group="web")
+                levels.append(grant.level)
+                (group,) = world.mcsd.store.cache.groups()
+                assert grant.level.dominates(group.level) and keeper(world).may_hold(grant.level)
+            (pair,) = {group.pair for world in (one, other) for group in world.mcsd.store.cache.groups()}
+            assert min(pair.low, pair.high) > HIGHEST, "no pair with one of its categories is anybody's"
+            assert not levels[0].is_comparable_to(levels[1]) and len(levels[0]) == 4
+            before = store.requests
+            await one.mcsd.facade.reserve("another", group="web")
+            assert store.requests == before, "a group that has a member here needs nothing of the store"
+            db = await one.mcsd.facade.reserve("db", group="db")
+            (theirs,) = (group for group in one.mcsd.store.cache.groups() if group.name == "db")
+            assert theirs.pair != pair and db.level.dominates(theirs.level)
+        finally:
+            await one.kill()
+            await other.kill()
+
+    play(story)
+
+
+def test_a_group_is_left_when_its_last_member_is_gone() -> None:
     async def story(store: UnsteadyStore) -> None:
         world = await booted(host(store))
         try:
-            with pytest.raises(ConflictError, match="'team' gets no pair") as refused:
-                await world.mcsd.facade.reserve("vm", group="team")
-            assert "[fleet] hosts" in refused.value.hint
-            await world.kill()
-            config = {"hosts": ["alpha", "beta"], "name": "alpha"}
-            world = World(fleet=config, categories={"range": "c0.c510"})
-            await world.boot()
+            await world.mcsd.facade.reserve("replica", group="web")
+            assert [one.name for one in groups_in(store)] == ["web"]
+            await world.mcsd.facade.release("replica")
             await world.quiet()
-            grant = await world.mcsd.facade.reserve("vm", group="team")
-            assert len(grant.level) == 4 and max(grant.level.numbers()) <= 510
+            assert not world.mcsd.store.cache.groups()
+            await keeper(world).turn()
+            assert groups_in(store) == []
+        finally:
+            await world.kill()
+
+    play(story)
+
+
+def groups_in(store: UnsteadyStore) -> list[FleetGroup]:
+    view = View.of(store.read())
+    assert view is not None
+    return sorted(view.documents["alpha"].groups)
+
+
+@follows(Hint.JOIN_LATER)
+def test_a_group_that_is_not_certain_is_refused() -> None:
+    async def story(store: UnsteadyStore) -> None:
+        world = await booted(host(store))
+        try:
+            store.is_down = True
+            with pytest.raises(FleetError, match="nobody answers"):
+                await world.mcsd.facade.reserve("replica", group="web")
+            store.is_down = False
+            backup = store.backup()
+            store.restore(backup, cluster="2")
+            with pytest.raises(FleetError, match="'web' cannot be joined: the store was restored"):
+                await world.mcsd.facade.reserve("replica", group="web")
+            store.administer(lambda view: begin_recovery(view, new_id))
+            await keeper(world).turn()
+            store.administer(lambda view: evict(view, "beta", new_id))
+            store.administer(lambda view: end_recovery(view, new_id))
+            await world.mcsd.facade.reserve("replica", group="web")
+        finally:
+            await world.kill()
+
+    play(story)
+
+
+@follows(Hint.EMPTY_GROUP)
+def test_a_group_of_before_the_fleet_has_no_new_member() -> None:
+    """Its categories may be in pairs of other hosts."""
+
+    async def story(store: UnsteadyStore) -> None:
+        world = host(store)
+        world.fleet = None
+        await world.boot()
+        await world.quiet()
+        await world.mcsd.facade.reserve("old", group="web")
+        await world.kill()
+        world.fleet = FleetSide(store, "dmi:a")
+        await booted(world)
+        try:
+            await world.quiet()
+            with pytest.raises(ConflictError, match="another pair on this host") as refused:
+                await world.mcsd.facade.reserve("new", group="web")
+            assert "remove its members" in refused.value.hint
+            await world.mcsd.facade.release("old")
+            await world.quiet()
+            await world.mcsd.facade.reserve("new", group="web")
         finally:
             await world.kill()
 
@@ -450,7 +531,7 @@ def test_without_a_store_nothing_is_limited() -> None:
         await world.boot()
         try:
             assert world.mcsd.fleet_keeper is None
-            assert not world.mcsd.store.allocator.is_limited
+            assert world.mcsd.store.allocator.counts().elsewhere == 0
         finally:
             await world.kill()
 

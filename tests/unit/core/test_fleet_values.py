@@ -15,6 +15,7 @@ from mcsd.core.fleet.values import (
     Document,
     Fence,
     Fleet,
+    FleetGroup,
     FleetRecord,
     FleetValueError,
     Operation,
@@ -28,7 +29,10 @@ IDS = st.text("0123456789abcdef", min_size=32, max_size=32)
 NAMES = st.text("abcXYZ019", min_size=1, max_size=8)
 COUNTS = st.integers(0, 2**63 - 1)
 BLOCKSETS = st.frozensets(st.integers(0, BLOCKS - 1), max_size=MOST_HELD)
-DOCUMENTS = st.builds(Document, BLOCKSETS, st.text(max_size=40))
+GROUPS = st.builds(
+    lambda name, low, high: FleetGroup(name, low, high), NAMES, st.integers(960, 990), st.integers(991, 1021)
+)
+DOCUMENTS = st.builds(Document, BLOCKSETS, st.text(max_size=40), st.frozensets(GROUPS, max_size=3))
 OPERATIONS = st.builds(Operation, IDS, COUNTS, COUNTS, DOCUMENTS)
 CLUSTERS = st.integers(0, 2**64 - 1).map(str)
 FLEETS = st.builds(Fleet, IDS, CLUSTERS, COUNTS, st.booleans(), st.dictionaries(NAMES, IDS, max_size=4), IDS)
@@ -66,14 +70,20 @@ def test_what_is_damaged_is_refused_and_nothing_else_happens(
 @pytest.mark.parametrize(
     "fields",
     [
-        {"blocks": [BLOCKS], "doubt": ""},
-        {"blocks": [-1], "doubt": ""},
-        {"blocks": [True], "doubt": ""},
-        {"blocks": list(range(MOST_HELD + 1)), "doubt": ""},
-        {"blocks": "0-3", "doubt": ""},
-        {"blocks": [], "doubt": None},
+        {"blocks": [BLOCKS], "doubt": "", "groups": []},
+        {"blocks": [-1], "doubt": "", "groups": []},
+        {"blocks": [True], "doubt": "", "groups": []},
+        {"blocks": list(range(MOST_HELD + 1)), "doubt": "", "groups": []},
+        {"blocks": "0-3", "doubt": "", "groups": []},
+        {"blocks": [], "doubt": None, "groups": []},
         {"blocks": []},
         {"blocks": [], "doubt": "", "groups": {}},
+        {"blocks": [], "doubt": "", "groups": [["web", 959, 960]]},
+        {"blocks": [], "doubt": "", "groups": [["web", 961, 960]]},
+        {"blocks": [], "doubt": "", "groups": [["web", 960, 1022]]},
+        {"blocks": [], "doubt": "", "groups": [["a b", 960, 961]]},
+        {"blocks": [], "doubt": "", "groups": [["web", True, 961]]},
+        {"blocks": [], "doubt": "", "groups": [], "claims": []},
     ],
 )
 def test_a_document_with_anything_else_is_refused(fields: dict[str, object]) -> None:
@@ -81,7 +91,7 @@ def test_a_document_with_anything_else_is_refused(fields: dict[str, object]) -> 
     with pytest.raises(FleetValueError):
         Document.parse(json.dumps({"version": 1, **fields}))
     with pytest.raises(FleetValueError):
-        Document.parse(json.dumps({"version": 2, "blocks": [], "doubt": ""}))
+        Document.parse(json.dumps({"version": 2, "blocks": [], "doubt": "", "groups": []}))
 
 
 def test_blocks_are_all_pairs_below_those_of_groups() -> None:
