@@ -16,9 +16,17 @@ from mcsd.core.labels import Label, Level, readable
 ContainerId = NewType("ContainerId", str)
 """A full container id: 64 lower-case hex digits, or `run-` and 32 for a run of `mcsctl run`."""
 
-NAMESPACES_LEFT = frozenset({"moby", "k8s.io"})
-"""containerd's namespaces of others: Docker's containers are Docker's, and the kubelet chooses the levels of
-pods."""
+_NAMESPACES_LEFT = frozenset({"moby", "k8s.io"})
+
+
+def is_left_to_others(namespace: str) -> bool:
+    """Tell whether a namespace of containerd's is somebody else's.
+
+    Docker's containers are Docker's: its namespace is `moby`, with userns-remap followed by the ids that root
+    is mapped to. The kubelet chooses the levels of pods.
+    """
+    return namespace in _NAMESPACES_LEFT or namespace.startswith("moby-")
+
 
 LABEL_PREFIX = "io.mcsd."
 """Docker labels with this prefix are for mcsd; the adapter drops all others."""

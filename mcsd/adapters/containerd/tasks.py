@@ -21,11 +21,11 @@ from pydantic.alias_generators import to_camel
 
 from mcsd.core.containers import (
     LABEL_PREFIX,
-    NAMESPACES_LEFT,
     Container,
     ContainerId,
     Mount,
     MountKind,
+    is_left_to_others,
     task_id,
 )
 from mcsd.core.daemon_json import NAME
@@ -116,7 +116,7 @@ class Tasks:
     def _listed(self) -> Iterator[Task]:
         above = self._state / _TASKS
         for namespace in _names_in(above):
-            if namespace not in NAMESPACES_LEFT:
+            if not is_left_to_others(namespace):
                 yield from (Task(namespace, name) for name in _names_in(above / namespace))
 
     def find(self, asked: str) -> Task:

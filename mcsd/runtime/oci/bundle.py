@@ -61,10 +61,18 @@ class Bundle:
 
     @property
     def namespace(self) -> str:
-        """containerd's namespace of a task that is not Docker's, by its bundle's place; "" for all others."""
+        """containerd's namespace of a task that is not Docker's, by its bundle's place; "" for all others.
+
+        Docker's is `moby`, and with userns-remap its name and the ids that root is mapped to.
+        """
         _, found, rest = self.path.rpartition("/io.containerd.runtime.v2.task/")
         namespace, _, name = rest.partition("/")
-        return namespace if found and name == self.container and namespace != "moby" else ""
+        is_docker_s = namespace == "moby" or namespace.startswith("moby-") or self._is_kept_by_docker()
+        return namespace if found and name == self.container and not is_docker_s else ""
+
+    def _is_kept_by_docker(self) -> bool:
+        """Tell whether Docker has a directory for it: its namespace's name can be configured."""
+        return any(os.path.exists(one + "hostconfig.json") for one in self.own_directories)
 
     @property
     def ident(self) -> str:

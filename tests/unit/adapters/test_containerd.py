@@ -96,7 +96,7 @@ def test_a_task_runs_while_its_first_process_does(disk: Disk) -> None:
         assert (disk.read("web").status, disk.read("web").pid) == ("exited", None), "another has its pid"
 
 
-@pytest.mark.parametrize("namespace", ["moby", "k8s.io"])
+@pytest.mark.parametrize("namespace", ["moby", "moby-100000.100000", "k8s.io"])
 def test_docker_s_and_the_kubelet_s_are_theirs(disk: Disk, namespace: str) -> None:
     disk.bundle("a" * 64, namespace=namespace)
     assert disk.tasks.all() == ()

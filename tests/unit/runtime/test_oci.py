@@ -257,6 +257,31 @@ def test_a_bundle_is_podman_s_by_its_place_and_not_by_what_is_in_it(tmp_path: Pa
     assert "podman" not in bundle.description()
 
 
+@pytest.mark.parametrize(
+    ("namespace", "kept", "expected"),
+    [
+        ("moby", False, ""),
+        ("moby-100000.100000", False, ""),  # with userns-remap
+        ("ours", True, ""),  # as containerd-namespace in daemon.json may have it
+        ("ours", False, "ours"),
+        ("default", False, "default"),
+    ],
+)
+def test_a_task_of_docker_s_is_docker_s_whatever_its_namespace_is_called(
+    tmp_path: Path, own: Path, namespace: str, kept: bool, expected: str
+) -> None:
+    """And one of containerd's is containerd's, although it may bind a file of such a name."""
+    if kept:
+        (own / "hostconfig.json").write_text("{}")
+    written = bundle_of(tmp_path, own, "hostname")
+    place = tmp_path / "io.containerd.runtime.v2.task" / namespace / ID
+    place.parent.mkdir(parents=True)
+    Path(written.path).rename(place)
+    bundle = Bundle(str(place), ID)
+    assert bundle.namespace == expected
+    assert ("containerd" in bundle.description()) is bool(expected)
+
+
 def test_a_namespace_of_another_container_is_told_as_docker_tells_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
