@@ -416,12 +416,17 @@ def test_a_store_that_was_restored_is_recovered(fleet: Fleet) -> None:
         fleet.reserve(host)
 
 
-def test_starts_ask_the_store_for_nothing(fleet: Fleet) -> None:
+def test_levels_are_granted_without_asking_the_store(fleet: Fleet) -> None:
+    """While the host is cut off, from what it holds; `test_fleet_keeper.py` counts what is asked: nothing."""
     host = fleet.hosts[0]
     fleet.until("well", lambda said: said["trouble"] is None and bool(said["blocks"]), host)
-    began, before = time.monotonic(), fleet.status(host)["requests"]
-    for _ in range(100):
-        fleet.reserve(host)
-    passed = time.monotonic() - began
-    beats = passed / 1.0 + 2
-    assert fleet.status(host)["requests"] - before <= 3 * beats, "only what shows that it is there"
+    held = set(fleet.status(host)["blocks"])
+    host.pull(out=True)
+    try:
+        answers = [host.ask(do="reserve", name=f"cut-off-{number}") for number in range(50)]
+    finally:
+        host.pull(out=False)
+    granted = {f"cut-off-{number}": Level.parse(one["level"]) for number, one in enumerate(answers)}
+    host.live |= granted
+    fleet.check()
+    assert {block_in(level) for level in granted.values()} <= held
