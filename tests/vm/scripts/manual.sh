@@ -248,6 +248,7 @@ says "and has none" '^0$' sh -c 'mcsctl volumes -q | wc -l'
 carriers() { find /srv /mnt/big -exec getfattr --absolute-names -h -n security.selinux {} + 2>/dev/null | grep -E ':s0:c[0-9]'; }
 not "no file carries a level any more" carriers
 ok "mcsd is off" recipe 'systemctl disable --now mcsd.socket mcsd-gate.socket mcsd.service'
+says "ranges for hosts that mount one storage" 'beta.*c341\.c681' recipe 'mcsctl fleet plan alpha beta gamma'
 not "and nothing starts it again" systemctl is-active mcsd.socket mcsd-gate.socket mcsd.service
 not "mcsd itself was denied nothing" denials_of_mcsd
 

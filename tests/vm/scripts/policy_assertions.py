@@ -77,7 +77,7 @@ SOCKETS_OF_ITS_OWN = {
     "unix_stream_socket", "unix_dgram_socket", "netlink_selinux_socket", "netlink_route_socket",
 }  # fmt: skip
 # SSSD says where the homes of accounts are that no local file lists.
-TALKS_TO = {"mcsd_t", "syslogd_t", "init_t", "kernel_t", "sssd_t"}
+TALKS_TO = {"mcsd_t", "mcsd_fleet_t", "syslogd_t", "init_t", "kernel_t", "sssd_t"}
 # The engines' sockets (var_run_t: what systemd makes for Podman), the journal's, systemd's, SSSD's, its own.
 KNOCKS_AT = words("""
     container_runtime_t container_var_run_t container_runtime_tmpfs_t var_run_t devlog_t syslogd_runtime_t
@@ -291,7 +291,7 @@ def sockets(policy: Policy, tap: Tap) -> None:
         if perms & {"name_connect", "name_bind", "node_bind"}:
             created.add(f"{target}:{tclass}")
     tap.claim("opens Unix and netlink sockets only", created)
-    tap.claim("connects to the engine, the journal, systemd and SSSD, and to nobody else", reached)
+    tap.claim("connects to engines, mcsd-fleet, the journal, systemd and SSSD, and to nobody else", reached)
     knocked = {
         target for target, _, perms in policy.grants(classes=["sock_file"]) if perms & {"write", "append"}
     }
