@@ -182,6 +182,7 @@ class Assembly:
         self._config = config
         self._outside = outside
         self._policy = volume_policy(config)
+        self._fleet_name = config.fleet.name or socket.gethostname()
         self._make_state()
         self.fleet_keeper = self._make_fleet_keeper()
         self._make_control()
@@ -316,6 +317,8 @@ class Assembly:
             self.container_status.listen(listener)
         self.store.listen(self.volume_watch.wake)
         self.store.listen(self.fleet_watch.wake)
+        if self.fleet_keeper is not None:
+            self.reservations.share(self.fleet_keeper)
 
     def _make_watches_of_containers(self) -> None:
         outside, config, clock = self._outside, self._config, self._outside.clock
@@ -345,9 +348,8 @@ class Assembly:
         outside, config = self._outside, self._config.fleet
         if outside.fleet is None:
             return None
-        name = config.name or socket.gethostname()
         keeper = FleetKeeper(
-            FleetTerms(name, outside.fleet.machine, config.reserve, config.beat),
+            FleetTerms(self._fleet_name, outside.fleet.machine, config.reserve, config.beat),
             self.store,
             outside.fleet.store,
             outside.blocking,
@@ -365,11 +367,8 @@ class Assembly:
         return None if self.fleet_keeper is None else self.fleet_keeper.holding
 
     def _make_fleet_watch(self) -> FleetWatch:
-        if self.fleet_keeper is not None:
-            self.reservations.share(self.fleet_keeper)
         config, outside = self._config, self._outside
-        name = config.fleet.name or socket.gethostname()
-        plan = FleetPlan(name, config.categories.range, config.fleet.hosts)
+        plan = FleetPlan(self._fleet_name, config.categories.range, config.fleet.hosts)
         return FleetWatch(plan, self.store.cache, outside.shared_storages, outside.blocking, self._holding)
 
     def _make_watches_of_files(self) -> None:

@@ -270,8 +270,9 @@ class FleetKeeper:
     def _wish(self, record: FleetRecord, judgement: Judgement) -> Wish:
         """Return what to take or give, once what is held is granted from."""
         leave = self._left(record)
+        contested = self._idle(self.holding.permission.contested & record.held)
         if judgement.grants is not Grants.PROVEN or not self.holding.permission.is_proven:
-            return Wish(give=self._idle(self.holding.permission.contested & record.held), leave=leave)
+            return Wish(give=contested, leave=leave)
         join = (
             frozenset(self._wanted) - {one.name for one in record.groups}
             if judgement.may_take
@@ -283,7 +284,6 @@ class FleetKeeper:
             return Wish(take=take, join=join, leave=leave)
         idle = sorted(self._idle(self.holding.blocks))
         surplus = max(0, spare // BLOCK - 1)
-        contested = self._idle(self.holding.permission.contested & record.held)
         return Wish(give=frozenset(idle[:surplus]) | contested, join=join, leave=leave)
 
     def _left(self, record: FleetRecord) -> frozenset[str]:

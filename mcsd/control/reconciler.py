@@ -269,18 +269,14 @@ class Reconciler:
 
     def _may_be_a_stranger_s(self, sight: RootSight, own: Level | None) -> bool:
         """Tell whether somebody else may have labelled a volume; `own` is the engine's level for it."""
-        if not isinstance(sight, Usable) or sight.label is None:
-            return False
-        level = level_in(sight.label)
-        if level is None or not level.categories:
+        level = _level_on(sight)
+        if not isinstance(sight, Usable) or level is None or not level.categories:
             return False
         is_ours = level == own or is_written_by_mcsd(sight, self._store.cache)
         return not is_ours or bool(self._stranger_at(sight))
 
     def _stranger_at(self, sight: RootSight) -> str:
-        if not isinstance(sight, Usable) or sight.label is None:
-            return ""
-        level = level_in(sight.label)
+        level = _level_on(sight)
         if level is None:  # no process runs at it
             return ""
         found = self._process_levels.conflicting(level, self._is_ours)
@@ -392,3 +388,8 @@ class Reconciler:
     def known(self, container: str) -> Container | None:
         """Return a container as last observed."""
         return self._container_status.get(ContainerId(container))
+
+
+def _level_on(sight: RootSight) -> Level | None:
+    """Return the level that a volume's root carries; None if it cannot be used, or carries none."""
+    return level_in(sight.label) if isinstance(sight, Usable) and sight.label is not None else None

@@ -11,7 +11,6 @@ taken from it: it keeps the level as an ordinary grant, and the name is free for
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Protocol
@@ -22,7 +21,7 @@ from mcsd.control.reclaimer import Reclaimer
 from mcsd.core.changes import Change, Group, PutGrant, PutGroup
 from mcsd.core.containers import DOCKER, ContainerId
 from mcsd.core.grants import Grant, GrantState, Origin
-from mcsd.core.groups import member_level
+from mcsd.core.groups import NAME, member_level
 from mcsd.core.hints import Hint
 from mcsd.core.labels import CategoryPair, Level
 from mcsd.core.lives import NO_LIFE, Life, LifeRequest
@@ -35,8 +34,6 @@ from mcsd.state.store import Store, holder_of_group
 
 FIRST_LOOK = 10.0
 """Seconds that a reservation waits for the first inspection of all containers, with an empty ledger."""
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
 
 
 class FleetGroups(Protocol):
@@ -113,7 +110,7 @@ class Reservations:
         holders are not known yet, `HostError` if the host does not tell who lives.
         """
         for text in filter(None, (name, group)):
-            if not _NAME.fullmatch(text):
+            if not NAME.fullmatch(text):
                 raise RequestError(
                     f"{text!r} cannot be a name",
                     hint=Hint.PROPER_NAME.say(),

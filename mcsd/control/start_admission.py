@@ -43,7 +43,7 @@ from mcsd.core.grants import Grant, GrantEvent, GrantState, Origin
 from mcsd.core.hints import Hint
 from mcsd.core.labels import Context, Level
 from mcsd.core.notices import Kind, Notice
-from mcsd.core.plan import Adopt, Advance, Observed
+from mcsd.core.plan import Adopt, Observed, taken_back
 from mcsd.core.sharing import conflicts_of
 from mcsd.core.volumes import Claim, ClaimState, GrantId, overlap
 from mcsd.errors import GateError, HostError, McsdError, SelinuxError
@@ -297,7 +297,7 @@ class StartAdmission:
                 found = [one for one in grants if one.origin is Origin.ASSIGNED and one.level not in carried]
                 same = [one for one in found if self._store.cache.grant(one.id) == one]
                 await self._commit(
-                    draft([_taken_back(one) for one in same], self._store.cache, self._means, {})
+                    draft([taken_back(one) for one in same], self._store.cache, self._means, {})
                 )
             return frozenset(one.id for one in same)
         return frozenset()
@@ -462,10 +462,6 @@ class StartAdmission:
             for grant in self._store.cache.grants()
             if grant.container == container and grant.id not in kept and grant.state.is_living
         ]
-
-
-def _taken_back(grant: Grant) -> Advance:
-    return Advance(grant.id, GrantEvent.VACATED if grant.reservation else GrantEvent.RECLAIMED)
 
 
 def _inseparable(level: Level, other: str) -> tuple[str, str]:

@@ -19,9 +19,13 @@ of the resulting M (`Allocator.choose_member`). Pairs that are blocked but not h
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from mcsd.core.labels import CategoryPair, Level
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
+"""What a group may be called, and a reservation."""
 
 
 def joint_level(pairs: Iterable[CategoryPair]) -> Level:

@@ -258,7 +258,12 @@ def _gated(
 def _given_up(grant: Grant) -> tuple[Action, ...]:
     if grant.state is GrantState.QUARANTINED:
         return ()
-    return (Advance(grant.id, GrantEvent.VACATED if grant.reservation else GrantEvent.RECLAIMED),)
+    return (taken_back(grant),)
+
+
+def taken_back(grant: Grant) -> Advance:
+    """Return how a level that mcsd chose for a container leaves it: back to its reservation if it has one."""
+    return Advance(grant.id, GrantEvent.VACATED if grant.reservation else GrantEvent.RECLAIMED)
 
 
 def _was_started_without(observed: Observed, container: Container, grant: Grant) -> bool:

@@ -218,19 +218,16 @@ def _carries(volume: Volume, level: Level) -> bool:
 
 def _is_unfinished(around: Volume, path: str, standing: Sequence[tuple[Grant, Claim]]) -> bool:
     """Tell whether a volume inside `path` should be labelled, and its walk has failed."""
-    is_inside = around.path.startswith(path.rstrip("/") + "/")
     failed = any(claim.state in {ClaimState.FAILED, ClaimState.PARTIAL} for _, claim in standing)
-    return is_inside and failed and around.phase is not VolumePhase.LABELLED
+    is_done = around.phase is VolumePhase.LABELLED
+    return failed and not is_done and around.path.startswith(path.rstrip("/") + "/")
 
 
 def _clash_with(
     claim: Claim, around: Volume, path: str, level: Level, cache: StateCache, start: float | None
 ) -> Clash | None:
-    others = [
-        (grant, other)
-        for grant, other in _others(claim, around, cache)
-        if target_level(other.mode, grant, cache) != level
-    ]
+    everyone = _others(claim, around, cache)
+    others = [(grant, other) for grant, other in everyone if target_level(other.mode, grant, cache) != level]
     ousted = [(grant, other) for grant, other in others if _has_exited(grant, start)]
     standing = [pair for pair in others if not _is_gone(pair[0]) and pair not in ousted]
     if standing:
@@ -243,9 +240,9 @@ def _clash_with(
             gone=tuple(sorted({grant.id for grant, _ in others})),
             ousted=tuple(other for _, other in ousted),
         )
-    same = _others(claim, around, cache)
-    if _is_unfinished(around, path, same):
-        return Clash(same[0][0].name, around.path, False, tuple(one for _, one in same), unfinished=True)
+    if _is_unfinished(around, path, everyone):
+        claims = tuple(other for _, other in everyone)
+        return Clash(everyone[0][0].name, around.path, False, claims, unfinished=True)
     if cache.claims_on(around.id) or others:
         return None
     if around.phase is VolumePhase.STRANDED or not _carries(around, level):

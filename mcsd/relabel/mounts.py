@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+
+from mcsd.relabel.real_paths import upwards
 
 _CONTEXT = re.compile(r'(?:^|[ ,])context=(?:"([^"]*)"|([^,"]*))')
 _OCTAL = re.compile(rb"\\([0-7]{3})")
@@ -68,6 +71,16 @@ def mounts(table: bytes | None = None) -> dict[int, MountEntry]:
     """Return this process's mounts by id, the current ones or those in `table`."""
     lines = (mount_table() if table is None else table).splitlines()
     return {mount.id: mount for mount in map(_parse, lines)}
+
+
+def by_point(found: Mapping[int, MountEntry]) -> dict[str, MountEntry]:
+    """Return mounts by their mount points; of several at one point, the last, which is on top."""
+    return {mount.point: mount for mount in found.values()}
+
+
+def mount_above(path: str, points: Mapping[str, MountEntry]) -> MountEntry | None:
+    """Return the mount that an absolute path is on, by its name; None if there is none."""
+    return next((points[one] for one in upwards(path) if one in points), None)
 
 
 def position(path: str, mount: MountEntry) -> tuple[str, PurePosixPath]:

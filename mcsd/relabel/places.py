@@ -34,7 +34,7 @@ from mcsd.core.volumes import Identity
 from mcsd.core.walks import RawLabel
 from mcsd.errors import VolumeRefusedError
 from mcsd.relabel import kernel
-from mcsd.relabel.mounts import MountEntry, mount_table, mounts, position
+from mcsd.relabel.mounts import MountEntry, by_point, mount_above, mount_table, mounts, position
 from mcsd.relabel.real_paths import RealPaths, upwards
 
 _IN_MEMORY = PSEUDO_FILE_SYSTEMS - {"autofs"} | {"tmpfs", "ramfs", "devtmpfs"}
@@ -141,7 +141,7 @@ class PathIndex:
         self._patient = patient or Patient()
         self._version = hash(table)
         self._mounts = mounts(table)
-        self._points = {mount.point: mount for mount in self._mounts.values()}  # the last one is on top
+        self._points = by_point(self._mounts)
         self._paths = RealPaths()
         self._spots: dict[str, Location | None] = {}
         self._surroundings: tuple[tuple[ProtectedPlace, ...], Surroundings] | None = None
@@ -172,9 +172,7 @@ class PathIndex:
 
     def _source(self, path: str) -> str:
         """Return the mount that a path is on, by its name; memory file systems count as the root's."""
-        part, above = path, os.path.dirname(path)
-        while (mount := self._points.get(part)) is None and part != above:
-            part, above = above, os.path.dirname(above)
+        mount = mount_above(path, self._points)
         return "/" if mount is None or mount.file_system in _IN_MEMORY else mount.point
 
     def near(self, volume: Location, places: tuple[ProtectedPlace, ...]) -> list[ProtectedPlace]:
@@ -189,7 +187,7 @@ class PathIndex:
         return {path: self._look(path) for path in paths}
 
     def _by_position(self, path: str) -> Location:
-        return Location((), self._position(path, list(upwards(path))))
+        return Location((), self._position(path))
 
     def location(self, path: str) -> Location | None:
         """Return the location of a path, None if it does not exist."""
@@ -201,13 +199,12 @@ class PathIndex:
         real = self._paths.of(path)
         if self._paths.identity(real) is None:
             return None
-        parts = list(upwards(real))
         # Of a directory that cannot be looked at, the position still counts.
-        chain = tuple(found for part in parts if (found := self._paths.identity(part)) is not None)
-        return Location(chain, self._position(real, parts))
+        chain = tuple(found for part in upwards(real) if (found := self._paths.identity(part)) is not None)
+        return Location(chain, self._position(real))
 
-    def _position(self, real: str, parts: list[str]) -> tuple[str, PurePosixPath] | None:
-        mount = next((self._points[part] for part in parts if part in self._points), None)
+    def _position(self, real: str) -> tuple[str, PurePosixPath] | None:
+        mount = mount_above(real, self._points)
         return position(real, mount) if mount else None
 
 

@@ -16,7 +16,7 @@ If mcsd refuses a start, the start fails, and the reason goes to the runtime's l
 it. If mcsd cannot be asked, `[gate] on_error` decides: `refuse`, the default, or `start` with Docker's own
 labels.
 
-`mcsd-gate precreate` is no call of a runtime, but a hook of the stage of that name: `oci/precreate.py`.
+`mcsd-gate precreate` is no call of a runtime, but a hook of the stage of that name.
 
 If there is a compiler, Docker calls `native/gate.c` instead, with this program beside it as `mcsd-gate.py`:
 calls that need none of the above never get here. That program knows fewer options and commands than

@@ -194,6 +194,17 @@ def blocks_in(swap: Swap) -> list[str]:
     ]
 
 
+def recovered(fleet: Fleet) -> None:
+    """Have a restored store recovered, after which nothing is wrong with any host."""
+    assert fleet.recover()
+    for machine in fleet.machines:
+        steady(fleet, machine)
+    assert fleet.end_recovery()
+    for machine in fleet.machines:
+        steady(fleet, machine)
+        assert trouble(machine) is None
+
+
 def test_a_store_restored_under_its_old_identity_is_found_out_by_who_has_done_more() -> None:
     """etcd keeps its cluster's id when it is restored without another token: the manual asks for one."""
     fleet = calm()
@@ -216,13 +227,7 @@ def test_a_store_restored_under_its_old_identity_is_found_out_by_who_has_done_mo
     assert trouble(other) is Trouble.DOUBTED
     run = other.run
     assert run is not None and run.judgement is not None and not run.judgement.may_take
-    assert fleet.recover()
-    for machine in fleet.machines:
-        steady(fleet, machine)
-    assert fleet.end_recovery()
-    for machine in fleet.machines:
-        steady(fleet, machine)
-        assert trouble(machine) is None
+    recovered(fleet)
 
 
 def test_a_lower_revision_is_doubted_by_who_has_seen_a_higher_one() -> None:
@@ -245,13 +250,7 @@ def test_a_recovered_store_may_have_much_lower_revisions_than_before() -> None:
     for machine in fleet.machines:
         steady(fleet, machine)
     fleet.store.restore(backup, cluster="99")
-    assert fleet.recover()
-    for machine in fleet.machines:
-        steady(fleet, machine)
-    assert fleet.end_recovery()
-    for machine in fleet.machines:
-        steady(fleet, machine)
-        assert trouble(machine) is None
+    recovered(fleet)
 
 
 def test_two_that_claim_one_block_in_a_recovery_both_stop_granting_from_it() -> None:

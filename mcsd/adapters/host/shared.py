@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from pathlib import PurePosixPath
 
 from mcsd.core.fleet.storages import SharedMount, is_shared_and_labelled
-from mcsd.relabel.mounts import MountEntry, mounts
+from mcsd.relabel.mounts import MountEntry, by_point, mount_above, mounts
 
 
 class MountedStorages:
@@ -17,16 +16,13 @@ class MountedStorages:
 
     def shared(self, paths: Collection[str]) -> Mapping[str, SharedMount]:
         """Return the paths on shared storage with their mounts; a path is compared by name."""
-        by_point = {mount.point: mount for mount in mounts(self._table).values()}  # a later one covers it
-        found = {path: _mount_of(path, by_point) for path in paths}
+        points = by_point(mounts(self._table))
+        if not any(map(_is_shared, points.values())):
+            return {}  # as on most hosts: it is asked after each change in the ledger
+        found = {path: mount_above(path, points) for path in paths}
         return {
             path: _shared(mount) for path, mount in found.items() if mount is not None and _is_shared(mount)
         }
-
-
-def _mount_of(path: str, by_point: Mapping[str, MountEntry]) -> MountEntry | None:
-    pure = PurePosixPath(path)
-    return next((by_point[str(one)] for one in (pure, *pure.parents) if str(one) in by_point), None)
 
 
 def _is_shared(mount: MountEntry) -> bool:

@@ -204,22 +204,14 @@ def _judge_recovery(record: FleetRecord, view: View) -> Judgement:
         is_ours = fence.operation in {record.operation, *(one.id for one in record.pending)}
         if not is_ours and (fence.number > record.number or fence.generation >= view.fleet.generation):
             return Judgement(Grants.STOPPED, Trouble.BEHIND)
-    return Judgement(
-        Grants.UNCHANGED,
-        Trouble.RECOVERING,
-        must_assert=True,
-        contested=_contested(record, view),
-        split=_split(record, view),
-    )
+    return _compared(record, view, Judgement(Grants.UNCHANGED, Trouble.RECOVERING, must_assert=True))
 
 
-def _contested(record: FleetRecord, view: View) -> frozenset[int]:
-    return record.held & view.taken(record.name)
-
-
-def _split(record: FleetRecord, view: View) -> frozenset[FleetGroup]:
+def _compared(record: FleetRecord, view: View, judgement: Judgement) -> Judgement:
+    """Return a judgement with what other hosts claim as well, as after a restore they may."""
     theirs = view.groups(record.name)
-    return frozenset(own for own in record.groups if any(disagree(own, other) for other in theirs))
+    split = frozenset(own for own in record.groups if any(disagree(own, other) for other in theirs))
+    return replace(judgement, contested=record.held & view.taken(record.name), split=split)
 
 
 def _judge_fence(record: FleetRecord, view: View, seen: int) -> Judgement:
@@ -233,14 +225,9 @@ def _judge_fence(record: FleetRecord, view: View, seen: int) -> Judgement:
         return _judge_others(record, view, seen)
     if fence is not None and fence.number > record.number:
         return Judgement(Grants.STOPPED, Trouble.BEHIND)
-    return Judgement(
-        Grants.STOPPED,
-        Trouble.RESTORED,
-        must_assert=True,
-        doubt=f"the store is older than {record.name}",
-        contested=_contested(record, view),
-        split=_split(record, view),
-    )
+    doubt = f"the store is older than {record.name}"
+    stopped = Judgement(Grants.STOPPED, Trouble.RESTORED, must_assert=True, doubt=doubt)
+    return _compared(record, view, stopped)
 
 
 def _judge_others(record: FleetRecord, view: View, seen: int) -> Judgement:
@@ -248,11 +235,9 @@ def _judge_others(record: FleetRecord, view: View, seen: int) -> Judgement:
     if view.documents.get(record.name) != record.document:
         return Judgement(Grants.STOPPED, Trouble.TAMPERED)
     if not view.fleet.is_open:
-        contested, split = _contested(record, view), _split(record, view)
-        return Judgement(Grants.UNCHANGED, Trouble.RECOVERING, contested=contested, split=split)
+        return _compared(record, view, Judgement(Grants.UNCHANGED, Trouble.RECOVERING))
     if record.document.doubt:
-        contested, split = _contested(record, view), _split(record, view)
-        return Judgement(Grants.PROVEN, Trouble.DOUBTED, contested=contested, split=split)
+        return _compared(record, view, Judgement(Grants.PROVEN, Trouble.DOUBTED))
     if view.reading.revision < max(seen, record.revision):
         doubt = f"the store's revision is lower than {record.name} has seen"
         return Judgement(Grants.PROVEN, Trouble.RESTORED, doubt=doubt)

@@ -18,6 +18,7 @@ from typing import Any
 
 from mcsd.core.fleet.blocks import BLOCKS, GROUP_PAIRS, MOST_HELD
 from mcsd.core.fleet.ranges import HOST_NAME
+from mcsd.core.groups import NAME
 from mcsd.core.labels import CategoryPair
 
 VERSION = 1
@@ -25,7 +26,6 @@ FLEET = "fleet"
 """The key of the fleet's own value."""
 _ID = re.compile(r"[0-9a-f]{32}")
 _CLUSTER = re.compile(r"[0-9]{1,20}")
-GROUP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
 _LONGEST = 512 * 1024
 """Characters of a value; etcd takes 1.5 MiB in a request (--max-request-bytes)."""
 
@@ -274,7 +274,7 @@ class FleetRecord:
 def _group(stored: object) -> FleetGroup:
     match stored:
         case [str() as name, int() as low, int() as high]:
-            if GROUP_NAME.fullmatch(name) and _is_group_pair(low, high):
+            if NAME.fullmatch(name) and _is_group_pair(low, high):
                 return FleetGroup(name, low, high)
     raise FleetValueError(f"{stored!r} is no group")
 

@@ -67,8 +67,9 @@ class Bundle:
         """
         _, found, rest = self.path.rpartition("/io.containerd.runtime.v2.task/")
         namespace, _, name = rest.partition("/")
-        is_docker_s = namespace == "moby" or namespace.startswith("moby-") or self._is_kept_by_docker()
-        return namespace if found and name == self.container and not is_docker_s else ""
+        if not found or name != self.container or namespace == "moby" or namespace.startswith("moby-"):
+            return ""
+        return "" if self._is_kept_by_docker() else namespace
 
     def _is_kept_by_docker(self) -> bool:
         """Tell whether Docker has a directory for it: its namespace's name can be configured."""
