@@ -2,8 +2,8 @@
 
 Every key is optional; unknown keys and invalid values are refused with file, key, value and what was
 expected. Files in `conf.d/*.toml` beside the main file are read in the order of their names: tables are
-merged, the lists `[[engine]]`, `[[volumes.rule]]` and `[audit] ignore` are joined, any other value in a later
-file wins.
+merged, the lists `[[engine]]`, `[[volumes.rule]]`, `[[fleet.storage]]` and `[audit] ignore` are joined, any
+other value in a later file wins.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -30,6 +31,7 @@ from mcsd.core.booleans import Wish
 from mcsd.core.containers import DOCKER
 from mcsd.core.durations import seconds_in
 from mcsd.core.fleet.ranges import HOST_NAME, plan_ranges
+from mcsd.core.fleet.storages import NamedStorage
 from mcsd.core.gating import GateLevel
 from mcsd.core.labels import CATEGORY_COUNT, Level
 from mcsd.core.matching import Matching
@@ -187,19 +189,22 @@ class DefaultMode(StrEnum):
         return ClaimMode(self.value)
 
 
+def _plain(value: str) -> str:
+    path = PurePosixPath(value)
+    if not path.is_absolute() or ".." in path.parts:
+        raise ValueError("expected an absolute path without '..'")
+    return str(path)
+
+
+PlainPath = Annotated[str, AfterValidator(_plain)]
+"""An absolute path without `..` and doubled slashes."""
+
+
 class VolumeRule(_Table):
     """`[[volumes.rule]]`: a path, everything below it, and the mode that volumes there get."""
 
-    path: str
+    path: PlainPath
     mode: DefaultMode = Field(strict=False)
-
-    @field_validator("path")
-    @classmethod
-    def _path_is_absolute_and_plain(cls, value: str) -> str:
-        path = PurePosixPath(value)
-        if not path.is_absolute() or ".." in path.parts:
-            raise ValueError("expected an absolute path without '..'")
-        return str(path)
 
 
 class VolumesTable(_Table):
@@ -267,6 +272,17 @@ class AuditTable(_Table):
 HostName = Annotated[str, Matching(HOST_NAME, "a host's name: letters, digits, '.', '_' and '-'")]
 
 
+class StorageTable(_Table):
+    """`[[fleet.storage]]`: a directory on storage that other hosts have as well.
+
+    `name` is what all hosts call the storage; `root` is where on it `path` is, None for what its mount says.
+    """
+
+    path: PlainPath
+    name: Annotated[str, Matching(HOST_NAME, "a storage's name: letters, digits, '.', '_' and '-'")]
+    root: PlainPath | None = None
+
+
 class FleetTable(_Table):
     """`[fleet]`: `hosts` are all that mount the same labelled storage; `name` is this host's among them.
 
@@ -279,6 +295,12 @@ class FleetTable(_Table):
     store: Annotated[str, Matching(r"(?:unix:///.+)?", "unix:/// and the path of a socket")] = ""
     reserve: Annotated[int, Field(ge=1, le=20_000)] = 1000
     beat: Annotated[Duration, Field(ge=1, le=3600)] = 60.0
+    storage: tuple[StorageTable, ...] = Field(default=(), strict=False)
+
+    @property
+    def named_storages(self) -> tuple[NamedStorage, ...]:
+        """The storages as the daemon's own values."""
+        return tuple(NamedStorage(one.path, one.name, one.root or "") for one in self.storage)
 
     @field_validator("hosts")
     @classmethod
@@ -397,6 +419,7 @@ def _keys_at(place: Sequence[object]) -> tuple[str, ...]:
 _TABLES: Mapping[str, type[BaseModel]] = {
     "engine": EngineTable,
     "rule": VolumeRule,
+    "storage": StorageTable,
     **{
         name: kind
         for name, field in Config.model_fields.items()
@@ -427,13 +450,17 @@ def _read(path: Path) -> dict[str, Any]:
         ) from exc
 
 
+_JOINED = {"engine", "rule", "storage", "ignore"}
+"""The lists of which a later file adds to an earlier one's."""
+
+
 def _merge(base: dict[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in later.items():
         old = merged.get(key)
         if isinstance(old, dict) and isinstance(value, dict):
             merged[key] = _merge(old, value)
-        elif isinstance(old, list) and isinstance(value, list) and key in {"engine", "rule", "ignore"}:
+        elif isinstance(old, list) and isinstance(value, list) and key in _JOINED:
             merged[key] = [*old, *value]
         else:
             merged[key] = value

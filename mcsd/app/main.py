@@ -128,7 +128,7 @@ def _outside(config: Config, state: Path, stack: AsyncExitStack) -> Outside:
         unit_lives=SystemdUnits(),
         netlink=SelinuxNetlink(),
         networks=KernelNetworks(),
-        shared_storages=MountedStorages(),
+        shared_storages=MountedStorages(named=config.fleet.named_storages),
         fleet=_fleet(config),
         stored_booleans=StoredBooleans(state),
     )

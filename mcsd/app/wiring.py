@@ -28,6 +28,7 @@ from mcsd.control.engine_watch import Watcher
 from mcsd.control.engines import Engines
 from mcsd.control.executor import DraftInputs
 from mcsd.control.exit_watch import ExitWatch
+from mcsd.control.fleet_claims import FleetClaims
 from mcsd.control.fleet_keeper import FleetKeeper, FleetTerms
 from mcsd.control.fleet_watch import FleetPlan, FleetWatch
 from mcsd.control.life_watch import LifeWatch, Lives
@@ -185,6 +186,7 @@ class Assembly:
         self._fleet_name = config.fleet.name or socket.gethostname()
         self._make_state()
         self.fleet_keeper = self._make_fleet_keeper()
+        self.fleet_claims = self._make_fleet_claims()
         self._make_control()
         self._make_watches()
         self.facade = self._make_facade()
@@ -256,6 +258,7 @@ class Assembly:
             policy=self._policy,
             look=lambda container: self.watcher.look_at(container),
             look_soon=lambda container, seconds: self.watcher.look_soon(container, seconds),
+            fleet_claims=self.fleet_claims,
         )
         self._make_runs(lives)
         self.start_admission = self._make_start_admission(
@@ -357,8 +360,20 @@ class Assembly:
             outside.clock,
             Means(partial(_some_of, outside.random), _new_volume_id),
         )
-        self.store.listen(keeper.wake_if_low)
+        self.store.listen(keeper.wake_if_due)
         return keeper
+
+    def _make_fleet_claims(self) -> FleetClaims | None:
+        outside = self._outside
+        if self.fleet_keeper is None:
+            return None
+        return FleetClaims(
+            self.fleet_keeper,
+            outside.shared_storages,
+            self.store.cache,
+            outside.blocking,
+            look=lambda container: self.watcher.look_at(container),
+        )
 
     def _may_hold(self, level: Level) -> bool:
         return self.fleet_keeper is None or self.fleet_keeper.may_hold(level)
@@ -369,7 +384,14 @@ class Assembly:
     def _make_fleet_watch(self) -> FleetWatch:
         config, outside = self._config, self._outside
         plan = FleetPlan(self._fleet_name, config.categories.range, config.fleet.hosts)
-        return FleetWatch(plan, self.store.cache, outside.shared_storages, outside.blocking, self._holding)
+        return FleetWatch(
+            plan,
+            self.store.cache,
+            outside.shared_storages,
+            outside.blocking,
+            self._holding,
+            self.fleet_claims,
+        )
 
     def _make_watches_of_files(self) -> None:
         outside, clock = self._outside, self._outside.clock

@@ -89,6 +89,7 @@ def _show_store(store: Object, screen: Screen) -> None:
     columns = (
         Column("HOST"),
         Column("BLOCKS", right=True),
+        Column("DIRECTORIES", right=True),
         Column("OPERATIONS", right=True),
         Column("GENERATION", right=True),
         Column("DOUBT", long=True),
@@ -97,11 +98,37 @@ def _show_store(store: Object, screen: Screen) -> None:
         (
             one["name"],
             number(one["blocks"]),
+            number(one["directories"]),
             number(one["operations"]),
             number(one["generation"]),
             one["doubt"] or "-",
         )
         for one in store["members"]
+    ]
+    if rows:
+        show_table(screen, columns, rows)
+    _show_directories(store["directories"], screen)
+
+
+def _show_directories(directories: Sequence[Object], screen: Screen) -> None:
+    from mcsd.cli.tables import Column, show_table
+
+    columns = (
+        Column("DIRECTORY", long=True),
+        Column("STORAGE"),
+        Column("LEVEL"),
+        Column("CONTAINER"),
+        Column(""),
+    )
+    rows = [
+        (
+            one["path"],
+            one["storage"] or one["file_system"],
+            one["level"],
+            one["holder"],
+            "another host has it as well" if one["disputed"] else "",
+        )
+        for one in directories
     ]
     if rows:
         show_table(screen, columns, rows)

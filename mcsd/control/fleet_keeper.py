@@ -37,17 +37,21 @@ from mcsd.core.fleet.protocol import (
     Trouble,
     View,
     Wish,
+    claimable,
+    excluded_by,
     join,
     judge,
     next_operation,
     settled,
     swap_of,
 )
+from mcsd.core.fleet.trees import MOST_TREES, FleetTree, has_room
 from mcsd.core.fleet.values import FleetRecord, FleetValueError, Reading, Swap
 from mcsd.core.hints import Hint
 from mcsd.core.labels import CategoryPair, Level
 from mcsd.core.notices import Kind, Notice
-from mcsd.errors import FleetError, HostError, LedgerError
+from mcsd.core.volumes import VolumePhase
+from mcsd.errors import ConflictError, FleetError, HostError, LedgerError, McsdError
 from mcsd.ports import Clock, FleetStore
 from mcsd.state.events import EventBus
 from mcsd.state.store import Store
@@ -60,7 +64,10 @@ PAUSE = 1.0
 RETRY = 10.0
 """Seconds until the next turn at most, while the store does not answer."""
 JOINING = 300.0
-"""Seconds within which a group that was joined must have a member here, or it is left again."""
+"""Seconds within which a group that was joined must have a member here, or it is left again; and within which
+a directory that was claimed must be in the ledger, or it is given up again."""
+ANY = None
+"""Stands for all levels: those on a volume that is being labelled or restored are not known."""
 AT_ONCE = 8
 """Blocks that are taken in one operation."""
 
@@ -101,6 +108,11 @@ class FleetKeeper:
         self._own: set[str] = set()
         self._wanted: dict[str, float] = {}
         """Groups that somebody is about to use, and since when."""
+        self._claimed: dict[FleetTree, float] = {}
+        """Directories that are about to be labelled, and since when."""
+        self._confirmed: frozenset[FleetTree] = frozenset()
+        """Directories that somebody here has asked for since mcsd started, and that it has."""
+        self._listeners: list[Callable[[], None]] = []
         self._seen = 0
         self._beaten = 0.0
         self._may_take = False
@@ -138,9 +150,63 @@ class FleetKeeper:
         found = self.holding.groups.get(name)
         return found.pair if found is not None else None
 
-    def wake_if_low(self) -> None:
-        """Request a turn if pairs run low, and more can be had."""
-        if self._may_take and self._lack():
+    async def claim_tree(self, tree: FleetTree, *, is_labelled: bool) -> None:
+        """Have a directory on shared storage for this host, until no volume of the ledger is there any more.
+
+        `is_labelled` tells whether one is there already; otherwise there will be one soon. The store is asked
+        only if this host does not have the directory yet. Raises `ConflictError` if another host has it,
+        `FleetError` if that is not certain, `HostError` or `LedgerError` if it fails.
+        """
+        before = self._claimed.get(tree)
+        self._claimed[tree] = self._clock.steady()
+        try:
+            if not self.has(tree):
+                await self.turn()
+        finally:
+            if not self.has(tree) or (is_labelled and before is None):
+                self._claimed.pop(tree, None)
+        if self.has(tree):
+            self._confirmed |= {tree}
+        else:
+            raise self._why_not(tree)
+
+    def _why_not(self, tree: FleetTree) -> McsdError:
+        view, record = self.holding.view, self.holding.record
+        other = excluded_by(tree, self._terms.name, view) if view is not None else None
+        if other is not None:
+            host, theirs = other
+            return ConflictError(
+                f"{theirs.holder} on host {host} has {theirs.place.path!r} of this storage at {theirs.level}",
+                hint=Hint.ELSEWHERE.say(),
+            )
+        if record is not None and not has_room({*record.trees, tree}):
+            return FleetError(f"this host has {MOST_TREES} directories on shared storage already")
+        said = self.holding.says()
+        reason, hint = said or (
+            "other hosts have claimed at the same time",
+            Hint.JOIN_LATER.say(),
+        )
+        return FleetError(reason, hint=hint)
+
+    def has(self, tree: FleetTree) -> bool:
+        """Tell whether this host has a directory, and may label it."""
+        return tree in self.holding.trees
+
+    def may_claim(self, tree: FleetTree) -> bool:
+        """Tell whether a directory could be had now, as far as is known."""
+        view, record = self.holding.view, self.holding.record
+        if not self._may_take or view is None or record is None:
+            return False
+        return self.has(tree) or bool(claimable(record, view, [tree]))
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after each reading of the store."""
+        self._listeners.append(listener)
+
+    def wake_if_due(self) -> None:
+        """Request a turn if pairs run low and more can be had, or a directory is not needed any more."""
+        record = self._store.cache.fleet
+        if self._may_take and (self._lack() or (record is not None and self._abandoned(record))):
             self._awake.set()
 
     async def run(self) -> None:
@@ -214,7 +280,7 @@ class FleetKeeper:
         self.holding = replace(self.holding, permission=permission, view=view)
         await self._remember(after)  # what is due depends on what may be granted from now
         swap = None
-        if view is not None and (wish := self._due(after, judgement)) is not None:
+        if view is not None and (wish := self._due(after, judgement, view)) is not None:
             made = next_operation(after, view, judgement, wish, self._own, self._means)
             if made is not None:
                 after, operation = made
@@ -223,6 +289,8 @@ class FleetKeeper:
                 swap = swap_of(after, operation, view)
                 await self._remember(after)
         self._conclude(judgement, view)
+        for listener in self._listeners:
+            listener()
         return swap
 
     def _is_admitted_anew(self, record: FleetRecord, view: View) -> bool:
@@ -232,7 +300,7 @@ class FleetKeeper:
         if admission is None or name in view.fences or (name, admission) == (record.name, record.admission):
             return False
         held = record.document.blocks.union(*(one.document.blocks for one in record.pending))
-        return self._idle(held) == held
+        return self._idle(held) == held and self._abandoned(record) == record.trees
 
     def _joining(self, view: View | None) -> FleetRecord | None:
         found = (
@@ -255,9 +323,11 @@ class FleetKeeper:
         allocator.limit(permission.blocks(record))
         self.holding = replace(self.holding, record=record)
 
-    def _due(self, record: FleetRecord, judgement: Judgement) -> Wish | None:
+    def _due(self, record: FleetRecord, judgement: Judgement, view: View) -> Wish | None:
         """Return what is to be changed now, None for nothing."""
-        wish = self._wish(record, judgement)
+        wish = replace(self._wish(record, judgement), yield_up=self._abandoned(record))
+        if judgement.may_take and self.holding.permission.is_proven:
+            wish = replace(wish, claim=claimable(record, view, self._claimed))
         is_overdue = (
             judgement.must_assert
             or bool(judgement.doubt and not record.document.doubt)
@@ -292,6 +362,40 @@ class FleetKeeper:
         used = {group.name for group in cache.groups()}
         self._wanted = {name: since for name, since in self._wanted.items() if now - since < JOINING}
         return frozenset(one.name for one in record.groups) - used - self._wanted.keys()
+
+    def _abandoned(self, record: FleetRecord) -> frozenset[FleetTree]:
+        """Return the directories on shared storage that no volume of the ledger needs any more."""
+        if not record.trees:
+            return frozenset()
+        now, needed = self._clock.steady(), self._needed(record.trees)
+        self._claimed = {
+            tree: since
+            for tree, since in self._claimed.items()
+            if now - since < JOINING and tree not in needed
+        }
+        return record.trees - needed - self._claimed.keys()
+
+    def _needed(self, trees: frozenset[FleetTree]) -> frozenset[FleetTree]:
+        """Return those of the directories that carry their level as volumes of the ledger, or may.
+
+        A volume that is at another path by now, or whose storage has another name, was claimed anew.
+        """
+        levels: dict[int, list[Level | None]] = {}
+        for volume in self._store.cache.volumes():
+            level = volume.level if volume.phase is VolumePhase.LABELLED else ANY
+            levels.setdefault(volume.identity.inode, []).append(level)
+        self._confirmed &= trees
+        moved = {
+            (tree.place.inode, tree.level)
+            for tree in self._confirmed
+            if len(levels.get(tree.place.inode, ())) == 1
+        }
+        return frozenset(
+            tree
+            for tree in trees
+            if {tree.level, ANY}.intersection(levels.get(tree.place.inode, ()))
+            and (tree in self._confirmed or (tree.place.inode, tree.level) not in moved)
+        )
 
     def _idle(self, blocks: frozenset[int]) -> frozenset[int]:
         return self._store.allocator.unused(blocks)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from mcsd.blocking.calls import Blocking
+from mcsd.control.fleet_claims import FleetClaims
 from mcsd.core.blocked import Party, Subject
 from mcsd.core.fleet.holding import FleetHolding
 from mcsd.core.fleet.standing import FleetStanding, levels_outside, places_of_claims, uses_of
@@ -42,6 +43,7 @@ class FleetWatch:
         storages: SharedStorages,
         blocking: Blocking,
         holding: Callable[[], FleetHolding | None],
+        claims: FleetClaims | None,
     ) -> None:
         """`holding` returns what this host holds of a common store's pairs, None without a store."""
         self._plan = plan
@@ -49,21 +51,31 @@ class FleetWatch:
         self._storages = storages
         self._blocking = blocking
         self._holding = holding
+        self._claims = claims
+        self._elsewhere: tuple[str, ...] = ()
         self._uses: tuple[StorageUse, ...] = ()
         self._awake = asyncio.Event()
 
     def standing(self) -> FleetStanding:
         """Return how this host stands; quick."""
         standing = FleetStanding(
-            self._plan.name, self._plan.range, self._plan.hosts, self._uses, holding=self._holding()
+            self._plan.name,
+            self._plan.range,
+            self._plan.hosts,
+            self._uses,
+            holding=self._holding(),
+            elsewhere=self._elsewhere,
         )
         return replace(standing, outside=levels_outside(self._cache, standing))
 
     async def look(self) -> None:
-        """Look which volumes are on shared storage now; raises `HostError`."""
+        """Look which volumes are on shared storage now, and have them claimed; raises `HostError`."""
         places = places_of_claims(self._cache)
         found = await self._blocking.run(Subject(Party.MOUNTS), lambda: self._storages.shared(places.keys()))
         self._uses = uses_of(found, places)
+        if self._claims is not None:
+            volumes = [volume for volume in self._cache.volumes() if volume.path in found]
+            self._elsewhere = await self._claims.claim_what_is_labelled(volumes)
 
     def wake(self) -> None:
         """Request a look, because a claim may have come or gone."""

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from mcsd.control.executor import Draft, DraftInputs, WalkOutcome, conclude, draft, levels_to_label
+from mcsd.control.fleet_claims import Elsewhere, FleetClaims, Wanted
 from mcsd.control.observer import Observer
 from mcsd.control.reclaimer import Reclaimer
 from mcsd.core.changes import PutClaim, PutVolume
@@ -26,6 +27,7 @@ from mcsd.core.plan import (
     Adopt,
     Advance,
     Assign,
+    LabelVolume,
     Observed,
     RootSight,
     Usable,
@@ -67,8 +69,11 @@ class Reconciler:
         policy: VolumePolicy,
         look: Callable[[ContainerId], None],
         look_soon: Callable[[ContainerId, float], None],
+        fleet_claims: FleetClaims | None,
     ) -> None:
+        """`fleet_claims` is None where no common store is used."""
         self._look_soon = look_soon
+        self._fleet_claims = fleet_claims
         self._observer = observer
         self._store = state.store
         self._walks = state.walks
@@ -129,6 +134,7 @@ class Reconciler:
         for _ in range(ROUNDS):
             conflicting, foreign = await self._intruders(observed.id), await self._on_volumes(observed)
             observed = replace(observed, conflicting=conflicting, foreign=foreign)
+            observed = await self._claim_for_fleet(observed)
             stage = await self._decide(observed)
             if stage is None:
                 return observed
@@ -195,6 +201,24 @@ class Reconciler:
                 [PutVolume(replace(now, identity=one.identity)) for one, now in known if now is not None]
             )
 
+    async def _claim_for_fleet(self, observed: Observed) -> Observed:
+        """Claim in the fleet what is about to be labelled; return the observation with what that tells."""
+        if self._fleet_claims is None or observed.container is None:
+            return observed
+        elsewhere, had = dict(observed.elsewhere), dict(observed.had)
+        for label in _labels_in(plan(observed, self._store.cache, self._policy)):
+            if (label.claim.destination, label.level) in had:
+                continue
+            root, container = label.root, observed.container
+            wanted = Wanted(root.path, root.identity, label.level, container.id, container.name)
+            found = await self._fleet_claims.claim(wanted)
+            same = {one.destination for one in (label.claim, *label.also) if one.grant == label.claim.grant}
+            if isinstance(found, Elsewhere):
+                elsewhere |= dict.fromkeys(same, (found.reason, found.hint))
+            else:
+                had |= {(destination, label.level): found for destination in same}
+        return replace(observed, elsewhere=elsewhere, had=had)
+
     async def _decide(self, observed: Observed) -> Draft | None:
         stage = await self._reclaimer.relieve(lambda: self._decide_once(observed))
         if stage is not None:
@@ -214,6 +238,7 @@ class Reconciler:
             if not actions:
                 return None
             is_unforeseen = any(isinstance(action, Assign) for action in actions) and not looked
+            is_unforeseen |= not self._are_had(actions, observed)
             if is_unforeseen or not levels_to_label(actions) <= targets.keys():
                 return Draft()  # what it held is gone since: the next round observes first
             stage = draft(actions, self._store.cache, self._means, targets)
@@ -221,6 +246,13 @@ class Reconciler:
         self._reclaimer.heed(stage.changes)
         self._call_who_waits(actions)
         return stage
+
+    def _are_had(self, actions: Iterable[Action], observed: Observed) -> bool:
+        """Tell whether all that is to be labelled was claimed in the fleet, and is this host's still."""
+        if (claims := self._fleet_claims) is None:
+            return True
+        keys = [(label.claim.destination, label.level) for label in _labels_in(actions)]
+        return all(key in observed.had and claims.has(observed.had[key]) for key in keys)
 
     def _call_who_waits(self, actions: Iterable[Action]) -> None:
         """Request the containers that were refused because of what an ending container held."""
@@ -306,8 +338,13 @@ class Reconciler:
     async def relabel_again(self, volume_id: VolumeId) -> WalkOutcome | None:
         """Walk a volume with a living claim to its target again, whatever its root says.
 
-        None if there is no such claim, or the volume is being restored. Raises `LedgerError`.
+        None if there is no such claim, the volume is being restored, or another host of the fleet has it.
+        Raises `LedgerError`.
         """
+        if self._fleet_claims is not None:
+            known = self._store.cache.volume(volume_id)
+            if await self._fleet_claims.claim_what_is_labelled([] if known is None else [known]):
+                return None
         async with self._store.deciding:
             cache = self._store.cache
             volume = cache.volume(volume_id)
@@ -388,6 +425,10 @@ class Reconciler:
     def known(self, container: str) -> Container | None:
         """Return a container as last observed."""
         return self._container_status.get(ContainerId(container))
+
+
+def _labels_in(actions: Iterable[Action]) -> Iterator[LabelVolume]:
+    return (action for action in actions if isinstance(action, LabelVolume))
 
 
 def _level_on(sight: RootSight) -> Level | None:

@@ -35,6 +35,10 @@ class Hint(Enum):
     EMPTY_GROUP = "remove its members here, and start them again: mcsctl pairs --state group lists groups"
     JOIN_LATER = "try again; mcsctl fleet status says what this host holds"
     ASK_FLEET = "mcsctl fleet status says what is missing; or recreate it without that level"
+    ELSEWHERE = (
+        "remove that container, give both one group (io.mcsd.group), or share the directory on both hosts; "
+        "if these are two storages, give each a name in a [[fleet.storage]] of all hosts"
+    )
 
     # where it is
     NAME_IN_RULE = "to have it labelled, name {path} in a [[volumes.rule]], and restart mcsd"

@@ -34,6 +34,7 @@ from pathlib import PurePosixPath
 
 from mcsd.core.containers import Container, ContainerId, Mount, seconds_of
 from mcsd.core.exposure import Survey
+from mcsd.core.fleet.trees import FleetTree
 from mcsd.core.grants import Grant, GrantEvent, GrantState
 from mcsd.core.hints import Hint, way_to_share
 from mcsd.core.host import Host
@@ -110,6 +111,10 @@ class Observed:
     """Processes outside the engines' containers that run at a level comparable to this one's."""
     foreign: Mapping[str, str] = field(default_factory=dict)
     """By destination: a process outside the engines' containers whose level the volume's root carries."""
+    elsewhere: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """By destination: why another host of the fleet keeps the volume from being labelled, and what to do."""
+    had: Mapping[tuple[str, Level], FleetTree | None] = field(default_factory=dict)
+    """By destination and level: what this host has of the fleet for it, None if no other host mounts it."""
     gated: bool = False
     """Whether it starts through the gate: then mcsd chooses its level, and takes it back at exit."""
     starting: bool = False
@@ -463,7 +468,8 @@ def _labelled(case: _ClaimCase, root: Usable) -> Action | None:
     start = seconds_of(container.started_at) if container.running else None
     clash = clash_of(claim, root.path, root.identity, level, cache, start=start)
     if clash is None:
-        return _walk(case, root, level, ousted_by(claim, root.identity, level, cache, start=start))
+        walk = _walk(case, root, level, ousted_by(claim, root.identity, level, cache, start=start))
+        return _unless_elsewhere(case, walk)
     present = case.present
     if not is_live(container) and present is not None and present.state is ClaimState.UNMANAGED:
         return None  # it had exited when another took the volume over; it claims it at its next start
@@ -523,6 +529,14 @@ def _outsider(case: _ClaimCase) -> Objection | None:
     return None
 
 
+def _unless_elsewhere(case: _ClaimCase, action: Action | None) -> Action | None:
+    """Return the action, or a refusal if it labels a volume that another host of the fleet has."""
+    elsewhere = case.observed.elsewhere.get(case.claim.destination)
+    if elsewhere is None or not isinstance(action, LabelVolume):
+        return action
+    return case.refuse(RefusalRule.ELSEWHERE, *elsewhere)
+
+
 def is_written_by_mcsd(root: Usable, cache: StateCache) -> bool:
     """Tell whether a volume's root carries what mcsd has given it, by the ledger."""
     volume = cache.volume_of(root.identity)
@@ -554,7 +568,8 @@ def _resolve(case: _ClaimCase, clash: Clash, root: Usable) -> Action | None:
         around = clash_around(conceded, root.path, root.identity, shared, cache)
         if around is not None:  # what one of them holds above or below would be shared as well
             return _resolve(case, around, root)
-        return LabelVolume(conceded, root, shared, tuple(map(_concede, clash.claims)))
+        label = LabelVolume(conceded, root, shared, tuple(map(_concede, clash.claims)))
+        return _unless_elsewhere(case, label)
     return case.refuse(
         RefusalRule.HELD,
         f"{clash.holder} holds {clash.path} as {clash.claims[0].mode.value}",

@@ -16,6 +16,8 @@ class RefusalRule(StrEnum):
 
     HELD = "held"
     """Another container holds the volume, or one that overlaps it."""
+    ELSEWHERE = "elsewhere"
+    """Another host of the fleet has the volume, or one that overlaps it, or that is not certain."""
     NOT_SEPARATE = "not-separate"
     """The container's own level is not separate from an earlier holder's."""
     NO_GROUP = "no-group"

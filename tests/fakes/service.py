@@ -31,6 +31,7 @@ from mcsd.core.fleet.holding import FleetHolding
 from mcsd.core.fleet.protocol import Permission, Trouble, View
 from mcsd.core.fleet.standing import FleetStanding
 from mcsd.core.fleet.storages import SharedMount, StorageUse
+from mcsd.core.fleet.trees import FleetTree, SharedPlace
 from mcsd.core.fleet.values import Document, Fence, Fleet, FleetRecord, Reading
 from mcsd.core.grants import Grant, GrantState, Origin
 from mcsd.core.hints import Hint
@@ -366,7 +367,10 @@ def troubled_scene() -> Scene:
 
 def _holding(now: float) -> FleetHolding:
     """A host that goes on while the store is down; another one has found something wrong before."""
-    document = Document(frozenset({3, 4, 5, 77}))
+    media = SharedPlace("ceph", "", "/media/films", 1099511627777)
+    tree = FleetTree(media, Level.parse("s0:c12,c900"), "web")
+    lost = FleetTree(replace(media, storage="archive", path="/2019"), Level.parse("s0:c7,c31"), "db")
+    document = Document(frozenset({3, 4, 5, 77}), trees=frozenset({tree, lost}))
     record = FleetRecord(
         fleet="1" * 32,
         name="alpha",
@@ -391,8 +395,9 @@ def _holding(now: float) -> FleetHolding:
     }
     view = View(Reading(record.cluster, 40_000), fleet, fences, documents)
     reason = "mcsd-fleet at '/run/mcsd/fleet.sock' cannot be asked: connection refused"
+    permission = Permission(True, disputed=frozenset({lost}))
     return FleetHolding(
-        "alpha", record, Permission(True), Trouble.UNREACHABLE, reason, view, asked=now - 754, requests=3712
+        "alpha", record, permission, Trouble.UNREACHABLE, reason, view, asked=now - 754, requests=3712
     )
 
 

@@ -21,6 +21,7 @@ from mcsd.core.fleet.protocol import (
     Trouble,
     View,
     Wish,
+    claimable,
     disagree,
     join,
     judge,
@@ -28,12 +29,16 @@ from mcsd.core.fleet.protocol import (
     settled,
     swap_of,
 )
+from mcsd.core.fleet.trees import FleetTree, SharedPlace
 from mcsd.core.fleet.values import FleetGroup, FleetRecord, Reading, Swap
+from mcsd.core.labels import Level
 from mcsd.errors import McsdError
 from tests.fakes.fleet_store import Backup, MemoryStore
 
 NAMES = ("web", "db")
 """Groups."""
+PATHS = ("/a", "/a/b", "/c")
+"""Directories on the storage that all mount: one is in another."""
 CROWD = 6
 """Blocks among which hosts choose: few, so that they meet."""
 
@@ -62,6 +67,8 @@ class Machine:
     live: set[int] = field(default_factory=set)
     groups: set[FleetGroup] = field(default_factory=set)
     """The groups that its containers are members of."""
+    trees: set[FleetTree] = field(default_factory=set)
+    """The directories that carry its labels."""
     run: Run | None = None
     is_cut_off: bool = False
     is_gone: bool = False
@@ -86,6 +93,7 @@ class Fleet:
         self.trace: list[str] = []
         self.grants = 0
         self.members = 0
+        self.labelled = 0
         self._clusters = 1
         self.store.swap(found(self.store.read(), names, self.new_id))
 
@@ -121,6 +129,12 @@ class Fleet:
                 f"{one} on {used[one]} and {other} on {used[other]}\n" + "\n".join(self.trace)
             )
 
+        trees = {tree: machine.identity for machine in self.machines for tree in machine.trees}
+        for first, second in combinations(trees, 2):
+            assert trees[first] == trees[second] or not first.excludes(second), (
+                f"{first} on {trees[first]} and {second} on {trees[second]}\n" + "\n".join(self.trace)
+            )
+
     # --- the steps of one host ---------------------------------------------------------------------
 
     def start(self, machine: Machine) -> None:
@@ -132,7 +146,7 @@ class Fleet:
     def reboot(self, machine: Machine) -> None:
         machine.run = None
         machine.live.clear()
-        machine.groups.clear()
+        machine.groups.clear()  # the labels stay on disk
 
     def read(self, machine: Machine) -> None:
         run = machine.run
@@ -172,7 +186,13 @@ class Fleet:
         join = frozenset(self.random.choices(NAMES, k=self.random.choice([0, 1])))
         unused = {one.name for one in record.groups - machine.groups}
         leave = frozenset(name for name in sorted(unused) if self.random.random() < 0.3) - join
-        wish = Wish(self.random.choice([0, 0, 1, 2]), give, join, leave)
+        wanted = [
+            tree for path in PATHS if (tree := self._tree(machine, path)) and self.random.random() < 0.3
+        ]
+        claim = claimable(record, run.view, wanted) if run.judgement.may_take else frozenset()
+        unneeded = sorted(record.trees - machine.trees)
+        yield_up = frozenset(tree for tree in unneeded if self.random.random() < 0.3)
+        wish = Wish(self.random.choice([0, 0, 1, 2]), give, join, leave, claim, yield_up)
         made = next_operation(record, run.view, run.judgement, wish, run.own, self.means)
         if made is not None:
             after, operation = made
@@ -212,7 +232,18 @@ class Fleet:
             if self.random.random() < 0.5:
                 machine.groups.add(group)
                 self.members += 1
+        for tree in sorted(run.permission.trees(record)):
+            if self.random.random() < 0.5:
+                machine.trees.add(tree)
+                self.labelled += 1
         self.check()
+
+    def _tree(self, machine: Machine, path: str) -> FleetTree:
+        """A directory at a level of the machine's own, or at one that all its sharers have."""
+        level = self.random.choice(["s0", f"s0:c1,c{100 + self.machines.index(machine)}"])
+        return FleetTree(
+            SharedPlace("ceph", "", path, 1000 + PATHS.index(path)), Level.parse(level), machine.name
+        )
 
     def release(self, machine: Machine) -> None:
         """Containers end, and nothing carries their pairs."""
@@ -222,6 +253,9 @@ class Fleet:
         for group in sorted(machine.groups):
             if self.random.random() < 0.5:
                 machine.groups.discard(group)
+        for tree in sorted(machine.trees):
+            if self.random.random() < 0.5:
+                machine.trees.discard(tree)
 
     # --- what happens to them ----------------------------------------------------------------------
 
@@ -291,6 +325,7 @@ class Fleet:
                 one.run, one.is_gone = None, True
                 one.live.clear()
                 one.groups.clear()
+                one.trees.clear()
         if (
             self._administer(lambda view: evict(view, machine.name, self.new_id))
             and self.random.random() < 0.5

@@ -58,7 +58,7 @@ def play(fleet: Fleet, steps: int) -> None:
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_no_pair_is_ever_live_on_two_hosts(chunk: int) -> None:
-    grants = members = 0
+    grants = members = labelled = 0
     for seed in range(chunk, HISTORIES, CHUNKS):
         fleet = Fleet(seed)
         for machine in fleet.machines:
@@ -69,7 +69,10 @@ def test_no_pair_is_ever_live_on_two_hosts(chunk: int) -> None:
         except AssertionError as exc:
             raise AssertionError(f"seed {seed}: {exc}") from exc
         grants, members = grants + fleet.grants, members + fleet.members
-    assert min(grants, members) > HISTORIES / CHUNKS, "histories in which nothing is granted show nothing"
+        labelled += fleet.labelled
+    assert min(grants, members, labelled) > HISTORIES / CHUNKS, (
+        "histories in which nothing is granted show nothing"
+    )
 
 
 def calm(seed: int = 1) -> Fleet:

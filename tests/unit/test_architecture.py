@@ -194,6 +194,7 @@ PARSERS = {
 }
 READ_INSIDE = {
     "core/denials/values.py": {"Context.parse"},
+    "core/fleet/values.py": {"Level.parse"},
     "core/strays.py": {"level_in"},
     "core/watching.py": {"level_in"},
     "core/wishes.py": {"LevelRange.parse"},
@@ -201,8 +202,8 @@ READ_INSIDE = {
 }
 """Modules inside that read the text of a label, and how. What a file carries is its owner's: it stays text,
 since walks compare bytes with bytes, and only its level is asked for (strays, watching, reconciler).
-`mcsctl why` shows what the kernel recorded as it is (denials), and a remark quotes an option as its user
-wrote it (wishes)."""
+`mcsctl why` shows what the kernel recorded as it is (denials), what the hosts of a fleet write is read by one
+module, and a remark quotes an option as its user wrote it (wishes)."""
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "mcsd"
 PROGRAMS = (PACKAGE, ROOT / "packaging" / "generate-catalog", ROOT / "packaging" / "generate-completion")
 
 CALLED_BY_LIBRARIES = {
-    *("_range_is_one_run", "_reserved_are_levels", "_path_is_absolute_and_plain"),  # pydantic's validators
+    *("_range_is_one_run", "_reserved_are_levels"),  # pydantic's validators
     *("_ignored_are_rules_with_reasons", "_one_life", "_engines_have_names_of_their_own"),  # more of them
     *("_kind_gives_the_rest", "_has_an_engine", "_hosts_can_be_planned", "_has_one_way_to_share"),
     "collect",  # prometheus_client

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from mcsd.adapters.systemd.journal_entry import entry_of
 from mcsd.cli.arguments import make_parser, parse, subcommands
 from mcsd.cli.errors import Exit
-from mcsd.config import Config, DefaultMode, EngineTable, VolumeRule, validate
+from mcsd.config import Config, DefaultMode, EngineTable, StorageTable, VolumeRule, validate
 from mcsd.core.notices import Kind, Notice
 from mcsd.core.volumes import ClaimMode
 from tests.vm.documented import documented
@@ -127,11 +127,12 @@ def tables() -> Iterator[tuple[str, type[BaseModel]]]:
             assert isinstance(field.annotation, type)
             yield name, field.annotation
     yield "volumes.rule", VolumeRule
+    yield "fleet.storage", StorageTable
     yield "engine", EngineTable
 
 
 def test_the_configurations_keys_are_the_models() -> None:
-    models = {name: set(table.model_fields) - {"rule"} for name, table in tables()}
+    models = {name: set(table.model_fields) - {"rule", "storage"} for name, table in tables()}
     assert documented_keys() == models
 
 
@@ -185,7 +186,7 @@ def test_the_shipped_configuration_is_valid_and_shows_every_key() -> None:
     shipped = (PAGES[0].parents[1] / "mcsd.toml").read_text(encoding="utf-8")
     assert validate(tomllib.loads(shipped), source="mcsd.toml") == Config()
     keys = set(re.findall(r"^#?([a-z_]+) =", shipped, re.M))
-    wanted = {key for _, table in tables() for key in table.model_fields} - {"rule"}
+    wanted = {key for _, table in tables() for key in table.model_fields} - {"rule", "storage"}
     assert wanted <= keys
 
 

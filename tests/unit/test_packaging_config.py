@@ -31,12 +31,14 @@ def test_what_it_shows_is_what_holds_without_it() -> None:
             "booleans": Config().booleans,
             "engine": (),
             "volumes": shown.volumes.model_copy(update={"rule": ()}),
+            "fleet": shown.fleet.model_copy(update={"storage": ()}),
         }
     )
     assert examples == Config()
     assert [(engine.kind, engine.name) for engine in shown.engine] == [("podman", "podman")]
     assert shown.booleans.wishes == {"docker_connect_any": Wish.OFF}
     assert [rule.path for rule in shown.volumes.rule] == ["/srv/www"]
+    assert [(storage.path, storage.name) for storage in shown.fleet.storage] == [("/srv/media", "media")]
 
 
 def test_it_shows_every_key() -> None:

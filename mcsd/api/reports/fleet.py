@@ -9,6 +9,7 @@ from mcsd.api.reports.models import (
     FleetStoreReport,
     MemberReport,
     StorageReport,
+    TreeReport,
 )
 from mcsd.core.fleet.blocks import listed
 from mcsd.core.fleet.holding import FleetHolding
@@ -83,12 +84,29 @@ def _store(holding: FleetHolding) -> FleetStoreReport:
             MemberReport(
                 name=one.name,
                 blocks=one.blocks,
+                directories=one.trees,
                 operations=one.number,
                 generation=one.generation,
                 doubt=one.doubt,
             )
             for one in holding.members
         ),
+        directories=_directories(holding),
+    )
+
+
+def _directories(holding: FleetHolding) -> tuple[TreeReport, ...]:
+    trees = holding.record.trees if holding.record is not None else ()
+    return tuple(
+        TreeReport(
+            path=tree.place.path,
+            file_system=tree.place.file_system,
+            storage=tree.place.storage,
+            level=str(tree.level),
+            holder=tree.holder,
+            disputed=tree in holding.permission.disputed,
+        )
+        for tree in sorted(trees, key=lambda tree: (tree.place.path, tree))
     )
 
 

@@ -413,11 +413,23 @@ class StorageReport(Answer):
     containers: tuple[Text, ...] = Field(description="who has volumes on it, by name")
 
 
+class TreeReport(Answer):
+    """A directory on shared storage that no container of another host has, unless at the same level."""
+
+    path: Text = Field(description="where on the storage it is")
+    file_system: str
+    storage: Text = Field(description="what `[[fleet.storage]]` calls the storage; mostly empty")
+    level: str
+    holder: Text = Field(description="the container that claimed it, by name")
+    disputed: bool = Field(description="whether another host has it as well: then neither labels it")
+
+
 class MemberReport(Answer):
     """A host of the fleet, as the store has it."""
 
     name: Text
     blocks: Count = Field(description="how many blocks it holds")
+    directories: Count = Field(default=0, description="how many directories on shared storage it has")
     operations: Count = Field(description="how many operations it has done; 0: it has not joined yet")
     generation: Count
     doubt: Text = Field(description="why it thinks that the store was restored; mostly empty")
@@ -440,6 +452,9 @@ class FleetStoreReport(Answer):
     answered: datetime | None = Field(description="when the store last answered")
     requests: Count = Field(description="requests to the store since mcsd started")
     members: tuple[MemberReport, ...]
+    directories: tuple[TreeReport, ...] = Field(
+        default=(), description="what this host has on shared storage, by path"
+    )
 
 
 class FleetReport(Answer):

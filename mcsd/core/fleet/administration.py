@@ -96,6 +96,16 @@ def splits(view: View) -> tuple[tuple[str, str, str], ...]:
     )
 
 
+def clashes(view: View) -> tuple[tuple[str, str, str], ...]:
+    """Return which hosts both have which directory: none, unless the store lost something."""
+    return tuple(
+        (one, other, own.place.path)
+        for one, other in combinations(sorted(view.documents), 2)
+        for own in sorted(view.documents[one].trees)
+        if any(own.excludes(theirs) for theirs in view.documents[other].trees)
+    )
+
+
 def end_recovery(view: View, new_id: NewId) -> Swap:
     """End a recovery; raise `ConflictError` while a host has not written, or two have the same block."""
     if view.fleet.is_open:
@@ -117,6 +127,11 @@ def end_recovery(view: View, new_id: NewId) -> Swap:
         raise ConflictError(
             f"{one} and {other} have different pairs for the group {name!r}, or one for two",
             hint="no member starts on either; remove the group's members on one, and it leaves the group",
+        )
+    for one, other, path in clashes(view):
+        raise ConflictError(
+            f"{one} and {other} both have containers with {path!r}, or what is in it",
+            hint="neither labels it; remove these containers on one, and it gives the directory up",
         )
     opened = _changed(view.reading, replace(view.fleet, is_open=True, token=new_id()))
     documents = {document_key(name): view.reading.values[document_key(name)] for name in view.fleet.hosts}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from mcsd.core.fleet.blocks import HIGHEST, block_of
 from mcsd.core.fleet.protocol import Permission, Trouble, View
+from mcsd.core.fleet.trees import FleetTree
 from mcsd.core.fleet.troubles import text_of
 from mcsd.core.fleet.values import FleetGroup, FleetRecord
 from mcsd.core.labels import CategoryPair, Level
@@ -21,6 +22,7 @@ class Member:
     number: int
     generation: int
     doubt: str = ""
+    trees: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class FleetHolding:
                     fence.number if fence is not None else 0,
                     fence.generation if fence is not None else 0,
                     document.doubt if document is not None else "",
+                    len(document.trees) if document is not None else 0,
                 )
             )
         return tuple(found)
@@ -80,6 +83,11 @@ class FleetHolding:
     def groups(self) -> Mapping[str, FleetGroup]:
         """The groups whose members may start, by name."""
         return {one.name: one for one in self.permission.groups(self.record)}
+
+    @property
+    def trees(self) -> frozenset[FleetTree]:
+        """The directories on shared storage that this host may label."""
+        return self.permission.trees(self.record)
 
     def may_hold(self, level: Level) -> bool:
         """Tell whether a container may start at a level that it has had before."""

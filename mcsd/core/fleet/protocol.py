@@ -14,7 +14,8 @@ administrator evicts it. A host that is cut off goes on with what it holds.
 
 What always holds:
 
-- A block is in one document at most, unless the store lost what it had confirmed.
+- A block is in one document at most, unless the store lost what it had confirmed. So is one of
+  two directories on shared storage that exclude each other.
 - A host grants only from blocks that its ledger has as held whichever pending operation was done, and only
   if, since mcsd started, the store has shown this host's own last operation. A host whose state is older than
   the fleet's, or that is a copy, finds another operation there, and grants nothing.
@@ -32,11 +33,12 @@ twice is twice the same host.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from mcsd.core.fleet.blocks import BLOCKS, GROUP_PAIRS, MOST_HELD
+from mcsd.core.fleet.trees import FleetTree, has_room
 from mcsd.core.fleet.values import (
     FLEET,
     Document,
@@ -90,7 +92,7 @@ class Judgement:
     """The conclusion from one reading.
 
     `contested` are held blocks that another host claims as well, `split` groups that have another pair there,
-    or whose pair has another name.
+    or whose pair has another name, `disputed` directories that another host has as well.
     """
 
     grants: Grants
@@ -102,6 +104,7 @@ class Judgement:
     """What the host has to tell the others, "" for nothing new."""
     contested: frozenset[int] = frozenset()
     split: frozenset[FleetGroup] = frozenset()
+    disputed: frozenset[FleetTree] = frozenset()
 
 
 def disagree(one: FleetGroup, other: FleetGroup) -> bool:
@@ -146,6 +149,10 @@ class View:
     def groups(self, name: str) -> frozenset[FleetGroup]:
         """Return the groups of hosts other than this one."""
         return frozenset().union(*(one.groups for one in self.others(name).values()))
+
+    def trees(self, name: str) -> tuple[tuple[str, FleetTree], ...]:
+        """Return the directories of hosts other than this one, with their hosts."""
+        return tuple((host, tree) for host, one in self.others(name).items() for tree in one.trees)
 
     def taken(self, name: str) -> frozenset[int]:
         """Return the blocks that hosts other than this one have."""
@@ -211,7 +218,14 @@ def _compared(record: FleetRecord, view: View, judgement: Judgement) -> Judgemen
     """Return a judgement with what other hosts claim as well, as after a restore they may."""
     theirs = view.groups(record.name)
     split = frozenset(own for own in record.groups if any(disagree(own, other) for other in theirs))
-    return replace(judgement, contested=record.held & view.taken(record.name), split=split)
+    disputed = frozenset(own for own in record.trees if excluded_by(own, record.name, view) is not None)
+    contested = record.held & view.taken(record.name)
+    return replace(judgement, contested=contested, split=split, disputed=disputed)
+
+
+def excluded_by(tree: FleetTree, name: str, view: View) -> tuple[str, FleetTree] | None:
+    """Return another host, and its directory, which excludes this one; None if there is none."""
+    return next((found for found in view.trees(name) if tree.excludes(found[1])), None)
 
 
 def _judge_fence(record: FleetRecord, view: View, seen: int) -> Judgement:
@@ -260,14 +274,15 @@ class Permission:
     is_proven: bool = False
     contested: frozenset[int] = frozenset()
     split: frozenset[FleetGroup] = frozenset()
+    disputed: frozenset[FleetTree] = frozenset()
 
     def after(self, judgement: Judgement, record: FleetRecord, own: Collection[str]) -> Permission:
         """Return the permission after a reading; `record` is settled by it."""
         if judgement.grants is Grants.UNCHANGED:
             contested, split = judgement.contested or self.contested, judgement.split or self.split
-            return Permission(self.is_proven, contested, split)
+            return Permission(self.is_proven, contested, split, judgement.disputed or self.disputed)
         is_proven = judgement.grants is Grants.PROVEN and record.operation in own
-        return Permission(is_proven, judgement.contested, judgement.split)
+        return Permission(is_proven, judgement.contested, judgement.split, judgement.disputed)
 
     def blocks(self, record: FleetRecord | None) -> frozenset[int]:
         """Return the blocks that may be granted from now."""
@@ -281,13 +296,20 @@ class Permission:
             return frozenset()
         return record.groups - self.split
 
+    def trees(self, record: FleetRecord | None) -> frozenset[FleetTree]:
+        """Return the directories on shared storage that may be labelled now."""
+        if record is None or not self.is_proven:
+            return frozenset()
+        return record.trees - self.disputed
+
 
 # --- what to do next -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a host would like to change: blocks to take and to give back, groups to join and to leave by name.
+    """What a host would like to change: blocks to take and to give back, groups to join and to leave by name,
+    directories to claim and to give up.
 
     A blank one still writes an operation, which shows the others that the host is there, and tells the host
     from a copy of itself.
@@ -297,6 +319,8 @@ class Wish:
     give: frozenset[int] = frozenset()
     join: frozenset[str] = frozenset()
     leave: frozenset[str] = frozenset()
+    claim: frozenset[FleetTree] = frozenset()
+    yield_up: frozenset[FleetTree] = frozenset()
 
 
 Choose = Callable[[Sequence[int], int], Collection[int]]
@@ -365,27 +389,49 @@ def _fits(record: FleetRecord, operation: Operation, view: View, judgement: Judg
         judgement.may_take
         and not blocks & view.taken(record.name)
         and not any(disagree(one, other) for one in groups for other in theirs)
+        and not any(
+            excluded_by(tree, record.name, view) for tree in operation.document.trees - record.document.trees
+        )
     )
 
 
 def is_more(document: Document, before: Document) -> bool:
     """Tell whether a document has something that the one before has not."""
-    return bool(document.blocks - before.blocks or document.groups - before.groups)
+    return bool(
+        document.blocks - before.blocks or document.groups - before.groups or document.trees - before.trees
+    )
 
 
 def _wanted(record: FleetRecord, view: View, judgement: Judgement, wish: Wish, choose: Choose) -> Document:
     if judgement.must_assert:
-        return Document(record.held, judgement.doubt, record.groups)
+        return Document(record.held, judgement.doubt, record.groups, record.trees)
     doubt = judgement.doubt or record.document.doubt
     blocks = record.held - wish.give
     groups = frozenset(one for one in record.groups if one.name not in wish.leave)
+    trees = record.trees - wish.yield_up
     if not judgement.may_take:
-        return Document(blocks, doubt, groups)
+        return Document(blocks, doubt, groups, trees)
     groups |= _joined(record, view, wish.join, choose)
+    trees = _claimed(record, view, wish.claim, trees)
     tried = frozenset().union(*(one.document.blocks for one in record.pending))
     free = sorted(set(range(BLOCKS)) - view.taken(record.name) - record.document.blocks - tried)
     count = max(0, min(wish.take, len(free), MOST_HELD - len(blocks)))
-    return Document(blocks | frozenset(choose(free, count) if count else ()), doubt, groups)
+    return Document(blocks | frozenset(choose(free, count) if count else ()), doubt, groups, trees)
+
+
+def claimable(record: FleetRecord, view: View, wanted: Iterable[FleetTree]) -> frozenset[FleetTree]:
+    """Return those of the directories that this host does not have yet, and may have."""
+    return _claimed(record, view, frozenset(wanted), record.trees) - record.trees
+
+
+def _claimed(
+    record: FleetRecord, view: View, wanted: frozenset[FleetTree], had: frozenset[FleetTree]
+) -> frozenset[FleetTree]:
+    """Return what a host has with what it wants, as far as no other host has that and there is room."""
+    for tree in sorted(wanted - had):
+        if excluded_by(tree, record.name, view) is None and has_room({*had, tree}):
+            had |= {tree}
+    return had
 
 
 def _joined(record: FleetRecord, view: View, names: frozenset[str], choose: Choose) -> frozenset[FleetGroup]:

@@ -24,6 +24,8 @@ class FleetStanding:
     storages: tuple[StorageUse, ...] = ()
     outside: tuple[str, ...] = ()
     """Containers that hold levels outside the planned range, or outside the blocks that this host holds."""
+    elsewhere: tuple[str, ...] = ()
+    """Why volumes on shared storage that carry this host's labels are not certain to be its own."""
     holding: FleetHolding | None = None
     """What this host holds of a common store's pairs; None without one."""
 
@@ -48,7 +50,7 @@ class FleetStanding:
             first = self.holding.says()
         else:
             first = self._misplaced() if self.hosts else self._unplanned()
-        found = [first, self._outsiders()]
+        found = [first, self._outsiders(), self._volumes_elsewhere()]
         return tuple(one for one in found if one is not None)
 
     def _unplanned(self) -> tuple[str, str] | None:
@@ -73,6 +75,16 @@ class FleetStanding:
         return (
             f"[categories] range is {self.range}, and the plan has {planned} for {self.name!r}",
             f'set [categories] range = "{planned}", and restart mcsd',
+        )
+
+    def _volumes_elsewhere(self) -> tuple[str, str] | None:
+        if not self.elsewhere:
+            return None
+        more = len(self.elsewhere) - 1
+        text = self.elsewhere[0] + (f", and {more} more" if more else "")
+        return (
+            f"a volume here is labelled, and {text}",
+            "remove the containers that have it on one of the hosts",
         )
 
     def _outsiders(self) -> tuple[str, str] | None:

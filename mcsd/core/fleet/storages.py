@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from mcsd.core.fleet.trees import SharedPlace
 
 CLUSTER_FILE_SYSTEMS = frozenset({"ceph", "gfs2", "ocfs2"})
 """These store `security.selinux` like any other attribute, and every host that mounts them sees it."""
@@ -15,11 +18,49 @@ The kernel shows that with `seclabel` among the mount's options (security_sb_sho
 
 @dataclass(frozen=True, slots=True)
 class SharedMount:
-    """A mount of labelled storage that other hosts may mount, too. `source` is its server or device."""
+    """A mount of labelled storage that other hosts may mount, too. `source` is its server or device.
+
+    `root` is where on the storage `point` is. `name` is what the configuration calls the storage, "" for
+    nothing; then `point` is the directory that it names.
+    """
 
     point: str
     file_system: str
     source: str
+    root: str = "/"
+    name: str = ""
+
+    def place_of(self, path: str, inode: int) -> SharedPlace:
+        """Return where on the storage a path below `point` is."""
+        below = PurePosixPath(path).relative_to(self.point)
+        return SharedPlace(self.file_system, self.name, str(PurePosixPath(self.root) / below), inode)
+
+
+@dataclass(frozen=True, slots=True)
+class NamedStorage:
+    """A directory on storage that other hosts have as well, as the configuration has it.
+
+    `root` is where on the storage it is, "" for where its mount says that it is.
+    """
+
+    path: str
+    name: str
+    root: str = ""
+
+
+def root_of_source(file_system: str, source: str) -> str:
+    """Return which directory of its server a mount shows, by its source; "/" for a device.
+
+    NFS writes `server:/path`, with the directory of a bind mount (fs/nfs/super.c, nfs_show_devname). Ceph
+    writes `monitors:/path`, or `user@cluster.name=/path` (mount.ceph(8)).
+    """
+    if file_system in LABELLED_NFS or (file_system == "ceph" and "=/" not in source):
+        _, colon, path = source.partition(":/")
+    elif file_system == "ceph":
+        _, colon, path = source.partition("=/")
+    else:
+        return "/"
+    return f"/{path.strip('/')}" if colon else "/"
 
 
 @dataclass(frozen=True, slots=True)

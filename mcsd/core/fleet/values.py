@@ -18,8 +18,10 @@ from typing import Any
 
 from mcsd.core.fleet.blocks import BLOCKS, GROUP_PAIRS, MOST_HELD
 from mcsd.core.fleet.ranges import HOST_NAME
+from mcsd.core.fleet.trees import FleetTree, SharedPlace, has_room
 from mcsd.core.groups import NAME
-from mcsd.core.labels import CategoryPair
+from mcsd.core.labels import CategoryPair, Level
+from mcsd.errors import LabelSyntaxError
 
 VERSION = 1
 FLEET = "fleet"
@@ -141,7 +143,7 @@ class FleetGroup:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What a host holds: blocks, and the groups that it has members of.
+    """What a host holds: blocks, the groups that it has members of, and directories on shared storage.
 
     `doubt` is why nobody should take anything at present, mostly "".
     """
@@ -149,28 +151,35 @@ class Document:
     blocks: frozenset[int] = frozenset()
     doubt: str = ""
     groups: frozenset[FleetGroup] = frozenset()
+    trees: frozenset[FleetTree] = frozenset()
 
     def text(self) -> str:
         """Write it for the store."""
         groups = [[one.name, one.low, one.high] for one in sorted(self.groups)]
-        return _dumped(blocks=sorted(self.blocks), doubt=self.doubt, groups=groups)
+        trees = [
+            [at.file_system, at.storage, at.path, at.inode, str(one.level), one.holder]
+            for one in sorted(self.trees)
+            for at in (one.place,)
+        ]
+        return _dumped(blocks=sorted(self.blocks), doubt=self.doubt, groups=groups, trees=trees)
 
     @classmethod
     def parse(cls, text: str) -> Document:
         """Read it; raise `FleetValueError`."""
-        fields = _loaded(text, {"blocks", "doubt", "groups"})
+        fields = _loaded(text, {"blocks", "doubt", "groups", "trees"})
         blocks = fields["blocks"]
         if not isinstance(blocks, list) or len(blocks) > MOST_HELD:
             raise FleetValueError(f"'blocks' is no list of at most {MOST_HELD}")
         for block in blocks:
             if type(block) is not int or not 0 <= block < BLOCKS:
                 raise FleetValueError(f"there is no block {block!r}")
-        if not isinstance(fields["doubt"], str):
-            raise FleetValueError(f"'doubt' is {fields['doubt']!r}")
         groups = _list(fields, "groups")
         if len(groups) > MOST_GROUPS:
             raise FleetValueError(f"there are {len(groups)} groups")
-        return cls(frozenset(blocks), fields["doubt"], frozenset(map(_group, groups)))
+        trees = frozenset(map(_tree, _list(fields, "trees")))
+        if not has_room(trees):
+            raise FleetValueError(f"there are {len(trees)} directories")
+        return cls(frozenset(blocks), _text(fields, "doubt"), frozenset(map(_group, groups)), trees)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +225,11 @@ class FleetRecord:
     def groups(self) -> frozenset[FleetGroup]:
         """The groups that this host takes part in, whichever operation the store has."""
         return frozenset.intersection(self.document.groups, *(one.document.groups for one in self.pending))
+
+    @property
+    def trees(self) -> frozenset[FleetTree]:
+        """The directories that this host has, whichever operation the store has."""
+        return frozenset.intersection(self.document.trees, *(one.document.trees for one in self.pending))
 
     def fence(self, operation: Operation) -> Fence:
         """Return the fence that an operation of this host writes."""
@@ -277,6 +291,31 @@ def _group(stored: object) -> FleetGroup:
             if NAME.fullmatch(name) and _is_group_pair(low, high):
                 return FleetGroup(name, low, high)
     raise FleetValueError(f"{stored!r} is no group")
+
+
+def _tree(stored: object) -> FleetTree:
+    match stored:
+        case [
+            str() as file_system,
+            str() as storage,
+            str() as path,
+            int() as inode,
+            str() as level,
+            str() as holder,
+        ]:
+            if path.startswith("/") and type(inode) is int:
+                return FleetTree(SharedPlace(file_system, storage, path, inode), _level(level), holder)
+    raise FleetValueError(f"{str(stored)[:80]} is no directory on shared storage")
+
+
+def _level(text: str) -> Level:
+    try:
+        level = Level.parse(text)
+    except LabelSyntaxError as exc:
+        raise FleetValueError(exc.what) from exc
+    if str(level) != text:
+        raise FleetValueError(f"{text[:80]!r} is not how {level} is written")
+    return level
 
 
 def _is_group_pair(low: int, high: int) -> bool:

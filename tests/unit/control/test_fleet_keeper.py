@@ -3,54 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 
 from mcsd.app.wiring import FleetSide
 from mcsd.control.fleet_keeper import FleetKeeper
 from mcsd.core.allocation import Holder, HolderKind
-from mcsd.core.fleet.administration import admit, begin_recovery, end_recovery, evict, found
+from mcsd.core.fleet.administration import admit, begin_recovery, end_recovery, evict
 from mcsd.core.fleet.blocks import BLOCK, HIGHEST
 from mcsd.core.fleet.holding import block_in
 from mcsd.core.fleet.protocol import Trouble, View
-from mcsd.core.fleet.values import FleetGroup, Reading, Swap
+from mcsd.core.fleet.values import FleetGroup
 from mcsd.core.hints import Hint
 from mcsd.errors import ConflictError, ExhaustedError, FleetError, GateError, LedgerError
-from tests.fakes.fleet_store import MemoryStore
 from tests.fakes.world import World
 from tests.following import follows
-from tests.unit.control.test_start_admission import gated, level_of, start, stop
-
-NAMES = ("alpha", "beta")
-
-
-class UnsteadyStore(MemoryStore):
-    """A store that may be out of reach, and whose answers to transactions may be wrong."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.is_down = False
-        self.lies = False
-
-    def read(self) -> Reading:
-        if self.is_down:
-            raise FleetError("nobody answers")
-        return super().read()
-
-    def swap(self, swap: Swap) -> bool:
-        if self.is_down:
-            raise FleetError("nobody answers")
-        done = super().swap(swap)
-        if self.lies:
-            raise FleetError("the answer was lost")
-        return done
-
-    def administer(self, change: Callable[[View], Swap]) -> None:
-        view = View.of(self.read())
-        assert view is not None
-        assert super().swap(change(view))
+from tests.unit.control.fleet_hosts import UnsteadyStore, booted, gated_host, host, keeper, new_id, play
+from tests.unit.control.test_start_admission import level_of, start, stop
 
 
 @pytest.fixture(autouse=True)
@@ -63,42 +32,6 @@ def _turns_by_hand(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureReque
 @pytest.fixture
 def own_loop() -> None:
     """The keeper's own loop runs."""
-
-
-ids = iter(f"{number:032x}" for number in range(10**9))
-
-
-def new_id() -> str:
-    return next(ids)
-
-
-def host(store: MemoryStore, name: str = "alpha", machine: str = "dmi:a", **config: Any) -> World:
-    """A host of the fleet."""
-    fleet = {"name": name, "store": "unix:///run/s", "reserve": 500, "beat": "1h", **config}
-    world = World(fleet=fleet, seed=ord(name[0]))
-    world.fleet = FleetSide(store, machine)
-    return world
-
-
-def keeper(world: World) -> FleetKeeper:
-    found = world.mcsd.fleet_keeper
-    assert found is not None
-    return found
-
-
-def play(story: Callable[[UnsteadyStore], Awaitable[None]]) -> None:
-    async def run() -> None:
-        store = UnsteadyStore()
-        store.swap(found(store.read(), NAMES, new_id))
-        await asyncio.wait_for(story(store), 30)
-
-    asyncio.run(run())
-
-
-async def booted(world: World) -> World:
-    await world.boot()
-    await keeper(world).turn()
-    return world
 
 
 def fill(world: World, left: int) -> None:
@@ -353,12 +286,6 @@ def test_the_next_block_comes_in_the_background() -> None:
             await world.kill()
 
     play(story)
-
-
-def gated_host(store: MemoryStore) -> World:
-    world = host(store)
-    gated(world)
-    return world
 
 
 def test_a_container_keeps_its_level_only_while_that_is_certain_to_be_this_host_s() -> None:

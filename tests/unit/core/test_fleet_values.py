@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mcsd.core.fleet.blocks import BLOCK, BLOCKS, GROUP_PAIRS, HIGHEST, MOST_HELD, block_of, listed, ranks_of
 from mcsd.core.fleet.messages import answer, answered, ask, asked, failure
+from mcsd.core.fleet.trees import MOST_CHARACTERS, MOST_TREES, FleetTree, SharedPlace
 from mcsd.core.fleet.values import (
     Document,
     Fence,
@@ -22,7 +23,7 @@ from mcsd.core.fleet.values import (
     Reading,
     Swap,
 )
-from mcsd.core.labels import CategoryPair
+from mcsd.core.labels import CategoryPair, Level
 from mcsd.core.pairs import EVERY_PAIR
 
 IDS = st.text("0123456789abcdef", min_size=32, max_size=32)
@@ -32,7 +33,18 @@ BLOCKSETS = st.frozensets(st.integers(0, BLOCKS - 1), max_size=MOST_HELD)
 GROUPS = st.builds(
     lambda name, low, high: FleetGroup(name, low, high), NAMES, st.integers(960, 990), st.integers(991, 1021)
 )
-DOCUMENTS = st.builds(Document, BLOCKSETS, st.text(max_size=40), st.frozensets(GROUPS, max_size=3))
+PLACES = st.builds(
+    SharedPlace, NAMES, NAMES | st.just(""), st.text(max_size=20).map(lambda text: f"/{text}"), COUNTS
+)
+LEVELS = st.sampled_from(["s0", "s0:c1,c2", "s0:c0.c3"]).map(Level.parse)
+TREES = st.builds(FleetTree, PLACES, LEVELS, st.text(max_size=20))
+DOCUMENTS = st.builds(
+    Document,
+    BLOCKSETS,
+    st.text(max_size=40),
+    st.frozensets(GROUPS, max_size=3),
+    st.frozensets(TREES, max_size=3),
+)
 OPERATIONS = st.builds(Operation, IDS, COUNTS, COUNTS, DOCUMENTS)
 CLUSTERS = st.integers(0, 2**64 - 1).map(str)
 FLEETS = st.builds(Fleet, IDS, CLUSTERS, COUNTS, st.booleans(), st.dictionaries(NAMES, IDS, max_size=4), IDS)
@@ -70,28 +82,53 @@ def test_what_is_damaged_is_refused_and_nothing_else_happens(
 @pytest.mark.parametrize(
     "fields",
     [
-        {"blocks": [BLOCKS], "doubt": "", "groups": []},
-        {"blocks": [-1], "doubt": "", "groups": []},
-        {"blocks": [True], "doubt": "", "groups": []},
-        {"blocks": list(range(MOST_HELD + 1)), "doubt": "", "groups": []},
-        {"blocks": "0-3", "doubt": "", "groups": []},
-        {"blocks": [], "doubt": None, "groups": []},
-        {"blocks": []},
-        {"blocks": [], "doubt": "", "groups": {}},
-        {"blocks": [], "doubt": "", "groups": [["web", 959, 960]]},
-        {"blocks": [], "doubt": "", "groups": [["web", 961, 960]]},
-        {"blocks": [], "doubt": "", "groups": [["web", 960, 1022]]},
-        {"blocks": [], "doubt": "", "groups": [["a b", 960, 961]]},
-        {"blocks": [], "doubt": "", "groups": [["web", True, 961]]},
-        {"blocks": [], "doubt": "", "groups": [], "claims": []},
+        {"blocks": [BLOCKS]},
+        {"blocks": [-1]},
+        {"blocks": [True]},
+        {"blocks": list(range(MOST_HELD + 1))},
+        {"blocks": "0-3"},
+        {"doubt": None},
+        {"groups": {}},
+        {"groups": [["web", 959, 960]]},
+        {"groups": [["web", 961, 960]]},
+        {"groups": [["web", 960, 1022]]},
+        {"groups": [["a b", 960, 961]]},
+        {"groups": [["web", True, 961]]},
+        {"trees": None},
+        {"trees": [["ceph", "", "a", 1, "s0", "web"]]},
+        {"trees": [["ceph", "", "/a", "1", "s0", "web"]]},
+        {"trees": [["ceph", "", "/a", True, "s0", "web"]]},
+        {"trees": [["ceph", "", "/a", 1, "s0:c2,c1", "web"]]},
+        {"trees": [["ceph", "", "/a", 1, "web"]]},
+        {"trees": [["ceph", "", f"/{number}", 1, "s0", "web"] for number in range(MOST_TREES + 1)]},
+        {"trees": [["ceph", "", "/" + "a" * MOST_CHARACTERS, 1, "s0", "web"]]},
+        {"claims": []},
     ],
 )
 def test_a_document_with_anything_else_is_refused(fields: dict[str, object]) -> None:
     """A newer mcsd's may hold what this one would not see."""
+    whole: dict[str, object] = {"version": 1, "blocks": [], "doubt": "", "groups": [], "trees": []}
+    Document.parse(json.dumps(whole))
     with pytest.raises(FleetValueError):
-        Document.parse(json.dumps({"version": 1, **fields}))
+        Document.parse(json.dumps({**whole, **fields}))
     with pytest.raises(FleetValueError):
-        Document.parse(json.dumps({"version": 2, "blocks": [], "doubt": "", "groups": []}))
+        Document.parse(json.dumps({**whole, "version": 2}))
+
+
+@pytest.mark.parametrize("missing", ["blocks", "doubt", "groups", "trees"])
+def test_a_document_that_lacks_something_is_refused(missing: str) -> None:
+    whole: dict[str, object] = {"version": 1, "blocks": [], "doubt": "", "groups": [], "trees": []}
+    del whole[missing]
+    with pytest.raises(FleetValueError):
+        Document.parse(json.dumps(whole))
+
+
+@given(TREES, TREES)
+def test_whether_two_exclude_each_other_is_the_same_seen_from_either(
+    one: FleetTree, other: FleetTree
+) -> None:
+    assert one.excludes(other) == other.excludes(one)
+    assert not one.excludes(replace(other, level=one.level))
 
 
 def test_blocks_are_all_pairs_below_those_of_groups() -> None:

@@ -1,0 +1,112 @@
+"""Claims directories on shared storage for this host, before they are labelled.
+
+A volume that no other host can mount needs nothing. One on storage that others mount is claimed in the
+fleet's store first, and is refused if another host has it, or what is in it, at another level; or if that is
+not certain. What this host has already is not asked for again, so a container that starts again asks for
+nothing.
+
+A refused container is looked at anew when the store shows that the other host has given the directory up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from mcsd.blocking.calls import Blocking
+from mcsd.control.fleet_keeper import FleetKeeper
+from mcsd.core.blocked import Party, Subject
+from mcsd.core.containers import ContainerId
+from mcsd.core.fleet.trees import FleetTree
+from mcsd.core.hints import Hint
+from mcsd.core.labels import Level
+from mcsd.core.state_cache import StateCache
+from mcsd.core.volumes import Identity, Volume
+from mcsd.errors import ConflictError, FleetError, HostError
+from mcsd.ports import SharedStorages
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A directory that is to be labelled: where this host has it, at which level, and for whom."""
+
+    path: str
+    identity: Identity
+    level: Level
+    container: ContainerId
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Why another host of the fleet keeps a volume from being labelled, and what to do."""
+
+    reason: str
+    hint: str
+
+
+class FleetClaims:
+    """Owned by the event loop's thread."""
+
+    def __init__(
+        self,
+        keeper: FleetKeeper,
+        storages: SharedStorages,
+        cache: StateCache,
+        blocking: Blocking,
+        look: Callable[[ContainerId], None],
+    ) -> None:
+        self._keeper = keeper
+        self._storages = storages
+        self._cache = cache
+        self._blocking = blocking
+        self._look = look
+        self._refused: dict[ContainerId, FleetTree] = {}
+        keeper.listen(self._look_again)
+
+    async def claim(self, wanted: Wanted, *, is_labelled: bool = False) -> FleetTree | Elsewhere | None:
+        """Have a directory for this host; return it, or why it cannot be had. None on storage of its own.
+
+        `is_labelled` tells whether the ledger has it as a volume at this level.
+        """
+        subject = Subject(Party.MOUNTS)
+        try:
+            shared = await self._blocking.run(subject, lambda: self._storages.shared([wanted.path]))
+            mount = shared.get(wanted.path)
+            if mount is None:
+                return None
+            place = mount.place_of(wanted.path, wanted.identity.inode)
+            tree = FleetTree(place, wanted.level, wanted.name)
+            await self._keeper.claim_tree(tree, is_labelled=is_labelled)
+        except ConflictError as exc:
+            self._refused[wanted.container] = tree
+            return Elsewhere(exc.what, exc.hint)
+        except (FleetError, HostError) as exc:
+            reason = f"whether another host has it is not certain: {exc.what}"
+            return Elsewhere(reason, exc.hint or Hint.ASK_FLEET.say())
+        self._refused.pop(wanted.container, None)
+        return tree
+
+    def has(self, tree: FleetTree | None) -> bool:
+        """Tell whether what `claim` returned is still this host's; the caller is `deciding`."""
+        return tree is None or self._keeper.has(tree)
+
+    async def claim_what_is_labelled(self, volumes: Iterable[Volume]) -> tuple[str, ...]:
+        """Claim volumes that were labelled before this host had a fleet; return what another host has."""
+        found = [await self._claim_volume(volume) for volume in volumes]
+        return tuple(elsewhere.reason for elsewhere in found if isinstance(elsewhere, Elsewhere))
+
+    async def _claim_volume(self, volume: Volume) -> FleetTree | Elsewhere | None:
+        grants = (self._cache.grant(claim.grant) for claim in self._cache.claims_on(volume.id))
+        grant = next((one for one in grants if one is not None), None)
+        if grant is None:
+            return None  # it is being restored
+        wanted = Wanted(volume.path, volume.identity, volume.level, grant.container, grant.name)
+        return await self.claim(wanted, is_labelled=True)
+
+    def _look_again(self) -> None:
+        """Request the containers that were refused because of what no other host has any more."""
+        for container, tree in tuple(self._refused.items()):
+            if self._keeper.may_claim(tree):
+                del self._refused[container]
+                self._look(container)
