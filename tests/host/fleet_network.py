@@ -6,8 +6,8 @@ import itertools
 import os
 import subprocess
 
-NET = "198.51.100"
-"""For documentation (RFC 5737): no real network has it."""
+NET = f"198.18.{os.getpid() % 250}"
+"""For measurements (RFC 2544): no real network has it. Tests that run at the same time have one each."""
 _numbers = itertools.count(1)
 
 
