@@ -13,7 +13,7 @@ explicit path in the configuration can lift it:
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
@@ -302,8 +302,16 @@ UNLABELLED_FILE_SYSTEMS = frozenset(_UNLABELLED.split())
 """Cannot store `security.selinux`, or pass it to a host that mcsd does not know."""
 
 
-def is_unlabelled(file_system: str) -> bool:
-    """Tell whether a file system, by its name in mountinfo, is known not to store our labels."""
+LABELLED_NFS = "nfs4"
+"""NFS passes labels on from version 4.2 on, if the server exports with `security_label` (exports(5)).
+
+The kernel shows that with `seclabel` among the mount's options (security_sb_show_options)."""
+
+
+def is_unlabelled(file_system: str, options: Collection[str]) -> bool:
+    """Tell whether a file system, by its name and options in mountinfo, is known not to store our labels."""
+    if file_system == LABELLED_NFS and "seclabel" in options:
+        return False
     return file_system in UNLABELLED_FILE_SYSTEMS or file_system.startswith("fuse.")
 
 

@@ -89,7 +89,7 @@ def _judge_kind(root: OpenRoot, path: str, mount: MountEntry | None) -> None:
             hint=Hint.MOUNT_WITH_CONTEXT.say(),
             rule="fixed-label",
         )
-    if mount is not None and is_unlabelled(mount.file_system):
+    if mount is not None and is_unlabelled(mount.file_system, mount.options):
         raise _no_labels(path, mount.file_system)
     if not root.is_directory and root.stat.links > 1:
         raise VolumeRefusedError(

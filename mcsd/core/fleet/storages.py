@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from mcsd.core.fleet.trees import SharedPlace
+from mcsd.core.protected import LABELLED_NFS, is_unlabelled
 
-CLUSTER_FILE_SYSTEMS = frozenset({"ceph", "gfs2", "ocfs2"})
-"""These store `security.selinux` like any other attribute, and every host that mounts them sees it."""
-LABELLED_NFS = frozenset({"nfs4"})
-"""NFS passes labels on from version 4.2 on, if the server exports with `security_label` (exports(5)).
-
-The kernel shows that with `seclabel` among the mount's options (security_sb_show_options)."""
+SHARED_FILE_SYSTEMS = frozenset({"ceph", "gfs2", "ocfs2", LABELLED_NFS})
+"""If they store `security.selinux`, every host that mounts them sees it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +51,7 @@ def root_of_source(file_system: str, source: str) -> str:
     NFS writes `server:/path`, with the directory of a bind mount (fs/nfs/super.c, nfs_show_devname). Ceph
     writes `monitors:/path`, or `user@cluster.name=/path` (mount.ceph(8)).
     """
-    if file_system in LABELLED_NFS or (file_system == "ceph" and "=/" not in source):
+    if file_system == LABELLED_NFS or (file_system == "ceph" and "=/" not in source):
         _, colon, path = source.partition(":/")
     elif file_system == "ceph":
         _, colon, path = source.partition("=/")
@@ -76,8 +73,4 @@ def is_shared_and_labelled(file_system: str, options: Collection[str], *, fixed_
 
     With `context=` all files have the mount's label on this host, whatever they carry.
     """
-    if fixed_label:
-        return False
-    if file_system in LABELLED_NFS:
-        return "seclabel" in options
-    return file_system in CLUSTER_FILE_SYSTEMS
+    return file_system in SHARED_FILE_SYSTEMS and not fixed_label and not is_unlabelled(file_system, options)

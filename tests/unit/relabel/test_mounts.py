@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from mcsd.core.protected import is_unlabelled
 from mcsd.core.volumes import Identity
 from mcsd.relabel import handles, kernel, mounts
 from mcsd.relabel.handles import GoneError, Handle, handle_of, open_again
@@ -34,6 +35,23 @@ def test_a_line_of_mountinfo() -> None:
 def test_the_label_that_a_file_system_is_mounted_with(options: str, label: str) -> None:
     mount = mounts._parse(f"1 0 0:50 / /srv/nas rw - nfs4 nas:/export {options}".encode())
     assert mount.fixed_label == label
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "is_so"),
+    [
+        ("nfs4", "rw,seclabel,vers=4.2", False),
+        ("nfs4", "rw,vers=4.2", True),
+        ("nfs", "rw,vers=3", True),
+        ("vfat", "rw", True),
+        ("fuse.sshfs", "rw,seclabel", True),
+        ("ext4", "rw,seclabel", False),
+        ("ext4", "rw", False),
+    ],
+)
+def test_nfs_has_labels_if_the_mount_says_so(kind: str, options: str, is_so: bool) -> None:
+    mount = mounts._parse(f"1 0 0:50 / /srv/nas rw - {kind} nas:/export {options}".encode())
+    assert is_unlabelled(mount.file_system, mount.options) is is_so
 
 
 def test_a_position_is_the_same_for_every_bind_mount() -> None:
