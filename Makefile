@@ -12,8 +12,8 @@ export MCSD_VM_SUITE := $(or $(SUITE),$(MCSD_VM_SUITE),trixie)
 FAMILY := $(shell packaging/install --family)
 # What the tests on this machine need: a Docker engine, tools that read and write labels, a compiler's sanitizers.
 TEST_PACKAGES := zsh fish groff-base dosfstools systemd
-HOST_PACKAGES := docker.io busybox-static policycoreutils attr e2fsprogs xfsprogs acl etcd-server etcd-client iproute2 \
-  libsystemd-dev pkg-config
+HOST_PACKAGES := docker.io busybox-static policycoreutils attr e2fsprogs xfsprogs acl etcd-server etcd-client openssl \
+  iproute2 libsystemd-dev pkg-config
 # What building the packages needs, by Debian's names; elsewhere the spec says it.
 RPM_PACKAGES := rpm cpio file bzip2 gcc make m4 gawk checkpolicy semodule-utils selinux-policy-dev python3-dev \
   python3-setuptools python3-docutils policycoreutils secilc setools

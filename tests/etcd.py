@@ -26,6 +26,21 @@ def free_port(address: str = "127.0.0.1") -> int:
         return int(one.getsockname()[1])
 
 
+@dataclass(frozen=True)
+class Tls:
+    """How etcd and its clients know each other: files."""
+
+    ca: Path
+    certificate: Path
+    """Etcd's own, and whoever waits for it."""
+    key: Path
+
+    def words(self) -> tuple[str, ...]:
+        """Return etcd's options."""
+        own = ("--cert-file", str(self.certificate), "--key-file", str(self.key))
+        return (*own, "--client-cert-auth", "--trusted-ca-file", str(self.ca))
+
+
 @dataclass
 class Etcd:
     """One member of a cluster."""
@@ -75,7 +90,7 @@ class Etcd:
             self.process = None
 
 
-def wait_for(endpoints: Sequence[str]) -> None:
+def wait_for(endpoints: Sequence[str], tls: Tls | None = None) -> None:
     """Wait until an endpoint answers a read that asks the whole cluster."""
     end = time.monotonic() + START
     while True:
@@ -83,6 +98,8 @@ def wait_for(endpoints: Sequence[str]) -> None:
             try:
                 with requests.Session() as session:
                     session.trust_env = False
+                    if tls is not None:
+                        session.verify, session.cert = str(tls.ca), (str(tls.certificate), str(tls.key))
                     body = {"key": "AA=="}
                     if session.post(endpoint + "/v3/kv/range", json=body, timeout=5).ok:
                         return
@@ -93,13 +110,19 @@ def wait_for(endpoints: Sequence[str]) -> None:
 
 
 @contextmanager
-def one_etcd(folder: Path, *, extra: tuple[str, ...] = ()) -> Iterator[Etcd]:
-    """Run a cluster of one."""
-    ports = free_port(), free_port()
-    etcd = Etcd("one", folder, f"http://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}", extra=extra)
+def one_etcd(
+    folder: Path, *, extra: tuple[str, ...] = (), tls: Tls | None = None, is_waited_for: bool = True
+) -> Iterator[Etcd]:
+    """Run a cluster of one, and wait until it answers."""
+    client, peer = f"127.0.0.1:{free_port()}", f"http://127.0.0.1:{free_port()}"
+    if tls is not None:
+        etcd = Etcd("one", folder, f"https://{client}", peer, extra=(*tls.words(), *extra))
+    else:
+        etcd = Etcd("one", folder, f"http://{client}", peer, extra=extra)
     etcd.start()
     try:
-        wait_for([etcd.client])
+        if is_waited_for:
+            wait_for([etcd.client], tls)
         yield etcd
     finally:
         etcd.stop()

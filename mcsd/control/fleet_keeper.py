@@ -137,7 +137,8 @@ class FleetKeeper:
         found = self.holding.groups.get(name)
         if found is None:
             said = self.holding.says()
-            reason, hint = said or ("other hosts have joined groups at the same time", Hint.JOIN_LATER.say())
+            reason = "other hosts join groups just now, or do not agree on its pair"
+            reason, hint = said or (reason, Hint.JOIN_LATER.say())
             raise FleetError(f"the group {name!r} cannot be joined: {reason}", hint=hint)
         return found.pair
 

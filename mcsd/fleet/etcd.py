@@ -4,8 +4,9 @@ Every read is linearizable, which is etcd's default. A failure of one endpoint i
 transaction that was done already fails then, by its conditions, and the next reading shows it as done.
 
 The gateway does not tell users by their certificates ("common name auth not supported by gRPC-gateway"): a
-client certificate opens the connection, and a name with a password says whose keys may be written. Tokens are
-asked for anew when etcd does not know them any more.
+client certificate opens the connection, and a name with a password says whose keys may be written. A token is
+asked for anew when etcd does not take it any more: it is too old, etcd was restarted, or a user or a role was
+changed since (`--auth-token jwt`).
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ import requests
 
 from mcsd.core.fleet.values import Reading, Swap
 from mcsd.errors import FleetError
+from mcsd.fleet.reasons import STALE, STORE_HINT, RefusedError, refused, unreachable
 
 LARGEST = 32 * 2**20
 """Bytes of an answer."""
 _CHUNK = 64 * 1024
-_HINT = "see journalctl -u mcsd-fleet, and etcdctl endpoint status"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class EtcdAccess:
 
 
 class _UnauthorisedError(Exception):
-    """etcd does not know the token."""
+    """etcd does not take the token, or not any more."""
 
 
 class EtcdStore:
@@ -57,7 +58,8 @@ class EtcdStore:
         if access.ca:
             self._session.verify = access.ca
         if access.certificate:
-            self._session.cert = (access.certificate, access.key)
+            # A file may have both.
+            self._session.cert = (access.certificate, access.key) if access.key else access.certificate
         self._endpoints = list(access.endpoints)
         self._token = ""
 
@@ -95,17 +97,19 @@ class EtcdStore:
 
     def _ask(self, path: str, body: Mapping[str, object]) -> Mapping[str, Any]:
         """Ask the endpoints in turn, the one that answered last first."""
-        reasons = []
+        failures = {}
         for endpoint in tuple(self._endpoints):
             try:
                 answer = self._ask_one(endpoint, path, body)
-            except (FleetError, requests.RequestException) as exc:
-                reasons.append(f"{endpoint}: {_reason(exc)}")
-                continue
-            self._endpoints.remove(endpoint)
-            self._endpoints.insert(0, endpoint)
-            return answer
-        raise FleetError(f"etcd does not answer: {'; '.join(reasons)}", hint=_HINT)
+            except FleetError as exc:
+                failures[endpoint] = exc
+            except OSError as exc:  # all of requests' errors, and files of certificates that are not there
+                failures[endpoint] = unreachable(exc)
+            else:
+                self._endpoints.remove(endpoint)
+                self._endpoints.insert(0, endpoint)
+                return answer
+        raise _failure(failures)
 
     def _ask_one(self, endpoint: str, path: str, body: Mapping[str, object]) -> Mapping[str, Any]:
         if self._access.user and not self._token:
@@ -117,19 +121,19 @@ class EtcdStore:
         try:
             return self._post(endpoint, path, body)
         except _UnauthorisedError as exc:
-            raise FleetError("the user may not do this", hint="see the roles in mcsd-fleet(8)") from exc
+            raise RefusedError("etcd does not take its own token", hint=STORE_HINT) from exc
 
     def _authenticate(self, endpoint: str) -> str:
         self._token = ""
         if not self._access.user:
-            raise FleetError("etcd wants a user", hint="set user and password_file in fleet.toml")
+            raise RefusedError("etcd wants a user", hint="set user and password_file in fleet.toml")
         who = {"name": self._access.user, "password": self._access.password}
         try:
             token = self._post(endpoint, "/v3/auth/authenticate", who).get("token")
         except _UnauthorisedError as exc:
-            raise FleetError(f"etcd refuses the user {self._access.user!r}", hint=_HINT) from exc
+            raise RefusedError(f"etcd refuses the user {self._access.user!r}", hint=STORE_HINT) from exc
         if not isinstance(token, str) or not token.isascii() or not token.isprintable():
-            raise FleetError("etcd gives no token", hint=_HINT)
+            raise FleetError("etcd gives no token", hint=STORE_HINT)
         return token
 
     def _post(self, endpoint: str, path: str, body: Mapping[str, object]) -> Mapping[str, Any]:
@@ -143,16 +147,16 @@ class EtcdStore:
             stream=True,
         ) as response:
             content = _content(response, deadline)
-        if response.status_code == requests.codes.unauthorized:
-            raise _UnauthorisedError
         if response.status_code != requests.codes.ok:
-            raise FleetError(f"status {response.status_code}: {content[:200]!r}", hint=_HINT)
+            if response.status_code == requests.codes.unauthorized or STALE.encode() in content:
+                raise _UnauthorisedError
+            raise refused(response.status_code, content, self._access.user)
         try:
             answer = json.loads(content)
         except (ValueError, RecursionError) as exc:
-            raise FleetError(f"the answer {content[:80]!r} is no JSON", hint=_HINT) from exc
+            raise FleetError(f"the answer {content[:80]!r} is no JSON", hint=STORE_HINT) from exc
         if not isinstance(answer, dict):
-            raise FleetError(f"the answer {content[:80]!r} is no object", hint=_HINT)
+            raise FleetError(f"the answer {content[:80]!r} is no object", hint=STORE_HINT)
         return answer
 
 
@@ -162,14 +166,18 @@ def _content(response: requests.Response, deadline: float) -> bytes:
     for chunk in response.iter_content(_CHUNK):
         found += chunk
         if len(found) > LARGEST:
-            raise FleetError("the answer is too large", hint=_HINT)
+            raise FleetError("the answer is too large", hint=STORE_HINT)
         if time.monotonic() > deadline:
-            raise FleetError("the answer takes too long", hint=_HINT)
+            raise FleetError("the answer takes too long", hint=STORE_HINT)
     return bytes(found)
 
 
-def _reason(error: Exception) -> str:
-    return error.what if isinstance(error, FleetError) else type(error).__name__
+def _failure(failures: Mapping[str, FleetError]) -> FleetError:
+    """Return one error for all endpoints: that one has refused says more than that another is away."""
+    answers: list[FleetError] = [one for one in failures.values() if isinstance(one, RefusedError)]
+    what = "etcd refuses" if answers else "etcd does not answer"
+    reasons = "; ".join(f"{endpoint}: {one.what}" for endpoint, one in failures.items())
+    return FleetError(f"{what}: {reasons}", hint=(answers or [*failures.values()])[0].hint)
 
 
 def _coded(data: bytes) -> str:
@@ -188,7 +196,7 @@ def _reading(answer: Mapping[str, Any], prefix: str) -> Reading:
         if not (0 <= cluster < 2**64 and 0 < revision < 2**63):
             raise ValueError("the header is out of range")
     except (KeyError, TypeError, ValueError, AttributeError, binascii.Error) as exc:
-        raise FleetError(f"the answer makes no sense: {exc}", hint=_HINT) from exc
+        raise FleetError(f"the answer makes no sense: {exc}", hint=STORE_HINT) from exc
     return Reading(str(cluster), revision, {key.removeprefix(prefix): text for key, text in values.items()})
 
 

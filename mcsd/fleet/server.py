@@ -33,7 +33,7 @@ def _answered(connection: socket.socket, store: EtcdStore) -> bytes:
     except FleetValueError as exc:
         return failure(f"mcsd asks what makes no sense: {exc}", "are mcsd and mcsd-fleet of one version?")
     except FleetError as exc:
-        print(f"mcsd-fleet: {exc.what}", file=sys.stderr, flush=True)  # noqa: T201  (the journal)
+        print(f"mcsd-fleet: {exc}", file=sys.stderr, flush=True)  # noqa: T201  (the journal)
         return failure(exc.what, exc.hint)
 
 

@@ -37,7 +37,10 @@ class Settings(BaseModel):
     timeout: Annotated[float, Field(gt=0, le=60, strict=False)] = 3.0
 
     def access(self) -> EtcdAccess:
-        """Return it as the store wants it; raises `ConfigurationError` if the password cannot be read."""
+        """Return it as the store wants it; raises `ConfigurationError` if a named file cannot be read."""
+        for named in (self.ca, self.certificate, self.key):
+            if named:
+                _text(Path(named))
         return EtcdAccess(
             endpoints=self.endpoints,
             prefix=self.prefix,

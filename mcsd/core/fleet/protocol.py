@@ -435,13 +435,19 @@ def _claimed(
 
 
 def _joined(record: FleetRecord, view: View, names: frozenset[str], choose: Choose) -> frozenset[FleetGroup]:
-    """Return the groups to join: with the pair that other hosts have for them, or one that nobody has."""
-    theirs = {one.name: one for one in view.groups(record.name)}
+    """Return the groups to join: with the pair that other hosts have for them, or one that nobody has.
+
+    A group is not joined that has two pairs, or the pair of another group: one compromised host can say so,
+    and a member would reach the volumes of both.
+    """
+    known = view.groups(record.name)
+    theirs = {one.name: one for one in known}
     tried = frozenset().union(*(one.document.groups for one in record.pending), record.document.groups)
     joined = []
     for name in sorted(names - {one.name for one in record.document.groups}):
         if name in theirs:
-            joined.append(theirs[name])
+            if not any(disagree(theirs[name], one) for one in known | record.document.groups):
+                joined.append(theirs[name])
             continue
         given = {one.pair for one in (*theirs.values(), *tried, *joined)}
         free = [rank for rank in range(GROUP_PAIRS.total) if GROUP_PAIRS.pair_at(rank) not in given]

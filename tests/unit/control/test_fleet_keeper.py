@@ -10,10 +10,10 @@ from mcsd.app.wiring import FleetSide
 from mcsd.control.fleet_keeper import FleetKeeper
 from mcsd.core.allocation import Holder, HolderKind
 from mcsd.core.fleet.administration import admit, begin_recovery, end_recovery, evict
-from mcsd.core.fleet.blocks import BLOCK, HIGHEST
+from mcsd.core.fleet.blocks import BLOCK, GROUP_PAIRS, HIGHEST
 from mcsd.core.fleet.holding import block_in
 from mcsd.core.fleet.protocol import Trouble, View
-from mcsd.core.fleet.values import FleetGroup
+from mcsd.core.fleet.values import Document, FleetGroup, Swap, document_key
 from mcsd.core.hints import Hint
 from mcsd.errors import ConflictError, ExhaustedError, FleetError, GateError, LedgerError
 from tests.fakes.world import World
@@ -374,6 +374,30 @@ def test_a_group_has_one_pair_on_all_hosts() -> None:
         finally:
             await one.kill()
             await other.kill()
+
+    play(story)
+
+
+@pytest.mark.parametrize("rank", [0, 1], ids=["the-pair-of-another", "two-pairs"])
+def test_a_group_on_which_others_do_not_agree_is_not_joined(rank: int) -> None:
+    """A compromised host says what it likes of groups; a member of two would reach the volumes of both."""
+
+    async def story(store: UnsteadyStore) -> None:
+        store.administer(lambda view: admit(view, "gamma", new_id))
+        first, other = GROUP_PAIRS.pair_at(0), GROUP_PAIRS.pair_at(rank)
+        web = FleetGroup("web", first.low, first.high)
+        said = FleetGroup("db" if rank == 0 else "web", other.low, other.high)
+        for name, group in (("beta", web), ("gamma", said)):
+            store.swap(Swap({}, {document_key(name): Document(groups=frozenset({group})).text()}))
+        world = await booted(host(store))
+        try:
+            with pytest.raises(FleetError, match="do not agree on its pair"):
+                await world.mcsd.facade.reserve("replica", group=said.name)
+            store.administer(lambda view: evict(view, "gamma", new_id))
+            await world.mcsd.facade.reserve("replica", group="web")
+            assert web in groups_in(store)
+        finally:
+            await world.kill()
 
     play(story)
 

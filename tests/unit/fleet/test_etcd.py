@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -190,6 +191,43 @@ def test_a_token_is_asked_for_again_when_it_is_not_known_any_more(gateway: Gatew
     store.close()
 
 
+def test_a_token_of_before_users_were_changed_is_asked_for_again(gateway: Gateway) -> None:
+    """As with `--auth-token jwt`: a host that is admitted must not stop the others."""
+    store = EtcdStore(EtcdAccess((gateway.url,), user="alpha", password="word"))
+    tokens = iter(["one", "two"])
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        if handler.path.endswith("authenticate"):
+            saying({"token": next(tokens)})(handler)
+        elif handler.headers.get("Authorization") != "two":
+            saying({"error": "etcdserver: revision of auth store is old", "code": 3}, 400)(handler)
+        else:
+            saying({"header": HEADER})(handler)
+
+    gateway.answer = answer
+    assert store.read().values == {}
+    store.close()
+
+
+def test_a_certificate_that_is_gone_is_named_and_nothing_else_happens(tmp_path: Path) -> None:
+    """It may go while the service runs; requests raises what is no error of its own then."""
+    none = str(tmp_path / "none")
+    for files in (EtcdAccess((), ca=none), EtcdAccess((), certificate=none)):
+        store = EtcdStore(replace(files, endpoints=("https://127.0.0.1:1",)))
+        with pytest.raises(FleetError, match=f"invalid path: {tmp_path}/none"):
+            store.read()
+        store.close()
+
+
+def test_what_one_has_refused_is_told_before_that_another_is_away(gateway: Gateway) -> None:
+    gateway.answer = saying({"error": "etcdserver: permission denied", "code": 7}, 403)
+    store = EtcdStore(EtcdAccess(("http://127.0.0.1:1", gateway.url)))
+    with pytest.raises(FleetError, match=r"etcd refuses: .*connection refused; .*may not do this") as refused:
+        store.read()
+    assert refused.value.hint == "see the roles in mcsd-fleet(8)"
+    store.close()
+
+
 def test_what_mcsd_fleet_says_is_read_strictly(tmp_path: Path) -> None:
     path = tmp_path / "s"
     listening = socket.socket(socket.AF_UNIX)
@@ -251,6 +289,10 @@ def test_the_configuration_says_how_to_ask(tmp_path: Path) -> None:
     (tmp_path / "password").unlink()
     with pytest.raises(ConfigurationError, match="cannot be read"):
         load(file).access()
+    for key in ("ca", "certificate", "key"):
+        file.write_text(f'endpoints = ["https://a:1"]\n{key} = "{tmp_path}/none"\n')
+        with pytest.raises(ConfigurationError, match="none: cannot be read"):
+            load(file).access()
 
 
 def test_the_example_that_is_shipped_is_valid() -> None:
