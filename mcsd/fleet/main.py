@@ -12,6 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from urllib3.util import connection
+
 from mcsd import __version__
 from mcsd.errors import ConfigurationError
 from mcsd.fleet.etcd import EtcdStore
@@ -42,6 +44,15 @@ def _listening(path: Path | None) -> socket.socket:
     return opened
 
 
+def _use_ipv6() -> None:
+    """Have urllib3 use IPv6 where Python can.
+
+    It finds that out by bind(2) when it is imported, which this service may not (`SocketBindDeny=`, and the
+    policy): then it would never reach an etcd that has no other address.
+    """
+    connection.HAS_IPV6 = socket.has_ipv6
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the service; return its exit status."""
     parser = argparse.ArgumentParser(prog="mcsd-fleet", description="asks etcd for mcsd")
@@ -53,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"mcsd-fleet {__version__}")
     arguments = parser.parse_args(argv)
+    _use_ipv6()
     try:
         store = EtcdStore(load(arguments.config).access())
         listening = _listening(arguments.socket)

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from urllib3.util import connection
 
 from mcsd.adapters.fleet.service_store import ServiceStore
 from mcsd.adapters.host.machine import machine_identity
@@ -298,6 +299,16 @@ def test_the_configuration_says_how_to_ask(tmp_path: Path) -> None:
 def test_the_example_that_is_shipped_is_valid() -> None:
     shipped = load(Path(__file__).parents[3] / "packaging/fleet.toml")
     assert shipped.prefix == "/mcsd/" and shipped.timeout == 3.0 and len(shipped.endpoints) == 3
+
+
+def test_an_etcd_that_has_ipv6_alone_is_reached_where_nothing_may_be_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """urllib3 takes a bind(2) that is denied for a host without IPv6, and mcsd-fleet may bind nothing."""
+    monkeypatch.setattr(connection, "HAS_IPV6", False)
+    (tmp_path / "fleet.toml").write_text("")
+    main(["--config", str(tmp_path / "fleet.toml")])
+    assert connection.allowed_gai_family() == (socket.AF_UNSPEC if socket.has_ipv6 else socket.AF_INET)
 
 
 def test_without_a_socket_it_says_what_to_do(
