@@ -17,7 +17,7 @@ from urllib3.util import connection
 from mcsd import __version__
 from mcsd.errors import ConfigurationError
 from mcsd.fleet.etcd import EtcdStore
-from mcsd.fleet.server import serve
+from mcsd.fleet.server import decline, serve
 from mcsd.fleet.settings import DEFAULT_PATH, load
 
 EX_CONFIG = 78
@@ -66,14 +66,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     _use_ipv6()
     try:
-        store = EtcdStore(load(arguments.config).access())
         listening = _listening(arguments.socket)
     except (ConfigurationError, OSError) as exc:
-        print(f"mcsd-fleet: {exc}", file=sys.stderr)  # noqa: T201
-        return EX_CONFIG if isinstance(exc, ConfigurationError) else 1
+        return _failed(exc)
     with listening:
+        try:
+            store = EtcdStore(load(arguments.config).access())
+        except ConfigurationError as exc:
+            decline(listening, exc)
+            return _failed(exc)
         serve(listening, store)
     return 0
+
+
+def _failed(error: Exception) -> int:
+    print(f"mcsd-fleet: {error}", file=sys.stderr)  # noqa: T201
+    return EX_CONFIG if isinstance(error, ConfigurationError) else 1
 
 
 if __name__ == "__main__":

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import sys
 import time
 
 from mcsd.core.fleet.messages import LONGEST, answer, asked, failure
 from mcsd.core.fleet.values import FleetValueError
-from mcsd.errors import FleetError
+from mcsd.errors import FleetError, McsdError
 from mcsd.fleet.etcd import EtcdStore
 
 PATIENCE = 10.0
@@ -24,6 +25,19 @@ def serve(listening: socket.socket, store: EtcdStore) -> None:
         with connection, contextlib.suppress(OSError):  # the caller is gone, and asks again
             connection.settimeout(PATIENCE)
             connection.sendall(_answered(connection, store))
+
+
+def decline(listening: socket.socket, error: McsdError) -> None:
+    """Tell whoever waits why nobody answers.
+
+    With a caller in the queue systemd would start the service again as soon as it has ended, over and over.
+    """
+    while select.select([listening], [], [], 0)[0]:
+        connection, _ = listening.accept()
+        with connection, contextlib.suppress(OSError):  # the caller is gone
+            connection.settimeout(PATIENCE)
+            _question(connection)  # with data unread, closing would take the answer away
+            connection.sendall(failure(error.what, error.hint))
 
 
 def _answered(connection: socket.socket, store: EtcdStore) -> bytes:

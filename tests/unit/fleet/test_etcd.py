@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import select
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,11 +19,13 @@ from urllib3.util import connection
 
 from mcsd.adapters.fleet.service_store import ServiceStore
 from mcsd.adapters.host.machine import machine_identity
+from mcsd.core.fleet.messages import answered, ask
 from mcsd.core.fleet.values import Swap
 from mcsd.errors import ConfigurationError, FleetError
 from mcsd.fleet import etcd
 from mcsd.fleet.etcd import EtcdAccess, EtcdStore
 from mcsd.fleet.main import main
+from mcsd.fleet.server import decline
 from mcsd.fleet.settings import load
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
@@ -309,6 +313,25 @@ def test_an_etcd_that_has_ipv6_alone_is_reached_where_nothing_may_be_bound(
     (tmp_path / "fleet.toml").write_text("")
     main(["--config", str(tmp_path / "fleet.toml")])
     assert connection.allowed_gai_family() == (socket.AF_UNSPEC if socket.has_ipv6 else socket.AF_INET)
+
+
+def test_who_waits_is_told_why_the_service_cannot_start(tmp_path: Path) -> None:
+    """systemd starts it for each caller in the queue: one that is left there would have it start for ever."""
+    with socket.socket(socket.AF_UNIX) as listening, ExitStack() as callers:
+        listening.bind(str(tmp_path / "s"))
+        listening.listen()
+        waiting = [callers.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(3)]
+        for one in waiting:
+            one.connect(str(tmp_path / "s"))
+        for one in waiting[1:]:
+            one.sendall(ask(None))
+            one.shutdown(socket.SHUT_WR)
+        waiting[0].close()
+        decline(listening, ConfigurationError("fleet.toml is not valid", hint="mend it"))
+        assert [answered(one.recv(4096)) for one in waiting[1:]] == [
+            ("fleet.toml is not valid", "mend it")
+        ] * 2
+        assert not select.select([listening], [], [], 0)[0]
 
 
 def test_without_a_socket_it_says_what_to_do(

@@ -91,6 +91,19 @@ says "without any capability, and with a filter of system calls" '^CapBnd:0+ NoN
   bash -c "grep -E '^(CapBnd|NoNewPrivs|Seccomp):' /proc/$(service)/status | tr -d '\t' | tr '\n' ' '"
 mcsctl fleet status | sed 's/^/# /'
 
+comment "with a configuration that is not valid"
+cp -a /etc/mcsd/fleet.toml /root/fleet.toml
+echo '[' >>/etc/mcsd/fleet.toml
+systemctl stop mcsd-fleet.service
+ok "mcsctl fleet status has the reason" wait_for 60 troubled 'not valid TOML'
+says "and so has the service's state, to which that sends" 'fleet.toml: not valid TOML' \
+  bash -c 'systemctl status mcsd-fleet.service --full --no-pager; true'
+systemctl stop mcsd.service
+failed() { journalctl --sync; journalctl -q -u mcsd-fleet -o cat | grep -c "Failed with result"; }
+before=$(failed); sleep 3
+ok "nothing starts it over and over" same "$before" "$(failed)"
+cp -a /root/fleet.toml /etc/mcsd/fleet.toml
+
 comment "the other hosts of the fleet hold nine tenths of all blocks"
 ok "they take them, each by its own user" other take "${hosts[@]:1}"
 ok "mcsd needs more than it holds" configured 6000
