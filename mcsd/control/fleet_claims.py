@@ -91,6 +91,12 @@ class FleetClaims:
         """Tell whether what `claim` returned is still this host's; the caller is `deciding`."""
         return tree is None or self._keeper.has(tree)
 
+    def settled(self, claimed: Iterable[FleetTree | None]) -> None:
+        """Note that the ledger has the volumes that have come of what `claim` returned, if any have."""
+        for tree in claimed:
+            if tree is not None:
+                self._keeper.forget_claim(tree)
+
     async def claim_what_is_labelled(self, volumes: Iterable[Volume]) -> tuple[str, ...]:
         """Claim volumes that were labelled before this host had a fleet; return what another host has."""
         found = [await self._claim_volume(volume) for volume in volumes]

@@ -189,6 +189,11 @@ class FleetKeeper:
         )
         return FleetError(reason, hint=hint)
 
+    def forget_claim(self, tree: FleetTree) -> None:
+        """Note that no volume will come of a claim any more that the ledger does not have."""
+        if self._claimed.pop(tree, None) is not None:
+            self.wake_if_due()
+
     def has(self, tree: FleetTree) -> bool:
         """Tell whether this host has a directory, and may label it."""
         return tree in self.holding.trees

@@ -17,6 +17,7 @@ from mcsd.control.observer import Observer
 from mcsd.control.reclaimer import Reclaimer
 from mcsd.core.changes import PutClaim, PutVolume
 from mcsd.core.containers import Container, ContainerId
+from mcsd.core.fleet.trees import FleetTree
 from mcsd.core.grants import GrantEvent, GrantState
 from mcsd.core.labels import Context, Level, level_in
 from mcsd.core.leftout import bound_by
@@ -130,11 +131,21 @@ class Reconciler:
 
     async def settle(self, observed: Observed) -> Observed:
         """Plan and execute until nothing is left to do; the caller is `alone` with the container."""
+        had: dict[FleetTree | None, None] = {}
+        try:
+            return await self._settle(observed, had)
+        finally:  # what came of it is in the ledger
+            if self._fleet_claims is not None:
+                self._fleet_claims.settled(had)
+
+    async def _settle(self, observed: Observed, had: dict[FleetTree | None, None]) -> Observed:
+        """Settle; `had` is told what was claimed in the fleet."""
         await self._renumber(observed)
         for _ in range(ROUNDS):
             conflicting, foreign = await self._intruders(observed.id), await self._on_volumes(observed)
             observed = replace(observed, conflicting=conflicting, foreign=foreign)
             observed = await self._claim_for_fleet(observed)
+            had |= dict.fromkeys(observed.had.values())
             stage = await self._decide(observed)
             if stage is None:
                 return observed

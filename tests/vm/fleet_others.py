@@ -20,6 +20,7 @@ from mcsd.core.fleet.administration import overlaps, splits
 from mcsd.core.fleet.blocks import MOST_HELD
 from mcsd.core.fleet.holding import block_in
 from mcsd.core.fleet.protocol import Means, View, Wish, join, judge, next_operation, settled, swap_of
+from mcsd.core.fleet.trees import FleetTree, SharedPlace
 from mcsd.core.fleet.values import FleetRecord
 from mcsd.core.labels import Level
 from mcsd.fleet.etcd import EtcdStore
@@ -48,12 +49,15 @@ def opened(host: str) -> EtcdStore:
 
 
 def act(host: str, wish: Wish) -> None:
-    """Have a host join the fleet, and then do what it wishes."""
-    store = opened(host)
-    found = join(read(store), host, machine=MACHINE, new_id=new_id)
-    assert isinstance(found, FleetRecord), f"{host} may not join: {found}"
-    for one in (Wish(), wish):
-        found = _done(store, found, one)
+    """Have a host join the fleet, if it has not yet, and then do what it wishes."""
+    store, kept = opened(host), Path(f"/root/{host}.record")
+    if kept.exists():
+        found = FleetRecord.parse(kept.read_text())
+    else:
+        joining = join(read(store), host, machine=MACHINE, new_id=new_id)
+        assert isinstance(joining, FleetRecord), f"{host} may not join: {joining}"
+        found = _done(store, joining, Wish())
+    kept.write_text(_done(store, found, wish).text())
     store.close()
 
 
@@ -78,6 +82,14 @@ def main(argv: Sequence[str]) -> int:
         case ["take", *hosts]:
             for host in hosts:
                 act(host, Wish(take=MOST_HELD, join=frozenset({"db"} if host == hosts[0] else ())))
+        case ["claim", host, path, inode]:
+            place = SharedPlace("nfs4", "", path, int(inode))
+            act(host, Wish(claim=frozenset({FleetTree(place, Level.parse("s0:c1,c2"), "theirs")})))
+        case ["yield", host]:
+            act(host, Wish(yield_up=read(opened("admin")).documents[host].trees))
+        case ["trees", host]:
+            for tree in sorted(read(opened("admin")).documents[host].trees):
+                print(tree.place.file_system, tree.place.path, tree.level, tree.holder)
         case ["group", host, group]:
             (found,) = (one for one in read(opened("admin")).documents[host].groups if one.name == group)
             print(f"c{found.low},c{found.high}")

@@ -42,7 +42,9 @@ MASKED = (
     *("e2scrub_reap.service", "systemd-networkd-wait-online.service", "NetworkManager-wait-online.service"),
     *("mcelog.service", "rngd.service", "fwupd.service", "packagekit.service", "systemd-firstboot.service"),
     *("initial-setup.service", "selinux-autorelabel-mark.service"),
-    "etcd.service",  # one story's alone
+    # one story's alone
+    *("etcd.service", "nfs-server.service", "nfs-client.target", "nfs-blkmap.service"),
+    *("rpcbind.service", "rpcbind.socket"),
 )
 RECIPE = 2
 """Counted up with each change of this file that makes another image; other changes keep what is cached."""

@@ -17,7 +17,7 @@ from mcsd.core.fleet.storages import NamedStorage
 from mcsd.core.fleet.trees import FleetTree, SharedPlace
 from mcsd.core.hints import Hint
 from mcsd.core.volumes import Claim, ClaimState, Identity
-from mcsd.errors import ConflictError, FleetError, GateError
+from mcsd.errors import ConflictError, FleetError, GateError, LedgerError
 from tests.fakes.fleet_store import MemoryStore
 from tests.fakes.volume_engine import BORN
 from tests.fakes.world import World
@@ -402,6 +402,30 @@ def test_two_that_claim_at_the_same_time_are_two_of_whom_one_has_it() -> None:
                 done: list[Any] = await asyncio.gather(*works, return_exceptions=True)
                 assert sorted(isinstance(one, GateError) for one in done) == [False, True], done
             assert len(paths_in(store, "alpha")) + len(paths_in(store, "beta")) == 10
+        finally:
+            await end(one, other)
+
+    play(story)
+
+
+def test_a_start_that_comes_to_nothing_leaves_no_claim() -> None:
+    async def story(store: UnsteadyStore) -> None:
+        one, other = await pair(store)
+        try:
+            web = one.create("web", one.mount("/srv/web"), runtime="mcsd", start=False)
+            claim_tree = keeper(one).claim_tree
+
+            async def claimed(tree: FleetTree, *, is_labelled: bool) -> None:
+                await claim_tree(tree, is_labelled=is_labelled)
+                one.ledger.failure = LedgerError("the disk is full")
+
+            keeper(one).claim_tree = claimed  # type: ignore[method-assign]
+            with pytest.raises(GateError, match="disk is full"):
+                await start(one, web)
+            assert paths_in(store, "alpha") == ["/data/web"]
+            one.ledger.failure = None
+            await keeper(one).turn()
+            assert not paths_in(store, "alpha")
         finally:
             await end(one, other)
 

@@ -47,8 +47,8 @@ on_failure() {
   ausearch -m avc,user_avc,selinux_err -ts boot 2>/dev/null | grep -E 'mcsd|etcd|docker|runc' | tail -n 12
 }
 
-places=(/srv/one /srv/two /srv/cut /srv/late /srv/web /srv/db)
-for place in "${places[@]}"; do mkdir -p "$place"; echo "it is ${place#/srv/}'s" >"$place/file"; done
+places=(/srv/one /srv/two /srv/cut /srv/late /srv/web /srv/db /srv/export/ours /srv/export/theirs)
+for place in "${places[@]}"; do mkdir -p "$place"; echo "it is ${place##*/}'s" >"$place/file"; done
 labels_below "${places[@]}" >/root/before
 
 comment "etcd, with TLS, client certificates, and a user for each host"
@@ -67,7 +67,7 @@ ok "its users are told apart" bash -c "$(declare -f etcd_at); keys=$keys
 ok "an administrator of the fleet writes all" bash -c "$(declare -f etcd_at typed); keys=$keys
   typed role add mcsd-admin && typed role grant-permission mcsd-admin --prefix=true readwrite /mcsd/ &&
   typed user add \"admin:admin's\" && typed user grant-role admin mcsd-admin"
-hosts=(alpha h1 h2 h3 h4 h5 h6 h7 h8 h9)
+hosts=(alpha h1 h2 h3 h4 h5 h6 h7 h8 h9 client)
 for host in "${hosts[@]}"; do add_host "$host"; done >/dev/null
 
 comment "the service: its own user and domain, through its socket"
@@ -105,7 +105,7 @@ ok "nothing starts it over and over" same "$before" "$(failed)"
 cp -a /root/fleet.toml /etc/mcsd/fleet.toml
 
 comment "the other hosts of the fleet hold nine tenths of all blocks"
-ok "they take them, each by its own user" other take "${hosts[@]:1}"
+ok "they take them, each by its own user" other take "${hosts[@]:1:9}"
 ok "mcsd needs more than it holds" configured 6000
 ok "and is started with that" systemctl restart mcsd.service
 ok "it has them" wait_for 90 grants
@@ -132,6 +132,30 @@ ok "a group of this host's own" starts web --label io.mcsd.group=web
 ok "has another pair" bash -c "! [[ '$(process_level web)' == *,$pair ]]"
 says "the other hosts see it" '^web c9[6-9][0-9]|^web c10' other groups alpha
 says "and the member's own pair is this host's" 'is of block' ours web
+
+comment "storage that other hosts mount: NFS that keeps labels, from a server on this machine"
+printf '%s\n' '/srv/export 127.0.0.1(rw,sync,no_subtree_check,no_root_squash,security_label,fsid=0)' >/etc/exports
+systemctl unmask nfs-server.service rpcbind.service rpcbind.socket
+ok "the server starts" systemctl start nfs-server.service
+exportfs -ra; mkdir -p /mnt/nfs
+ok "this host mounts it" wait_for 30 mount -t nfs4 -o vers=4.2,sec=sys 127.0.0.1:/ /mnt/nfs
+says "with labels" '[ ,]seclabel,' grep ' /mnt/nfs ' /proc/self/mountinfo
+ok "another host claims a directory there" other claim client /theirs "$(stat -c %i /srv/export/theirs)"
+refused "what is around it is refused here" "theirs on host client has '/theirs'" run -d --name above -v /mnt/nfs:/data bb sleep 100000
+docker rm -f above >/dev/null
+ok "a container here has another one" run -d --name ours -v /mnt/nfs/ours:/data bb sleep 100000
+says "and reads it" "it is ours's" docker exec ours cat /data/file
+says "the server has the label, too" ":$(process_level ours)\$" stat -c %C /srv/export/ours/file
+says "all hosts know whose it is" "^nfs4 /ours $(process_level ours) ours\$" other trees alpha
+ok "mcsd calls the container isolated" wait_for 30 is_isolated ours
+refused "what the other host has is refused, and both are named" "theirs on host client has '/theirs' of this storage at s0:c1,c2" \
+  run -d --name theirs -v /mnt/nfs/theirs:/data bb sleep 100000
+docker rm -f theirs >/dev/null
+says "nothing of it was labelled" ":s0\$" stat -c %C /srv/export/theirs/file
+ok "the other host gives it up" other yield client
+ok "then a container here has it" run -d --name theirs -v /mnt/nfs/theirs:/data bb sleep 100000
+says "and reads it" "it is theirs's" docker exec theirs cat /data/file
+mcsctl fleet status | sed 's/^/# /'
 
 comment "what the service may not do, tried by a program in its place"
 cat >/usr/libexec/mcsd/fleet-probe <<'PY'
@@ -217,13 +241,14 @@ ok "and the one that was refused" docker start two
 says "still none of the blocks is another's" '^apart' other apart
 
 comment "the end"
-docker rm -f "${places[@]#/srv/}" >/dev/null
+docker rm -f "${places[@]##*/}" >/dev/null
 ok "nobody holds anything" wait_for 90 nobody_holds
 configured 500
 ok "mcsd needs less" systemctl restart mcsd.service
 few() { [ "$(other held alpha | wc -w)" -le 3 ] && grants; }
 ok "the blocks are given back" wait_for 90 few
 says "and its groups are left" '^$' other groups alpha
+says "and its directories are given up" '^$' other trees alpha
 mcsctl fleet status | sed 's/^/# /'
 ok "every label is what it was" diff /root/before <(labels_below "${places[@]}")
 not "mcsd, mcsd-fleet and the gate were denied nothing" fleet_denials
