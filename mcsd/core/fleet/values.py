@@ -303,7 +303,8 @@ def _tree(stored: object) -> FleetTree:
             str() as level,
             str() as holder,
         ]:
-            if path.startswith("/") and type(inode) is int:
+            told = (file_system, storage, holder)  # others' messages have them
+            if path.startswith("/") and type(inode) is int and all(map(str.isprintable, told)):
                 return FleetTree(SharedPlace(file_system, storage, path, inode), _level(level), holder)
     raise FleetValueError(f"{str(stored)[:80]} is no directory on shared storage")
 
@@ -381,7 +382,8 @@ def _id(fields: Mapping[str, Any], key: str) -> str:
 
 def _text(fields: Mapping[str, Any], key: str) -> str:
     value = fields[key]
-    if not isinstance(value, str):
+    # JSON has halves of characters ("\ud800"), which nobody could print or send any more.
+    if not isinstance(value, str) or any("\ud800" <= one <= "\udfff" for one in value):
         raise FleetValueError(f"{key!r} is {value!r}")
     return value
 

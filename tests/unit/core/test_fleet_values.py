@@ -37,7 +37,7 @@ PLACES = st.builds(
     SharedPlace, NAMES, NAMES | st.just(""), st.text(max_size=20).map(lambda text: f"/{text}"), COUNTS
 )
 LEVELS = st.sampled_from(["s0", "s0:c1,c2", "s0:c0.c3"]).map(Level.parse)
-TREES = st.builds(FleetTree, PLACES, LEVELS, st.text(max_size=20))
+TREES = st.builds(FleetTree, PLACES, LEVELS, st.text(max_size=20).filter(str.isprintable))
 DOCUMENTS = st.builds(
     Document,
     BLOCKSETS,
@@ -88,6 +88,9 @@ def test_what_is_damaged_is_refused_and_nothing_else_happens(
         {"blocks": list(range(MOST_HELD + 1))},
         {"blocks": "0-3"},
         {"doubt": None},
+        {"doubt": "half a character: \ud800"},
+        {"trees": [["ceph", "", "/a", 1, "s0", "half a character: \ud800"]]},
+        {"trees": [["ceph", "", "/a", 1, "s0", "a line\nand another"]]},
         {"groups": {}},
         {"groups": [["web", 959, 960]]},
         {"groups": [["web", 961, 960]]},
