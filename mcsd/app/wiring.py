@@ -322,6 +322,7 @@ class Assembly:
         self.store.listen(self.fleet_watch.wake)
         if self.fleet_keeper is not None:
             self.reservations.share(self.fleet_keeper)
+            self.fleet_keeper.listen(self.fleet_watch.wake)
 
     def _make_watches_of_containers(self) -> None:
         outside, config, clock = self._outside, self._config, self._outside.clock

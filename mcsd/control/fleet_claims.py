@@ -10,19 +10,20 @@ A refused container is looked at anew when the store shows that the other host h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from mcsd.blocking.calls import Blocking
 from mcsd.control.fleet_keeper import FleetKeeper
 from mcsd.core.blocked import Party, Subject
 from mcsd.core.containers import ContainerId
+from mcsd.core.fleet.storages import SharedMount
 from mcsd.core.fleet.trees import FleetTree
 from mcsd.core.hints import Hint
 from mcsd.core.labels import Level
 from mcsd.core.state_cache import StateCache
-from mcsd.core.volumes import Identity, Volume
-from mcsd.errors import ConflictError, FleetError, HostError
+from mcsd.core.volumes import Identity, Volume, VolumeId
+from mcsd.errors import ConflictError, FleetError, HostError, McsdError
 from mcsd.ports import SharedStorages
 
 
@@ -72,18 +73,22 @@ class FleetClaims:
         subject = Subject(Party.MOUNTS)
         try:
             shared = await self._blocking.run(subject, lambda: self._storages.shared([wanted.path]))
-            mount = shared.get(wanted.path)
-            if mount is None:
-                return None
-            place = mount.place_of(wanted.path, wanted.identity.inode)
-            tree = FleetTree(place, wanted.level, wanted.name)
+        except HostError as exc:
+            return _not_certain(exc)
+        mount = shared.get(wanted.path)
+        return None if mount is None else await self._claim_on(mount, wanted, is_labelled=is_labelled)
+
+    async def _claim_on(
+        self, mount: SharedMount, wanted: Wanted, *, is_labelled: bool
+    ) -> FleetTree | Elsewhere:
+        tree = FleetTree(mount.place_of(wanted.path, wanted.identity.inode), wanted.level, wanted.name)
+        try:
             await self._keeper.claim_tree(tree, is_labelled=is_labelled)
         except ConflictError as exc:
             self._refused[wanted.container] = tree
             return Elsewhere(exc.what, exc.hint)
         except (FleetError, HostError) as exc:
-            reason = f"whether another host has it is not certain: {exc.what}"
-            return Elsewhere(reason, exc.hint or Hint.ASK_FLEET.say())
+            return _not_certain(exc)
         self._refused.pop(wanted.container, None)
         return tree
 
@@ -97,18 +102,30 @@ class FleetClaims:
             if tree is not None:
                 self._keeper.forget_claim(tree)
 
-    async def claim_what_is_labelled(self, volumes: Iterable[Volume]) -> tuple[str, ...]:
-        """Claim volumes that were labelled before this host had a fleet; return what another host has."""
-        found = [await self._claim_volume(volume) for volume in volumes]
+    async def claim_all(self, mounts: Mapping[str, SharedMount]) -> tuple[str, ...]:
+        """Claim the volumes at these paths, which may have been labelled before this host had a fleet; return
+        why some cannot be had."""
+        wanted = [one for volume in self._cache.volumes() if (one := self._wanted(volume)) is not None]
+        found = [
+            await self._claim_on(mounts[one.path], one, is_labelled=True)
+            for one in wanted
+            if one.path in mounts
+        ]
         return tuple(elsewhere.reason for elsewhere in found if isinstance(elsewhere, Elsewhere))
 
-    async def _claim_volume(self, volume: Volume) -> FleetTree | Elsewhere | None:
+    async def has_volume(self, volume: VolumeId) -> bool:
+        """Tell whether a volume that is labelled already is this host's."""
+        known = self._cache.volume(volume)
+        wanted = None if known is None else self._wanted(known)
+        return wanted is None or not isinstance(await self.claim(wanted, is_labelled=True), Elsewhere)
+
+    def _wanted(self, volume: Volume) -> Wanted | None:
+        """Return what a volume needs of the fleet; None if it is being restored."""
         grants = (self._cache.grant(claim.grant) for claim in self._cache.claims_on(volume.id))
         grant = next((one for one in grants if one is not None), None)
         if grant is None:
-            return None  # it is being restored
-        wanted = Wanted(volume.path, volume.identity, volume.level, grant.container, grant.name)
-        return await self.claim(wanted, is_labelled=True)
+            return None
+        return Wanted(volume.path, volume.identity, volume.level, grant.container, grant.name)
 
     def _look_again(self) -> None:
         """Request the containers that were refused because of what no other host has any more."""
@@ -116,3 +133,8 @@ class FleetClaims:
             if self._keeper.may_claim(tree):
                 del self._refused[container]
                 self._look(container)
+
+
+def _not_certain(error: McsdError) -> Elsewhere:
+    reason = f"whether another host has it is not certain: {error.what}"
+    return Elsewhere(reason, error.hint or Hint.ASK_FLEET.say())

@@ -155,13 +155,14 @@ class FleetKeeper:
         """Have a directory on shared storage for this host, until no volume of the ledger is there any more.
 
         `is_labelled` tells whether one is there already; otherwise there will be one soon. The store is asked
-        only if this host does not have the directory yet. Raises `ConflictError` if another host has it,
+        only if this host does not have the directory yet, and for one that is labelled already only if it can
+        be had as far as is known. Raises `ConflictError` if another host has it,
         `FleetError` if that is not certain, `HostError` or `LedgerError` if it fails.
         """
         before = self._claimed.get(tree)
         self._claimed[tree] = self._clock.steady()
         try:
-            if not self.has(tree):
+            if not self.has(tree) and (not is_labelled or self.may_claim(tree)):
                 await self.turn()
         finally:
             if not self.has(tree) or (is_labelled and before is None):

@@ -74,8 +74,7 @@ class FleetWatch:
         found = await self._blocking.run(Subject(Party.MOUNTS), lambda: self._storages.shared(places.keys()))
         self._uses = uses_of(found, places)
         if self._claims is not None:
-            volumes = [volume for volume in self._cache.volumes() if volume.path in found]
-            self._elsewhere = await self._claims.claim_what_is_labelled(volumes)
+            self._elsewhere = await self._claims.claim_all(found)
 
     def wake(self) -> None:
         """Request a look, because a claim may have come or gone."""

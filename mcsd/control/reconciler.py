@@ -352,10 +352,8 @@ class Reconciler:
         None if there is no such claim, the volume is being restored, or another host of the fleet has it.
         Raises `LedgerError`.
         """
-        if self._fleet_claims is not None:
-            known = self._store.cache.volume(volume_id)
-            if await self._fleet_claims.claim_what_is_labelled([] if known is None else [known]):
-                return None
+        if self._fleet_claims is not None and not await self._fleet_claims.has_volume(volume_id):
+            return None
         async with self._store.deciding:
             cache = self._store.cache
             volume = cache.volume(volume_id)
