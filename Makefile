@@ -70,7 +70,8 @@ test-long: venv host-deps vm-deps ## random histories, fuzzed parsers, sanitizer
 	  MCSD_RACE_WALKS=$${MCSD_RACE_WALKS:-200} $(PY) -m pytest -q -rP tests/host/test_relabel_sanitized.py
 	MCSD_LONG=$${MCSD_LONG:-200000} $(PY) -m pytest -q tests/properties/test_parsers.py tests/unit/test_hostile_host.py \
 	  tests/unit/api/test_request_head.py tests/host/test_gate_sanitized.py
-	MCSD_LONG_POLICIES=1 MCSD_VM_CPUS=1 $(PY) -m pytest -q -n $(GUESTS) --dist load --maxschedchunk 1 tests/vm/test_scripts.py
+	MCSD_LONG_POLICIES=1 MCSD_VM_CPUS=1 $(PY) -m pytest -q -n $(GUESTS) --dist load --maxschedchunk 1 \
+	  tests/vm/test_scripts.py tests/vm/test_pair.py
 
 .PHONY: host-deps
 host-deps: .venv/bin/promtool
