@@ -234,7 +234,7 @@ def test_a_file_system_with_one_label_is_left_alone_for_that(stage: Stage) -> No
     """No kernel without SELinux takes `context=`: the table of mounts says it here."""
     stage.root.mkdir()
     real = mounts()[kernel.stat_path(str(stage.root)).mount]
-    foreign = replace(real, file_system="nfs4")
+    foreign = replace(real, file_system="nfs4", options=real.options - {"seclabel"})
     labelled = replace(foreign, told=("rw", "context=system_u:object_r:container_file_t:s0"))
     rules = {}
     for mount in (foreign, labelled):
@@ -249,9 +249,18 @@ def test_a_file_system_with_one_label_is_left_alone_for_that(stage: Stage) -> No
 def test_every_file_system_that_keeps_no_labels_is_left_alone(stage: Stage, name: str) -> None:
     stage.root.mkdir()
     real = mounts()[kernel.stat_path(str(stage.root)).mount]
+    foreign = replace(real, file_system=name, options=real.options - {"seclabel"})
     with opened(str(stage.root)) as root, pytest.raises(VolumeRefusedError) as refused:
-        _judge_kind(root, str(stage.root), replace(real, file_system=name))
+        _judge_kind(root, str(stage.root), foreign)
     assert refused.value.rule == "no-labels" and name in str(refused.value)
+
+
+def test_nfs_that_keeps_labels_is_not_left_alone(stage: Stage) -> None:
+    stage.root.mkdir()
+    real = mounts()[kernel.stat_path(str(stage.root)).mount]
+    with opened(str(stage.root)) as root:
+        labelled = replace(real, file_system="nfs4", options=real.options | {"seclabel"})
+        _judge_kind(root, str(stage.root), labelled)
 
 
 @follows(Hint.REMOUNT)
