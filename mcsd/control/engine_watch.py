@@ -32,6 +32,9 @@ LONGEST_PAUSE = 30.0
 RETRY = 15.0
 LOOKERS = 8
 """Containers that are reconciled concurrently."""
+WITHOUT_EVENT = 2
+"""Of these, containers that no event has named, as after a start of mcsd: none is urgent, and with more of
+them threads spend their time waiting for the interpreter. Events are followed beside them."""
 LENGTH = 0.5
 """Seconds after which another container is reconciled beside one that takes longer."""
 LAG = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0)
@@ -83,12 +86,12 @@ class Hints:
                 self._waiting[container] = told if earlier is None else earlier
             self._changed.notify_all()
 
-    async def take(self) -> tuple[ContainerId, float | None]:
-        """Wait for the next one that is not being reconciled."""
+    async def take(self, *, by_event: bool = False) -> tuple[ContainerId, float | None]:
+        """Wait for the next one that is not being reconciled; with `by_event`, for one of an event."""
         async with self._changed:
             while True:
                 for container, told in self._waiting.items():
-                    if container not in self._running:
+                    if container not in self._running and not (by_event and told is None):
                         del self._waiting[container]
                         self._running.add(container)
                         return container, told
@@ -208,7 +211,8 @@ class Watcher:
     def tasks(self) -> tuple[Callable[[], Coroutine[None, None, None]], ...]:
         """Return the tasks that run for ever: the stream, the timers, and `LOOKERS` workers."""
         follow = [stream.follow for stream in self._streams.values()]
-        return (*follow, self.resync_often, self.retry, self.settle, *[self.look] * LOOKERS)
+        lookers = [*[self.look] * WITHOUT_EVENT, *[self.follow_events] * (LOOKERS - WITHOUT_EVENT)]
+        return (*follow, self.resync_often, self.retry, self.settle, *lookers)
 
     @property
     def engines(self) -> tuple[str, ...]:
@@ -340,15 +344,20 @@ class Watcher:
             await asyncio.sleep(0.2)
 
     async def look(self) -> None:
-        """Handle hints for ever; run `LOOKERS` of these.
+        """Handle hints for ever; run `WITHOUT_EVENT` of these."""
+        await self._handle(by_event=False)
 
-        If one takes long, it waits for a walk or for something that hangs, and the next one is handled
-        beside it.
-        """
+    async def follow_events(self) -> None:
+        """Handle the hints of events for ever; run the other `LOOKERS`."""
+        await self._handle(by_event=True)
+
+    async def _handle(self, *, by_event: bool) -> None:
+        # If one takes long, it waits for a walk or for something that hangs, and the next one is handled
+        # beside it.
         aside: set[asyncio.Task[None]] = set()
         try:
             while True:
-                container, told = await self.hints.take()
+                container, told = await self.hints.take(by_event=by_event)
                 task = asyncio.create_task(self._look_once(container, told))
                 aside.add(task)
                 task.add_done_callback(aside.discard)
