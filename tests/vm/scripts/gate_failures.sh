@@ -17,6 +17,8 @@ mkdir -p /srv/a /srv/b /srv/part /srv/large /etc/mcsd/conf.d
 echo "what is a's" >/srv/a/secret
 echo "what is b's" >/srv/b/secret
 echo one >/srv/part/one; chattr +i /srv/part/one
+# While this file system is frozen no label is written to it: its walk is late, however fast the machine is.
+dd if=/dev/zero of=/root/disk bs=1M count=64 status=none && mkfs.ext4 -q /root/disk && mount -o loop /root/disk /srv/large
 for d in $(seq 1 100); do mkdir /srv/large/$d; (cd /srv/large/$d && touch $(seq 1 99)); done
 # Of this type, because refpolicy's Docker cannot mount others, and here no walk gets as far as the root.
 mkdir -p /usr/local/theirs
@@ -32,8 +34,10 @@ level=$(process_level holder)
 refused "ends the start, with the holder's name" 'mcsd: .* /srv/a.*holder' run --rm -v /srv/a:/data bb true
 refused "one that can be labelled in part ends it too, with what was skipped" 'mcsd: .*/srv/part.*part of it could not be labelled' run --rm -v /srv/part:/data bb true
 policy_is refuse 'deadline = "2s"'
+fsfreeze --freeze /srv/large
 made late -v /srv/large:/data bb true
 refused "one that takes longer than the deadline ends it" 'mcsd: container late .*not ready after 2 s' docker start late
+fsfreeze --unfreeze /srv/large
 docker rm late >/dev/null
 policy_is start
 refused "or they start, as configured: held by another: the kernel denies it" 'Permission denied' run --name second -v /srv/a:/data bb cat /data/secret
@@ -42,9 +46,11 @@ says "the holder's volume carries the holder's level" ":$level" ls -Z /srv/a/sec
 ok "in part" run --name part -v /srv/part:/data bb true
 says "and mcsd tells of it" 'part' started_unprepared part 'part of it'
 policy_is start 'deadline = "2s"'
+fsfreeze --freeze /srv/large
 made late -v /srv/large:/data bb sleep 100000
 ok "late: the container runs" docker start late
 says "and mcsd tells of it" 'late' started_unprepared late 'not ready after'
+fsfreeze --unfreeze /srv/large
 ok "until its volume is ready" wait_for 120 is_isolated late
 docker rm -f holder second part late >/dev/null
 chattr -i /srv/part/one
