@@ -282,6 +282,9 @@ class VolumeEngine(Protocol):
     `complete` False.
     """
 
+    walks_in: str
+    """The language of the loop over a volume, with the reason where it is the slower one, for people."""
+
     def examine(self, path: str, *, allowed: Collection[str] = (), storage: Collection[str] = ()) -> Root:
         """Open a volume's root and check it against the rules; `allowed` are paths that an explicit rule
         names.

@@ -608,7 +608,8 @@ class Assembly:
         cache, status = self.store.cache, self.host().selinux
         state = "enforcing" if status.enforcing else "permissive" if status.enabled else "disabled"
         counts = {"grants": len(cache.grants()), "volumes": len(cache.volumes())}
-        self.bus.emit(Notice(Kind.STARTED, {"version": __version__, "selinux": state, **counts}))
+        fields = {"version": __version__, "selinux": state, **counts, "walks": self._outside.volumes.walks_in}
+        self.bus.emit(Notice(Kind.STARTED, fields))
 
 
 def _some_of(random: Randomness, blocks: Sequence[int], count: int) -> tuple[int, ...]:

@@ -28,7 +28,8 @@ class Kind(Enum):
     STARTED = MessageSpec(
         "12795f0a0c11478ba7d70697fef8c907",
         6,
-        "mcsd {version} started: SELinux {selinux}, {grants} grants and {volumes} volumes in the ledger",
+        "mcsd {version} started: SELinux {selinux}, {grants} grants and {volumes} volumes in the ledger; "
+        "volumes are walked in {walks}",
     )
     STOPPING = MessageSpec("64309255575b4565bf092930ea3ff0b4", 6, "mcsd is stopping")
     ENGINE_UP = MessageSpec(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Protocol
 
 from mcsd.core.labels import Label
@@ -13,6 +14,9 @@ from mcsd.core.volumes import Identity, VolumeId
 RawLabel = bytes | None
 """A label as stored, opaque, with or without a trailing NUL; None if there is none."""
 
+_LABELS = 1024
+"""Labels of which a walk remembers what the policy says; volumes have a few."""
+
 MayChange = Callable[[RawLabel], bool]
 """Whether mcsd's domain may relabel a file from this label, as far as is known before trying."""
 
@@ -20,6 +24,14 @@ MayChange = Callable[[RawLabel], bool]
 def may_take_off(may_relabel: Callable[[str], bool], label: RawLabel) -> bool:
     """Ask the policy about a stored label; a file without one is `unlabeled_t`, which mcsd may change."""
     return label is None or may_relabel(label.rstrip(b"\0").decode(errors="surrogateescape"))
+
+
+def asked_once(may_change: MayChange) -> MayChange:
+    """Return `may_change` for the length of one walk, in which it is asked once about each label.
+
+    The kernel decides again at each write, so a policy that is loaded meanwhile loses nothing by it.
+    """
+    return lru_cache(maxsize=_LABELS)(may_change)
 
 
 def may_always(label: RawLabel) -> bool:

@@ -46,6 +46,7 @@ from mcsd.core.walks import (
     SkipReason,
     StoredVolume,
     Walk,
+    asked_once,
     may_always,
 )
 from mcsd.errors import VolumeFailedError, VolumeRefusedError
@@ -57,7 +58,7 @@ from mcsd.relabel.handles import GoneError, handle_of, open_again
 from mcsd.relabel.homes import ACCOUNTS, Homes
 from mcsd.relabel.index import Intervals
 from mcsd.relabel.landmarks import LISTED
-from mcsd.relabel.native import is_usable, native_loop, new_index
+from mcsd.relabel.native import is_usable, native_loop, new_index, why_unusable
 from mcsd.relabel.opening import OpenRoot, opened
 from mcsd.relabel.originals import SUFFIX, Originals, OriginalsStore
 from mcsd.relabel.passing import Effort, Gate
@@ -112,6 +113,8 @@ class Engine:
         homes: Homes | None = None,
     ) -> None:
         is_native = native and is_usable()
+        self.walks_in = "C" if is_native else f"Python, several times slower: {why_unusable() or 'as asked'}"
+        """The language of the loop over a volume, and why it is not C, for people."""
         self._store = OriginalsStore(str(store), new_index if is_native else Intervals)
         patient = patient or Patient()
         self._patient = patient
@@ -199,9 +202,8 @@ class Engine:
             )
             try:
                 tally = Counters(progress, cancelled, originals.volume.count)
-                walk = VolumeWalk(
-                    root, Relabelling(originals, wanted, self._may_change), tally, self._means, originals
-                )
+                strategy = Relabelling(originals, wanted, asked_once(self._may_change))
+                walk = VolumeWalk(root, strategy, tally, self._means, originals)
                 complete = walk.relabel(target)
                 if complete and not originals.is_at("complete", target):
                     walk.begin()
@@ -315,7 +317,8 @@ class Engine:
         """Count what does not carry `target` (`SkipReason.DIFFERS`), without writing anything."""
         with _reporting(path), self._root(path, identity, volume) as root:
             tally = Counters(progress, cancelled)
-            walk = VolumeWalk(root, Verifying(os.fsencode(target), self._may_change), tally, self._means)
+            strategy = Verifying(os.fsencode(target), asked_once(self._may_change))
+            walk = VolumeWalk(root, strategy, tally, self._means)
             return tally.walk(complete=walk.verify())
 
     # -- single things

@@ -139,6 +139,8 @@ class Originals:
 class DiskVolumes:
     """`mcsd.ports.VolumeEngine` over a `FakeDisk`. Thread-safe; hands may act in the middle of a walk."""
 
+    walks_in = "memory"
+
     def __init__(self, disk: FakeDisk) -> None:
         self.disk = disk
         self.kept: dict[VolumeId, Originals] = {}

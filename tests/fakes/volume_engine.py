@@ -51,6 +51,8 @@ class Tree:
 class FakeVolumes:
     """Trees by path, and originals by volume. Thread-safe like the real one."""
 
+    walks_in = "memory"
+
     def __init__(self) -> None:
         self.trees: dict[str, Tree] = {}
         self.originals: dict[VolumeId, StoredVolume] = {}

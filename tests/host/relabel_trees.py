@@ -15,6 +15,7 @@ from pathlib import Path
 
 from mcsd.core.protected import ProtectionRules
 from mcsd.core.volumes import Identity, VolumeId
+from mcsd.core.walks import MayChange, may_always
 from mcsd.relabel import Engine, Walk
 from mcsd.relabel.passing import Effort
 
@@ -113,7 +114,7 @@ class Stage:
         self.store = self.base / "store"
         self.engine = self.fresh()
 
-    def fresh(self) -> Engine:
+    def fresh(self, *, may_change: MayChange = may_always) -> Engine:
         """Make an engine that knows nothing but what is in the store: as after a restart."""
         return Engine(
             store=self.store,
@@ -121,6 +122,7 @@ class Stage:
             default_label=self.default_label,
             effort=self.effort,
             native=self.native,
+            may_change=may_change,
         )
 
     @property

@@ -515,3 +515,28 @@ def test_what_an_engine_made_everybody_s_keeps_no_level_where_mcsd_never_wrote(s
     put_label(stage.root / "d1/f1", TARGET)
     with pytest.raises(VolumeFailedError, match="1 of its inodes"):
         stage.restore_as(stage.identity, SHARED, was_complete=False)
+
+
+def test_the_policy_is_asked_once_about_each_label(stage: Stage) -> None:
+    """Asking takes longer than labelling does; what the policy forbids is left alone all the same."""
+    stage.root.mkdir()
+    forbidden = odd("odd")
+    for number in range(20):
+        (stage.root / str(number)).touch()
+        put_label(stage.root / str(number), forbidden if number % 2 else odd("mine"))
+    asked: list[bytes | None] = []
+
+    def may_change(label: bytes | None) -> bool:
+        asked.append(label)
+        return label is None or not label.startswith(forbidden.rstrip(b"\0"))
+
+    stage.engine = stage.fresh(may_change=may_change)
+    assert stage.relabel().skipped == {SkipReason.PROTECTED_TYPE: 10}
+    assert len(asked) == len(set(asked))
+    asked.clear()
+    assert stage.verify().skipped == {SkipReason.PROTECTED_TYPE: 10}
+    assert len(asked) == len(set(asked))
+
+
+def test_who_starts_mcsd_is_told_in_what_it_walks(stage: Stage) -> None:
+    assert stage.engine.walks_in.partition(",")[0] == ("C" if stage.native else "Python")

@@ -218,6 +218,11 @@ def test_each_point_that_is_left_has_its_reason(unit: str, analyzer: Path) -> No
         assert any(word in comments(unit) for word in words), directive
 
 
+def test_walks_may_be_in_c() -> None:
+    """`RestrictSUIDSGID=` takes openat2(2) away, without which a walk is in Python."""
+    assert "Service.RestrictSUIDSGID" not in settings("mcsd.service")
+
+
 def test_the_store_s_program_is_no_part_of_the_daemon() -> None:
     """It needs what mcsd.service must not have, runs once, and leaves a host without SELinux alone."""
     unit = settings("mcsd-booleans.service")

@@ -24,7 +24,16 @@ _PATIENCE = 100
 
 def is_usable() -> bool:
     """Tell whether the extension is there and the kernel has what it needs; the plain loop needs less."""
-    return HAS_NATIVE and kernel.has_openat2()
+    return not why_unusable()
+
+
+def why_unusable() -> str:
+    """Return what the extension's loop lacks, "" for nothing."""
+    if not HAS_NATIVE:
+        return "the C extension is not there"
+    return (
+        "" if kernel.has_openat2() else "the kernel, or the service's system call filter, has no openat2(2)"
+    )
 
 
 def new_index() -> Index:

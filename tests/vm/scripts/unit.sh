@@ -39,6 +39,14 @@ carries_its_level() { # NAME
   [[ $(label_of "/srv/$1/deep/file") == *":container_file_t:$(level_of "$1")" ]]
 }
 
+walked_in() { journalctl -u mcsd -o cat --no-pager -n 40 MCSD_KIND=started | tail -n 1; }
+
+comment "how it walks"
+ok "as it is installed" with_setting
+says "volumes are walked in C" 'walked in C$' walked_in
+ok "with a filter that takes openat2(2) away" with_setting RestrictSUIDSGID=yes
+says "they are walked in Python, and that is said" 'walked in Python, several times slower: .*openat2' walked_in
+
 comment "what each capability is for"
 volume both; volume search; volume own
 ok "with both" with_setting
