@@ -83,5 +83,31 @@ def test_a_name_is_for_the_directory_and_what_is_in_it_on_the_same_file_system()
     }
 
 
+ALIASES = (
+    b"38 21 254:1 /srv/media/films /films rw - ext4 /dev/vda1 rw,seclabel\n"
+    b"39 21 254:1 /srv/other /other rw - ext4 /dev/vda1 rw,seclabel\n"
+    b"40 21 254:1 /srv /all rw - ext4 /dev/vda1 rw,seclabel\n"
+)
+
+
+def test_a_named_directory_is_found_under_every_name_that_mounts_give_it() -> None:
+    storages = MountedStorages(TABLE + ALIASES, [NamedStorage("/srv/media", "media", "/")])
+    found = storages.shared(["/films/a", "/all/media/b", "/other/a", "/srv/mediator"])
+    places = {path: mount.place_of(path, 7) for path, mount in found.items()}
+    assert places == {
+        "/films/a": SharedPlace("ext4", "media", "/films/a", 7),
+        "/all/media/b": SharedPlace("ext4", "media", "/b", 7),
+    }
+
+
+@pytest.mark.parametrize("above", ["/srv", "/", "/all"])
+def test_what_has_a_named_directory_in_itself_has_all_of_it(above: str) -> None:
+    """A walk over it comes to what other hosts have there."""
+    storages = MountedStorages(TABLE + ALIASES, [NamedStorage("/srv/media", "media", "/")])
+    place = storages.shared([above])[above].place_of(above, 5)
+    assert place == SharedPlace("ext4", "media", "/", 5)
+    assert place.may_touch(SharedPlace("nfs4", "media", "/own", 9))
+
+
 def test_this_host_can_be_asked() -> None:
     assert MountedStorages().shared(["/proc/self"]) == {}
