@@ -21,10 +21,14 @@ from mcsd.core.fleet.storages import SharedMount
 from mcsd.core.fleet.trees import FleetTree
 from mcsd.core.hints import Hint
 from mcsd.core.labels import Level
+from mcsd.core.notices import printable
 from mcsd.core.state_cache import StateCache
 from mcsd.core.volumes import Identity, Volume, VolumeId
 from mcsd.errors import ConflictError, FleetError, HostError, McsdError
 from mcsd.ports import SharedStorages
+
+LONGEST_NAME = 128
+"""Characters of a holder's name that other hosts are told; the first of a longer one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,8 @@ class FleetClaims:
     async def _claim_on(
         self, mount: SharedMount, wanted: Wanted, *, is_labelled: bool
     ) -> FleetTree | Elsewhere:
-        tree = FleetTree(mount.place_of(wanted.path, wanted.identity.inode), wanted.level, wanted.name)
+        place = mount.place_of(wanted.path, wanted.identity.inode)
+        tree = FleetTree(place, wanted.level, printable(wanted.name)[:LONGEST_NAME])
         try:
             await self._keeper.claim_tree(tree, is_labelled=is_labelled)
         except ConflictError as exc:
@@ -127,14 +132,20 @@ class FleetClaims:
             return None
         return Wanted(volume.path, volume.identity, volume.level, grant.container, grant.name)
 
+    def waiting(self) -> frozenset[ContainerId]:
+        """Return the containers that were refused, and are looked at when no other host has the directory."""
+        return frozenset(self._refused)
+
     def _look_again(self) -> None:
         """Request the containers that were refused because of what no other host has any more."""
         for container, tree in tuple(self._refused.items()):
-            if self._keeper.may_claim(tree):
+            if self._cache.grant_of(container) is None:
+                del self._refused[container]  # it is gone, or asks again when it starts
+            elif self._keeper.may_claim(tree):
                 del self._refused[container]
                 self._look(container)
 
 
 def _not_certain(error: McsdError) -> Elsewhere:
     reason = f"whether another host has it is not certain: {error.what}"
-    return Elsewhere(reason, error.hint or Hint.ASK_FLEET.say())
+    return Elsewhere(reason, error.hint or Hint.JOIN_LATER.say())

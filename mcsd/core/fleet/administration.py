@@ -99,10 +99,15 @@ def splits(view: View) -> tuple[tuple[str, str, str], ...]:
 def clashes(view: View) -> tuple[tuple[str, str, str], ...]:
     """Return which hosts both have which directory: none, unless the store lost something."""
     return tuple(
-        (one, other, own.place.path)
-        for one, other in combinations(sorted(view.documents), 2)
-        for own in sorted(view.documents[one].trees)
-        if any(own.excludes(theirs) for theirs in view.documents[other].trees)
+        sorted(
+            {
+                (one, other, own.place.path)
+                for one, document in view.documents.items()
+                for own in document.trees
+                for other, _ in view.trees.excluding(own)
+                if one < other
+            }
+        )
     )
 
 

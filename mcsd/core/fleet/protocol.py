@@ -36,9 +36,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 
 from mcsd.core.fleet.blocks import BLOCKS, GROUP_PAIRS, MOST_HELD
-from mcsd.core.fleet.trees import FleetTree, has_room
+from mcsd.core.fleet.trees import FleetTree, TreeIndex, has_room
 from mcsd.core.fleet.values import (
     FLEET,
     Document,
@@ -112,7 +113,7 @@ def disagree(one: FleetGroup, other: FleetGroup) -> bool:
     return (one.name == other.name) != (one.pair == other.pair)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: `trees` is made once, if it is asked for
 class View:
     """A reading, understood. What cannot be read of other hosts is in `unreadable`, by their names."""
 
@@ -150,9 +151,10 @@ class View:
         """Return the groups of hosts other than this one."""
         return frozenset().union(*(one.groups for one in self.others(name).values()))
 
-    def trees(self, name: str) -> tuple[tuple[str, FleetTree], ...]:
-        """Return the directories of hosts other than this one, with their hosts."""
-        return tuple((host, tree) for host, one in self.others(name).items() for tree in one.trees)
+    @cached_property
+    def trees(self) -> TreeIndex:
+        """The directories of all hosts."""
+        return TreeIndex((host, tree) for host, one in self.documents.items() for tree in one.trees)
 
     def taken(self, name: str) -> frozenset[int]:
         """Return the blocks that hosts other than this one have."""
@@ -225,7 +227,7 @@ def _compared(record: FleetRecord, view: View, judgement: Judgement) -> Judgemen
 
 def excluded_by(tree: FleetTree, name: str, view: View) -> tuple[str, FleetTree] | None:
     """Return another host, and its directory, which excludes this one; None if there is none."""
-    return next((found for found in view.trees(name) if tree.excludes(found[1])), None)
+    return next((found for found in view.trees.excluding(tree) if found[0] != name), None)
 
 
 def _judge_fence(record: FleetRecord, view: View, seen: int) -> Judgement:

@@ -32,6 +32,10 @@ _LONGEST = 512 * 1024
 """Characters of a value; etcd takes 1.5 MiB in a request (--max-request-bytes)."""
 
 
+_LONGEST_RECORD = 64 * _LONGEST
+"""Characters of a record: the ledger's, which has all of a host's documents in it, twice escaped."""
+
+
 class FleetValueError(ValueError):
     """A value in the store, or in the ledger, is not one of mcsd's."""
 
@@ -267,7 +271,7 @@ class FleetRecord:
     @classmethod
     def parse(cls, text: str) -> FleetRecord:
         """Read it; raise `FleetValueError`."""
-        fields = _loaded(text, set(cls.__slots__))
+        fields = _loaded(text, set(cls.__slots__), _LONGEST_RECORD)
         operation = fields["operation"]
         return cls(
             fleet=_id(fields, "fleet"),
@@ -355,8 +359,8 @@ def _dumped(**fields: object) -> str:
     return json.dumps({"version": VERSION, **fields}, separators=(",", ":"))
 
 
-def _loaded(text: str, names: set[str]) -> dict[str, Any]:
-    if len(text) > _LONGEST:
+def _loaded(text: str, names: set[str], longest: int = _LONGEST) -> dict[str, Any]:
+    if len(text) > longest:
         raise FleetValueError(f"a value has {len(text)} characters")
     try:
         fields = json.loads(text)

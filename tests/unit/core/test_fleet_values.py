@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mcsd.core.fleet.blocks import BLOCK, BLOCKS, GROUP_PAIRS, HIGHEST, MOST_HELD, block_of, listed, ranks_of
 from mcsd.core.fleet.messages import answer, answered, ask, asked, failure
-from mcsd.core.fleet.trees import MOST_CHARACTERS, MOST_TREES, FleetTree, SharedPlace
+from mcsd.core.fleet.trees import MOST_CHARACTERS, MOST_TREES, FleetTree, SharedPlace, TreeIndex, has_room
 from mcsd.core.fleet.values import (
     Document,
     Fence,
@@ -203,3 +203,50 @@ def test_nonsense_on_the_socket_is_refused_and_nothing_else_happens(line: bytes)
             read(line)
         except FleetValueError:
             continue
+
+
+LONG = st.sampled_from(
+    ["\x01", "\N{PILE OF POO}", "\N{CJK UNIFIED IDEOGRAPH-4E00}", "\\", '"', "x", "\udcff"]
+)
+
+
+@given(LONG, st.integers(1, 4090), st.integers(1, 1200), DOCUMENTS)
+def test_what_a_host_has_room_for_everybody_can_read(
+    one: str, length: int, count: int, rest: Document
+) -> None:
+    """Whatever paths a file system has: also the ledger, with operations whose answers were lost."""
+    level = Level.parse("s0:c1,c2")
+    places = [SharedPlace("nfs4", "", f"/{number}/{one * length}", number) for number in range(count)]
+    trees = frozenset(FleetTree(place, level, "w" * 128) for place in places)
+    if not has_room(trees):
+        trees = frozenset(sorted(trees)[: 200_000 // (12 * length + 200)])
+    assert has_room(trees)
+    document = replace(rest, trees=trees)
+    assert Document.parse(document.text()) == document
+    pending = tuple(Operation("a" * 32, number, 1, document) for number in range(3))
+    record = FleetRecord("f" * 32, "alpha", "a" * 32, "b" * 32, "m", 1, "7", 1, "c" * 32, document, pending)
+    assert FleetRecord.parse(record.text()) == record
+
+
+PARTS = st.lists(st.sampled_from(["a", "b", ".", "c"]), max_size=4)
+NEAR = st.builds(
+    FleetTree,
+    st.builds(
+        lambda kind, storage, parts, inode: SharedPlace(kind, storage, "/" + "/".join(parts), inode),
+        st.sampled_from(["nfs4", "ceph"]),
+        st.sampled_from(["", "one", "two"]),
+        PARTS,
+        st.integers(1, 4),
+    ),
+    LEVELS,
+    st.just("web"),
+)
+
+
+@given(st.lists(st.tuples(NAMES, NEAR), max_size=12), NEAR)
+def test_the_index_finds_what_comparing_with_each_finds(
+    trees: list[tuple[str, FleetTree]], one: FleetTree
+) -> None:
+    assert set(TreeIndex(trees).excluding(one)) == {
+        (host, other) for host, other in trees if one.excludes(other)
+    }
