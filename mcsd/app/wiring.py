@@ -412,6 +412,7 @@ class Assembly:
             blocking=outside.blocking,
             clock=clock,
             label_again=self.reconciler.relabel_again,
+            may_label=self.reconciler.may_label,
             look_soon=self.scrubber.look_soon,
         )
         self.scanner = Scanner(

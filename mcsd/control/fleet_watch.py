@@ -14,7 +14,7 @@ from mcsd.core.fleet.holding import FleetHolding
 from mcsd.core.fleet.standing import FleetStanding, levels_outside, places_of_claims, uses_of
 from mcsd.core.fleet.storages import StorageUse
 from mcsd.core.state_cache import StateCache
-from mcsd.errors import HostError
+from mcsd.errors import HostError, LedgerError
 from mcsd.ports import SharedStorages
 
 EVERY = 60.0
@@ -84,7 +84,7 @@ class FleetWatch:
         """Look again and again, for ever."""
         while True:
             self._awake.clear()
-            with suppress(HostError):  # shown while it lasts
+            with suppress(HostError, LedgerError):  # shown while it lasts; reported by the store
                 await self.look()
             await asyncio.sleep(PAUSE)
             with suppress(TimeoutError):

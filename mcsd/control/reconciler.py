@@ -218,7 +218,8 @@ class Reconciler:
             return observed
         elsewhere, had = dict(observed.elsewhere), dict(observed.had)
         for label in _labels_in(plan(observed, self._store.cache, self._policy)):
-            if (label.claim.destination, label.level) in had:
+            key = label.claim.destination, label.level
+            if key in had and self._fleet_claims.has(had[key]):
                 continue
             root, container = label.root, observed.container
             wanted = Wanted(root.path, root.identity, label.level, container.id, container.name)
@@ -352,7 +353,7 @@ class Reconciler:
         None if there is no such claim, the volume is being restored, or another host of the fleet has it.
         Raises `LedgerError`.
         """
-        if self._fleet_claims is not None and not await self._fleet_claims.has_volume(volume_id):
+        if not await self.may_label(volume_id):
             return None
         async with self._store.deciding:
             cache = self._store.cache
@@ -365,6 +366,10 @@ class Reconciler:
             await self._store.commit([PutVolume(volume), *map(PutClaim, pending)])
             grant = cache.grant(claims[0].grant)
         return await self._walk(pending[0], volume, grant.container if grant else ContainerId(""))
+
+    async def may_label(self, volume_id: VolumeId) -> bool:
+        """Tell whether no other host of the fleet has, or may have, a volume that is labelled already."""
+        return self._fleet_claims is None or await self._fleet_claims.has_volume(volume_id)
 
     def _may_be_walked(self, claim: Claim) -> bool:
         grant = self._store.cache.grant(claim.grant)

@@ -163,6 +163,9 @@ class Verifier:
             outcome = await self._sources.repairers.reconciler.relabel_again(volume.id)
         except McsdError as exc:  # the ledger: nothing was walked
             return replace(check, error=str(exc))
+        if outcome is None and not await self._sources.repairers.reconciler.may_label(volume.id):
+            why = "another host of the fleet has it, or may have it (mcsctl fleet status)"
+            return replace(check, error=f"it is not labelled again: {why}")
         if outcome is None:
             return replace(check, error="no container claims it: it is not labelled again")
         if outcome.error is not None:

@@ -78,8 +78,8 @@ class _Case:
 class VolumeWatch:
     """Owned by the event loop's thread.
 
-    `label_again` walks a volume whatever its root says; `look_soon` has one checked in the background, after
-    so many seconds.
+    `label_again` walks a volume whatever its root says, `may_label` tells whether files in it may be labelled
+    one by one; `look_soon` has one checked in the background, after so many seconds.
     """
 
     def __init__(
@@ -91,6 +91,7 @@ class VolumeWatch:
         blocking: Blocking,
         clock: Clock,
         label_again: Callable[[VolumeId], Awaitable[WalkOutcome | None]],
+        may_label: Callable[[VolumeId], Awaitable[bool]],
         look_soon: Callable[[VolumeId, float], None],
     ) -> None:
         self._watch = watch
@@ -103,6 +104,7 @@ class VolumeWatch:
         self._bus = state.bus
         self._clock = clock
         self._label_again = label_again
+        self._may_label = may_label
         self._look_soon = look_soon
         self._wake = asyncio.Event()
         self._is_whole = True
@@ -360,7 +362,7 @@ class VolumeWatch:
             outcome = await self._label_again(volume_id)
             if outcome is not None and outcome.walk is not None:
                 changed = outcome.walk.changed
-        else:
+        elif await self._may_label(volume_id):
             try:
                 walk = await self._walks.amend(volume, judgement.names)
                 changed, error = walk.changed, "" if walk.complete else skipped_text(walk)

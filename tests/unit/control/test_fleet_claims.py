@@ -11,7 +11,8 @@ import pytest
 from mcsd.adapters.host.shared import MountedStorages
 from mcsd.app.wiring import FleetSide
 from mcsd.control.fleet_keeper import FleetKeeper
-from mcsd.core.fleet.administration import begin_recovery, clashes, end_recovery
+from mcsd.core.disk import WatchEvent, What
+from mcsd.core.fleet.administration import begin_recovery, clashes, end_recovery, evict
 from mcsd.core.fleet.protocol import View
 from mcsd.core.fleet.storages import NamedStorage
 from mcsd.core.fleet.trees import FleetTree, SharedPlace
@@ -451,6 +452,119 @@ def test_a_claim_that_comes_to_nothing_is_given_up() -> None:
             one.clock.advance(301)
             await keeper(one).turn()
             assert paths_in(store, "alpha") == ["/data/web"], "no volume has come of it"
+        finally:
+            await end(one, other)
+
+    play(story)
+
+
+SHARED = (("io.mcsd.volume", "/data:shared"),)
+
+
+def test_who_has_a_directory_by_now_makes_no_other_claim_of_it() -> None:
+    """Also while the store is away: the host has it."""
+
+    async def story(store: UnsteadyStore) -> None:
+        one, other = await pair(store)
+        try:
+            place, last = one.mount("/srv/cache"), None
+            for number in range(3):
+                before = store.requests
+                job = one.create(f"job{number}", place, runtime="mcsd", start=False, labels=SHARED)
+                await start(one, job)
+                assert number == 0 or store.requests == before
+                if last is not None:
+                    stop(one, last)
+                    one.docker.remove(last)
+                    await one.quiet()
+                last = job
+                await keeper(one).turn()
+            assert [tree.holder for tree in trees_in(store, "alpha")] == ["job0"]
+            store.is_down = True
+            await start(one, one.create("late", place, runtime="mcsd", start=False, labels=SHARED))
+        finally:
+            await end(one, other)
+
+    play(story)
+
+
+def test_a_name_that_nobody_can_print_is_told_escaped() -> None:
+    async def story(store: UnsteadyStore) -> None:
+        one, other = await pair(store)
+        try:
+            name = "we\x1bb" + "\N{PILE OF POO}" * 300
+            await start(one, one.create(name, one.mount("/srv/web"), runtime="mcsd", start=False))
+            await keeper(other).turn()
+            (tree,) = trees_in(store, "alpha")
+            assert tree.holder.startswith("we\\x1bb") and len(tree.holder) == 128
+            assert keeper(one).holding.trouble is keeper(other).holding.trouble is None
+        finally:
+            await end(one, other)
+
+    play(story)
+
+
+def test_a_full_disk_does_not_end_the_watch_of_the_fleet() -> None:
+    async def story(store: UnsteadyStore) -> None:
+        one = alone(store, "alpha", "dmi:a")
+        try:
+            await one.boot()
+            one.create("web", one.mount("/srv/web"), process_label="system_u:system_r:container_t:s0:c5,c97")
+            await one.quiet()
+            await joined(one, store, "dmi:a")
+            await keeper(one).turn()
+            one.ledger.failure = LedgerError("the disk is full")
+            watching = asyncio.create_task(one.mcsd.fleet_watch.run())
+            done, _ = await asyncio.wait({watching}, timeout=0.5)
+            assert not done and not paths_in(store, "alpha")
+            one.ledger.failure = None
+            watching.cancel()
+            await one.mcsd.fleet_watch.look()
+            assert paths_in(store, "alpha") == ["/data/web"]
+        finally:
+            await end(one)
+
+    play(story)
+
+
+def test_a_host_that_was_evicted_labels_no_file_that_is_moved_in() -> None:
+    async def story(store: UnsteadyStore) -> None:
+        one, other = await pair(store)
+        try:
+            await start(one, one.create("web", one.mount("/srv/web"), runtime="mcsd", start=False))
+            await one.quiet()
+            (volume,) = one.mcsd.store.cache.volumes()
+            store.administer(lambda view: evict(view, "alpha", new_id))
+            await keeper(one).turn()
+            one.volumes.trees["/srv/web"].below = BORN
+            one.disk_watch.tell(WatchEvent(volume.id, What.MOVED_IN, "/srv/web/new", BORN, Identity(1, 77)))
+            while one.mcsd.volume_watch.is_at_work:
+                await asyncio.sleep(0.01)
+            await one.quiet()
+            assert not one.volumes.amended and one.volumes.trees["/srv/web"].below == BORN
+            checked = await one.mcsd.facade.verify("/srv/web", repair=True)
+            assert "another host of the fleet has it, or may have it" in str(checked)
+        finally:
+            await end(one, other)
+
+    play(story)
+
+
+def test_containers_that_were_refused_and_are_gone_are_forgotten() -> None:
+    async def story(store: UnsteadyStore) -> None:
+        one, other = await pair(store)
+        try:
+            await start(one, one.create("web", one.mount("/srv/web"), runtime="mcsd", start=False))
+            place = other.mount("/srv/web")
+            for number in range(3):
+                task = other.create(f"task{number}", place, runtime="mcsd", start=False)
+                with pytest.raises(GateError):
+                    await start(other, task)
+                other.docker.remove(task)
+                await other.quiet()
+            assert other.mcsd.fleet_claims is not None
+            await keeper(other).turn()
+            assert other.mcsd.fleet_claims.waiting() == frozenset()
         finally:
             await end(one, other)
 
