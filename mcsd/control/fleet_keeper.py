@@ -39,6 +39,7 @@ from mcsd.core.fleet.protocol import (
     Wish,
     claimable,
     excluded_by,
+    is_crowded,
     join,
     judge,
     next_operation,
@@ -416,6 +417,9 @@ class FleetKeeper:
         trouble = judgement.trouble
         if trouble is None and self._lack() and view is not None and self._is_full(view):
             trouble = Trouble.FULL
+        record = self._store.cache.fleet
+        if trouble is None and record is not None and view is not None and is_crowded(record, view):
+            trouble = Trouble.CROWDED
         self._may_take = judgement.may_take and trouble is None
         self._tell(trouble)
 

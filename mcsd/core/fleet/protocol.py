@@ -77,6 +77,8 @@ class Trouble(StrEnum):
     DOUBTED = "doubted"
     FULL = "full"
     """No block is left that nobody holds."""
+    CROWDED = "crowded"
+    """A transaction that takes something would be longer than the store takes."""
 
 
 class Grants(StrEnum):
@@ -379,6 +381,24 @@ def next_operation(
     return replace(record, pending=(*record.pending, operation)), operation
 
 
+MOST_IN_REQUEST = 1_400_000
+"""Characters of a transaction's keys and values; etcd takes 1.5 MiB (--max-request-bytes)."""
+_SPARE = 32_768
+"""Of these, what no single directory exceeds, and all blocks and groups that are taken at once."""
+
+
+def is_crowded(record: FleetRecord, view: View) -> bool:
+    """Tell whether what takes something more may be too long for the store: it has all hosts' documents."""
+    return _room(record, record.document, view) < _SPARE
+
+
+def _room(record: FleetRecord, document: Document, view: View) -> int:
+    operation = Operation("0" * 32, record.number + 1, view.fleet.generation, document)
+    everything = swap_of(record, operation, view, takes=True)
+    told = (everything.conditions, everything.writes)
+    return MOST_IN_REQUEST - sum(len(key) + len(value or "") for one in told for key, value in one.items())
+
+
 def _fits(record: FleetRecord, operation: Operation, view: View, judgement: Judgement) -> bool:
     if operation.generation != view.fleet.generation or (judgement.doubt and not operation.document.doubt):
         return False
@@ -389,6 +409,7 @@ def _fits(record: FleetRecord, operation: Operation, view: View, judgement: Judg
     theirs = view.groups(record.name)
     return (
         judgement.may_take
+        and _room(record, operation.document, view) >= 0
         and not blocks & view.taken(record.name)
         and not any(disagree(one, other) for one in groups for other in theirs)
         and not any(
@@ -411,7 +432,7 @@ def _wanted(record: FleetRecord, view: View, judgement: Judgement, wish: Wish, c
     blocks = record.held - wish.give
     groups = frozenset(one for one in record.groups if one.name not in wish.leave)
     trees = record.trees - wish.yield_up
-    if not judgement.may_take:
+    if not judgement.may_take or is_crowded(record, view):
         return Document(blocks, doubt, groups, trees)
     groups |= _joined(record, view, wish.join, choose)
     trees = _claimed(record, view, wish.claim, trees)
@@ -430,9 +451,12 @@ def _claimed(
     record: FleetRecord, view: View, wanted: frozenset[FleetTree], had: frozenset[FleetTree]
 ) -> frozenset[FleetTree]:
     """Return what a host has with what it wants, as far as no other host has that and there is room."""
-    for tree in sorted(wanted - had):
-        if excluded_by(tree, record.name, view) is None and has_room({*had, tree}):
+    new = [tree for tree in sorted(wanted - had) if excluded_by(tree, record.name, view) is None]
+    room = _room(record, record.document, view) - _SPARE if new else 0
+    for tree in new:
+        if room >= 0 and has_room({*had, tree}):
             had |= {tree}
+            room -= len(Document(trees=frozenset([tree])).text())
     return had
 
 
@@ -459,11 +483,14 @@ def _joined(record: FleetRecord, view: View, names: frozenset[str], choose: Choo
     return frozenset(joined)
 
 
-def swap_of(record: FleetRecord, operation: Operation, view: View) -> Swap:
-    """Return the transaction that does an operation, if nothing has changed since the reading."""
+def swap_of(record: FleetRecord, operation: Operation, view: View, *, takes: bool = False) -> Swap:
+    """Return the transaction that does an operation, if nothing has changed since the reading.
+
+    `takes` has it as for one that takes something, in any case.
+    """
     values = view.reading.values
     conditions: dict[str, str | None] = {key: values.get(key) for key in (FLEET, fence_key(record.name))}
-    if is_more(operation.document, record.document):
+    if takes or is_more(operation.document, record.document):
         for name in view.fleet.hosts.keys() - {record.name}:
             conditions[document_key(name)] = values.get(document_key(name))
     return Swap(

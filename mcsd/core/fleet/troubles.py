@@ -45,6 +45,10 @@ _TEXTS: Mapping[Trouble, tuple[str, str]] = {
     ),
     Trouble.MISSED_RECOVERY: ("the fleet was recovered without this host", _AGAIN),
     Trouble.DOUBTED: ("a host has found that the store was restored from a backup", _RECOVER),
+    Trouble.CROWDED: (
+        "what all hosts hold does not fit into a request to the store any more",
+        "have fewer containers with directories on shared storage: mcsctl fleet status lists them",
+    ),
     Trouble.FULL: ("other hosts hold all blocks that are left", "evict hosts that are gone for ever"),
 }
 

@@ -12,8 +12,9 @@ from mcsd.adapters.host.shared import MountedStorages
 from mcsd.app.wiring import FleetSide
 from mcsd.control.fleet_keeper import FleetKeeper
 from mcsd.core.disk import WatchEvent, What
+from mcsd.core.fleet import protocol
 from mcsd.core.fleet.administration import begin_recovery, clashes, end_recovery, evict
-from mcsd.core.fleet.protocol import View
+from mcsd.core.fleet.protocol import Trouble, View
 from mcsd.core.fleet.storages import NamedStorage
 from mcsd.core.fleet.trees import FleetTree, SharedPlace
 from mcsd.core.hints import Hint
@@ -565,6 +566,39 @@ def test_containers_that_were_refused_and_are_gone_are_forgotten() -> None:
             assert other.mcsd.fleet_claims is not None
             await keeper(other).turn()
             assert other.mcsd.fleet_claims.waiting() == frozenset()
+        finally:
+            await end(one, other)
+
+    play(story)
+
+
+def test_what_all_hold_fits_into_a_request_to_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond that nothing is taken and that is said; what is held is granted from, and given back."""
+
+    async def story(store: UnsteadyStore) -> None:
+        one, other = await pair(store)
+        try:
+            web = one.create("web", one.mount("/srv/web"), runtime="mcsd", start=False)
+            await start(one, web)
+            most = protocol.MOST_IN_REQUEST
+            monkeypatch.setattr(protocol, "MOST_IN_REQUEST", 1000)
+            late = one.create("late", one.mount("/srv/late"), runtime="mcsd", start=False)
+            with pytest.raises(GateError, match="does not fit into a request"):
+                await start(one, late)
+            assert keeper(one).holding.trouble is Trouble.CROWDED and paths_in(store, "alpha") == [
+                "/data/web"
+            ]
+            await start(one, one.create("plain", one.mount("/opt/plain"), runtime="mcsd", start=False))
+            stop(one, web)
+            one.docker.remove(web)
+            await one.quiet()
+            await one.mcsd.facade.restore("/srv/web")
+            await keeper(one).turn()
+            assert not paths_in(store, "alpha")
+            monkeypatch.setattr(protocol, "MOST_IN_REQUEST", most)
+            await keeper(one).turn()
+            await start(one, late)
+            assert paths_in(store, "alpha") == ["/data/late"]
         finally:
             await end(one, other)
 
