@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
-from mcsd.core.walks import MayChange, SkipReason, may_always
+from mcsd.core.walks import MayChange, SkipReason, asked_once, may_always
 from mcsd.relabel import kernel
 from mcsd.relabel.counters import Counters, reason_for
 from mcsd.relabel.opening import OpenRoot
@@ -59,7 +59,7 @@ def amend(
 
     What is gone by now needs nothing; what a rule excludes is counted.
     """
-    strategy = Relabelling(originals, os.fsencode(target).rstrip(b"\0") + b"\0", may_change)
+    strategy = Relabelling(originals, os.fsencode(target).rstrip(b"\0") + b"\0", asked_once(may_change))
     complete = True
     for name in names:
         if total.is_over:
