@@ -6,13 +6,9 @@ server=198.18.0.1 client=198.18.0.2 # for measurements (RFC 2544): no real netwo
 network() { # ADDRESS LAST: the card between the guests; both are born with the same hardware address
   ip link set vec0 address "02:00:00:00:00:0$2" && ip addr add "$1/24" dev vec0 && ip link set vec0 up
 }
-until_done() { # SECONDS COMMAND…
-  local end=$((SECONDS + $1)); shift
-  until "$@"; do [ $SECONDS -lt $end ] || return 1; sleep 0.5; done
-}
 # tell WHAT and heard WHAT: steps are empty files on the storage itself.
 tell() { touch "$storage/step-$1"; }
-heard() { until_done 240 test -e "$storage/step-$1"; }
+heard() { wait_for 240 test -e "$storage/step-$1"; }
 # joined NAME ROOT: mcsd of this host, with the fleet's store, and the storage by the name that both hosts have for it.
 joined() {
   printf '%s\n' "endpoints = [\"http://$server:2379\"]" >/etc/mcsd/fleet.toml

@@ -15,7 +15,7 @@ printf '%s\n' ETCD_LISTEN_CLIENT_URLS=http://$server:2379 ETCD_ADVERTISE_CLIENT_
 ok "so is etcd" systemctl start etcd.service
 joined alpha 'root = "/"'
 ok "a fleet of two hosts" mcsctl fleet init alpha beta --config /etc/mcsd/fleet.toml
-ok "mcsd grants" until_done 60 grants
+ok "mcsd grants" wait_for 60 grants
 ok "the gate is switched on" mcsctl gate enable --reload
 ok "a container has a directory of the storage" starts web
 says "and reads it" "it is web's" docker exec web cat /data/file
@@ -38,13 +38,13 @@ ok "which has written, too" heard team-beta
 says "and is read" "from beta" docker exec team cat /data/beta
 
 docker rm -f web >/dev/null
-ok "the first directory is given up" until_done 60 bash -c '! mcsctl --json fleet status | jq -e ".store.directories[] | select(.path == \"/web\")"'
+ok "the first directory is given up" wait_for 60 bash -c '! mcsctl --json fleet status | jq -e ".store.directories[] | select(.path == \"/web\")"'
 says "and carries no level" ':s0$' stat -c %C $storage/web/file
 tell free
 ok "the other host has it then" heard over
 mcsctl fleet status | sed 's/^/# /'
 docker rm -f team >/dev/null
-not "mcsd, mcsd-fleet and the gate were denied nothing" bash -c "ausearch -i -m avc,user_avc,selinux_err -ts boot 2>/dev/null | grep -E 'scontext=[^ ]*:(mcsd_t|mcsd_fleet_t):|comm=mcsd-gate'"
+not "mcsd, mcsd-fleet and the gate were denied nothing" denials 'scontext=[^ ]*:(mcsd_t|mcsd_fleet_t):|comm=mcsd-gate'
 tell end
 heard end-beta
 plan
